@@ -1,0 +1,58 @@
+/**
+ * What a command needs around it: its global flags, a logger on stderr, and a server that is
+ * connected before it starts and closed after it ends.
+ */
+import { AuthError } from '../auth/errors.js'
+import { resolveConnection } from '../auth/connection.js'
+import type { ConnectionSettings } from '../auth/types.js'
+import type { CellsServer } from '../cells/server.js'
+import type { Logger } from '../log.js'
+import { createCliLogger } from './logger.js'
+import { resolveGlobals, type CecArgv, type GlobalOptions } from './options.js'
+
+export interface CommandContext {
+  readonly globals: GlobalOptions
+  readonly logger: Logger
+  /** Fires at the first Ctrl-C or SIGTERM: finish what must be finished and throw. */
+  readonly signal: AbortSignal
+}
+
+export interface ServerContext extends CommandContext {
+  readonly settings: ConnectionSettings
+}
+
+/** Flags and logger of this invocation. */
+export function commandContext(argv: CecArgv, signal: AbortSignal = new AbortController().signal): CommandContext {
+  const globals = resolveGlobals(argv)
+  return { globals, logger: createCliLogger(globals.log), signal }
+}
+
+/**
+ * Resolves the connection (flags, environment, active account), connects, runs `work`, closes.
+ * The first SIGINT or SIGTERM aborts `context.signal`; a second one ends the process at once.
+ *
+ * @throws what `work` throws; AuthError or CellsError when there is no way to connect
+ */
+export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, context: ServerContext) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(130)
+    stop.abort(new AuthError('aborted', 'aborted by user'))
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  try {
+    const context = commandContext(argv, stop.signal)
+    const settings = await resolveConnection(context.globals, process.env, { logger: context.logger })
+    const { connect } = await import('../cells/client.js')
+    const server = connect(settings, { logger: context.logger })
+    try {
+      return await work(server, { ...context, settings })
+    } finally {
+      await server.close()
+    }
+  } finally {
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+  }
+}
