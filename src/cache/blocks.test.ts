@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { silentLogger } from '../log.js'
+import { BLOCK_SIZE, BlockCache, type VersionKey } from './blocks.js'
+
+describe('BlockCache', () => {
+  const folders: string[] = []
+  const folder = async (): Promise<string> => {
+    const dir = await mkdtemp(join(tmpdir(), 'cellsfs-blocks-'))
+    folders.push(dir)
+    return dir
+  }
+  after(async () => { for (const dir of folders) await rm(dir, { recursive: true }) })
+  const key: VersionKey = { uuid: 'u', etag: 'e', size: BLOCK_SIZE + 1000 }
+
+  const files = async (dir: string): Promise<string[]> => {
+    const all: string[] = []
+    for (const version of await readdir(dir)) if (version !== 'tmp') for (const name of await readdir(join(dir, version))) all.push(join(dir, version, name))
+    return all.sort()
+  }
+
+  it('gives back what was put, also to the next process', async () => {
+    const dir = await folder()
+    const first = await BlockCache.open(dir, 1 << 26, silentLogger)
+    const tail = randomBytes(1000)
+    await first.put(key, 1, tail)
+    assert.deepEqual(await first.read(key, 1, 10, 20), tail.subarray(10, 20))
+    const second = await BlockCache.open(dir, 1 << 26, silentLogger)
+    assert.deepEqual(await second.read(key, 1, 0, 1000), tail)
+    assert.equal(await second.read(key, 0, 0, 10), undefined)
+    assert.equal(await second.read({ ...key, etag: 'other' }, 1, 0, 10), undefined)
+  })
+
+  it('treats a damaged block as a miss', async () => {
+    const dir = await folder()
+    const first = await BlockCache.open(dir, 1 << 26, silentLogger)
+    await first.put(key, 1, randomBytes(1000))
+    const [file] = await files(dir)
+    const handle = await open(file!, 'r+')
+    await handle.write(Buffer.from([1, 2, 3]), 0, 3, 500)
+    await handle.close()
+    const second = await BlockCache.open(dir, 1 << 26, silentLogger)
+    assert.equal(await second.read(key, 1, 0, 1000), undefined)
+    assert.equal(second.has(key, 1), false)
+    await second.settled()
+    assert.deepEqual(await files(dir), [])
+  })
+
+  it('treats a cut block as a miss', async () => {
+    const dir = await folder()
+    const first = await BlockCache.open(dir, 1 << 26, silentLogger)
+    await first.put(key, 1, randomBytes(1000))
+    await writeFile((await files(dir))[0]!, Buffer.alloc(12))
+    const second = await BlockCache.open(dir, 1 << 26, silentLogger)
+    assert.equal(await second.read(key, 1, 0, 1000), undefined)
+  })
+
+  it('stays within its bound and drops the least recently used', async () => {
+    const dir = await folder()
+    const cache = await BlockCache.open(dir, 3 * (BLOCK_SIZE + 40), silentLogger)
+    const big: VersionKey = { uuid: 'u', etag: 'e', size: 10 * BLOCK_SIZE }
+    for (let i = 0; i < 3; i++) await cache.put(big, i, Buffer.alloc(BLOCK_SIZE, i))
+    await cache.read(big, 0, 0, 1)
+    assert.ok(cache.has(big, 0))
+    await cache.put(big, 3, Buffer.alloc(BLOCK_SIZE, 3))
+    await cache.settled()
+    assert.ok(cache.usage.bytes <= cache.usage.limit)
+    assert.equal((await files(dir)).length, 3)
+    assert.equal(cache.has(big, 3), true)
+  })
+
+  it('adopts a local file as a version', async () => {
+    const dir = await folder()
+    const cache = await BlockCache.open(dir, 1 << 26, silentLogger)
+    const content = randomBytes(key.size)
+    const file = join(dir, 'tmp', 'source')
+    await writeFile(file, content)
+    const handle = await open(file)
+    await cache.adopt(key, handle)
+    await handle.close()
+    assert.deepEqual(await cache.read(key, 0, 0, BLOCK_SIZE), content.subarray(0, BLOCK_SIZE))
+    assert.deepEqual(await cache.read(key, 1, 0, 1000), content.subarray(BLOCK_SIZE))
+  })
+})

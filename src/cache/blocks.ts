@@ -1,0 +1,196 @@
+/**
+ * File content on disk, by version, in blocks of 1 MiB, each a file that describes itself: a header
+ * with the version it belongs to, its number, its length and a checksum. A block that does not agree with its header is
+ * a miss, never an error and never data. Blocks survive the process. The total is bounded: room is made before
+ * a block is written. A full disk costs only the cache.
+ */
+import { createHash } from 'node:crypto'
+import { mkdir, open, readdir, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { LRUCache } from 'lru-cache'
+import type { Logger } from '../log.js'
+
+export const BLOCK_SIZE = 1 << 20
+/** Blocks kept in memory, so that the 128 KiB requests of a kernel do not each go to the disk. */
+const MEMORY_BLOCKS = 24
+const HEADER_SIZE = 40
+const MAGIC = 0x43465342 // 'CFSB'
+
+/** One version of a file: nothing with the same three values can have other bytes. */
+export interface VersionKey {
+  readonly uuid: string
+  readonly etag: string
+  readonly size: number
+}
+
+interface OnDisk {
+  readonly bytes: number
+  /** The checksum was compared in this process. */
+  verified: boolean
+}
+
+/** Length of block `index` of a file of `size` bytes. */
+export function blockLength(size: number, index: number): number {
+  return Math.max(0, Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE))
+}
+
+export class BlockCache {
+  private readonly dir: string
+  private readonly logger: Logger
+  private readonly entries: LRUCache<string, OnDisk>
+  private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS })
+  private readonly evictions = new Set<Promise<void>>()
+  private warnedFull = false
+  private counter = 0
+
+  private constructor(dir: string, maxBytes: number, logger: Logger) {
+    this.dir = dir
+    this.logger = logger
+    this.entries = new LRUCache<string, OnDisk>({
+      maxSize: Math.max(maxBytes, BLOCK_SIZE + HEADER_SIZE),
+      sizeCalculation: (entry) => entry.bytes,
+      dispose: (_entry, id, reason) => {
+        if (reason === 'set') return
+        this.memory.delete(id)
+        const eviction = unlink(this.file(id)).catch(() => {}).finally(() => this.evictions.delete(eviction))
+        this.evictions.add(eviction)
+      },
+    })
+  }
+
+  /**
+   * Opens the cache folder and takes stock of the blocks of earlier processes, least recently written first.
+   * @param maxBytes bound of the folder's content
+   */
+  static async open(dir: string, maxBytes: number, logger: Logger): Promise<BlockCache> {
+    const cache = new BlockCache(dir, maxBytes, logger)
+    await rm(join(dir, 'tmp'), { recursive: true, force: true })
+    await mkdir(join(dir, 'tmp'), { recursive: true, mode: 0o700 })
+    const found: Array<{ id: string; bytes: number; at: number }> = []
+    for (const version of await readdir(dir)) {
+      if (version === 'tmp' || !/^[0-9a-f]{40}$/.test(version)) continue
+      for (const name of await readdir(join(dir, version))) {
+        const id = `${version}/${name}`
+        const facts = await stat(join(dir, id))
+        found.push({ id, bytes: facts.size, at: facts.mtimeMs })
+      }
+    }
+    found.sort((a, b) => a.at - b.at)
+    for (const it of found) cache.entries.set(it.id, { bytes: it.bytes, verified: false })
+    return cache
+  }
+
+  get usage(): { bytes: number; limit: number; blocks: number } {
+    return { bytes: this.entries.calculatedSize, limit: this.entries.maxSize, blocks: this.entries.size }
+  }
+
+  has(key: VersionKey, index: number): boolean {
+    return this.entries.has(blockId(key, index))
+  }
+
+  /** The bytes `[from, to)` of a block, or undefined. The buffer may be shared: not to be written to. */
+  async read(key: VersionKey, index: number, from: number, to: number): Promise<Buffer | undefined> {
+    const id = blockId(key, index)
+    const hot = this.memory.get(id)
+    if (hot !== undefined) return hot.subarray(from, to)
+    const entry = this.entries.get(id)
+    if (entry === undefined) return undefined
+    let handle: FileHandle | undefined
+    try {
+      handle = await open(this.file(id), 'r')
+      if (entry.verified && to - from <= BLOCK_SIZE / 16) {
+        const part = Buffer.allocUnsafe(to - from)
+        const { bytesRead } = await handle.read(part, 0, part.length, HEADER_SIZE + from)
+        if (bytesRead === part.length) return part
+      }
+      const length = blockLength(key.size, index)
+      const whole = Buffer.allocUnsafe(HEADER_SIZE + length)
+      const { bytesRead } = await handle.read(whole, 0, whole.length, 0)
+      const data = whole.subarray(HEADER_SIZE)
+      if (bytesRead === whole.length && whole.compare(header(id, index, data), 0, HEADER_SIZE, 0, HEADER_SIZE) === 0) {
+        entry.verified = true
+        this.memory.set(id, data)
+        return data.subarray(from, to)
+      }
+      this.logger.warn('damaged cache block dropped', { block: id })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.logger.warn('cache block cannot be read', { block: id, error })
+    } finally {
+      await handle?.close()
+    }
+    this.entries.delete(id)
+    return undefined
+  }
+
+  /** Keeps a whole block. Never throws: a cache that cannot be written is only slower. `data` must not change afterwards. */
+  async put(key: VersionKey, index: number, data: Buffer): Promise<void> {
+    const id = blockId(key, index)
+    this.memory.set(id, data)
+    if (this.entries.has(id)) return
+    try {
+      const temporary = join(this.dir, 'tmp', String(this.counter++))
+      // Room first, so that the bound is a bound.
+      this.entries.set(id, { bytes: HEADER_SIZE + data.length, verified: true })
+      await Promise.all(this.evictions)
+      const handle = await open(temporary, 'wx', 0o600)
+      try {
+        await handle.writev([header(id, index, data), data])
+      } finally {
+        await handle.close()
+      }
+      await mkdir(join(this.dir, id.slice(0, 40)), { mode: 0o700, recursive: true })
+      await rename(temporary, this.file(id))
+      // Evicted while being written.
+      if (!this.entries.has(id)) await unlink(this.file(id)).catch(() => {})
+    } catch (error) {
+      this.entries.delete(id)
+      if (!this.warnedFull) this.logger.warn('the block cache cannot be written, going on without', { error })
+      this.warnedFull = true
+    }
+  }
+
+  /** Keeps a whole local file as a version's content (what was just uploaded need not be downloaded). */
+  async adopt(key: VersionKey, source: FileHandle): Promise<void> {
+    for (let index = 0; index * BLOCK_SIZE < key.size; index++) {
+      if (this.entries.has(blockId(key, index))) continue
+      const data = Buffer.allocUnsafe(blockLength(key.size, index))
+      const { bytesRead } = await source.read(data, 0, data.length, index * BLOCK_SIZE)
+      if (bytesRead !== data.length) return
+      await this.put(key, index, data)
+    }
+  }
+
+  /** Resolves when evictions under way are done. */
+  async settled(): Promise<void> {
+    await Promise.all(this.evictions)
+  }
+
+  private file(id: string): string {
+    return join(this.dir, id)
+  }
+}
+
+const keyDigests = new WeakMap<VersionKey, string>()
+
+function blockId(key: VersionKey, index: number): string {
+  let digest = keyDigests.get(key)
+  if (digest === undefined) {
+    digest = createHash('sha1').update(`${key.uuid}\0${key.etag}\0${key.size}`).digest('hex')
+    keyDigests.set(key, digest)
+  }
+  return `${digest}/${index}`
+}
+
+/** magic, format, block number, length, checksum, digest of the version. */
+function header(id: string, index: number, data: Buffer): Buffer {
+  const head = Buffer.alloc(HEADER_SIZE)
+  head.writeUInt32BE(MAGIC, 0)
+  head.writeUInt32BE(1, 4)
+  head.writeUInt32BE(index, 8)
+  head.writeUInt32BE(data.length, 12)
+  head.writeUInt32BE(crc32(data), 16)
+  head.write(id.slice(0, 40), 20, 'hex')
+  return head
+}
+

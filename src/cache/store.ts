@@ -1,0 +1,135 @@
+/**
+ * The one embedded database (LMDB: transactional, crash-safe) under metadata, drafts and local facts of a
+ * mount. One process per folder. What must not be lost lives here and in `drafts/` beside it; blocks, which may be lost, live
+ * in the cache folder.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { open, type Database, type RootDatabase } from 'lmdb'
+import { takeLock } from './lock.js'
+
+/** Raised with every change of a record's shape; migrate() brings older stores up. */
+const SCHEMA = 1
+
+export type StoreErrorKind = 'in-use' | 'newer' | 'unusable'
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly kind: StoreErrorKind
+
+  constructor(kind: StoreErrorKind, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.kind = kind
+  }
+}
+
+/** What Cells does not hold of a node, by Uuid. Times are [seconds, nanoseconds]. */
+export interface Facts {
+  /** The version `mtime` and `symlink` belong to: a file's ETag, a folder's server MTime. */
+  readonly version?: string
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly mtime?: readonly [number, number]
+  readonly atime?: readonly [number, number]
+  readonly symlink?: string
+  /** Only where it is not the hash of the Uuid: the node was made here before it had one. */
+  readonly ino?: number
+}
+
+/** A locally modified file. Its bytes are in `drafts/<id>`. */
+export interface DraftRecord {
+  readonly id: string
+  /** Path below the mount's remote folder, '/'-separated, of its local name. */
+  readonly path: string
+  /** Absent for a file that the server has never had. */
+  readonly base?: { readonly uuid: string; readonly etag: string; readonly size: number }
+  readonly size: number
+  /** `open`: written, not yet closed. `closed`: the program was told or is about to be told. `sent`: the server answered 200, the index lags. `local`: never to be sent. */
+  readonly state: 'open' | 'closed' | 'sent' | 'local'
+  /** The file in `drafts/` holds every byte (nothing is to be fetched from the base). */
+  readonly complete: boolean
+  readonly md5?: string
+  readonly facts: Facts
+  /** A name that the server may still hold this node under, when a backup rename was put off. */
+  readonly failure?: string
+}
+
+/** A rename that the server has not been told yet (see fs/backup.ts). */
+export interface MoveRecord {
+  readonly uuid: string
+  readonly from: string
+  readonly to: string
+  readonly at: number
+}
+
+export class Store {
+  readonly dir: string
+  readonly facts: Database<Facts, string>
+  readonly drafts: Database<DraftRecord, string>
+  readonly moves: Database<MoveRecord, string>
+  private readonly root: RootDatabase
+  private readonly unlock: () => void
+
+  private constructor(dir: string, root: RootDatabase, unlock: () => void) {
+    this.dir = dir
+    this.root = root
+    this.unlock = unlock
+    this.facts = root.openDB<Facts, string>({ name: 'facts' })
+    this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts' })
+    this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
+  }
+
+  /**
+   * Opens or creates the store in `dir`.
+   * @throws StoreError
+   */
+  static open(dir: string): Store {
+    let unlock: (() => void) | number
+    try {
+      mkdirSync(join(dir, 'drafts'), { recursive: true, mode: 0o700 })
+      unlock = takeLock(join(dir, 'lock'))
+    } catch (error) {
+      throw new StoreError('unusable', `The folder ${dir} cannot be used: ${(error as Error).message}`, error)
+    }
+    if (typeof unlock === 'number') {
+      throw new StoreError('in-use', `The cache folder ${dir} is in use by another mount (process ${unlock})`)
+    }
+    try {
+      const root = open({ path: join(dir, 'store.mdb'), noSubdir: true, maxDbs: 16, mapSize: 1 << 30 })
+      const meta = root.openDB<number, string>({ name: 'meta' })
+      const schema = meta.get('schema') ?? SCHEMA
+      if (schema > SCHEMA) {
+        unlock()
+        throw new StoreError('newer', `The folder ${dir} was written by a newer version of cellsfs (schema ${schema}); use that one`)
+      }
+      meta.putSync('schema', SCHEMA)
+      return new Store(dir, root, unlock)
+    } catch (error) {
+      if (error instanceof StoreError) throw error
+      unlock()
+      throw new StoreError('unusable', `The store in ${dir} cannot be opened: ${(error as Error).message}`, error)
+    }
+  }
+
+  draftFile(id: string): string {
+    return join(this.dir, 'drafts', id)
+  }
+
+  /** Changes an entry of `facts` in memory order; durable soon after, and at the latest at `flushed()`. */
+  updateFacts(uuid: string, change: Facts): void {
+    if (uuid === '') return
+    void this.facts.put(uuid, { ...this.facts.get(uuid), ...change })
+  }
+
+  /** Resolves when everything put so far is on disk. */
+  async flushed(): Promise<void> {
+    await this.root.flushed
+  }
+
+  async close(): Promise<void> {
+    await this.root.flushed
+    await this.root.close()
+    this.unlock()
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * Reads one version of a file: from the block cache, else by range requests whose bytes are handed
+ * out as they arrive. Sequential readers get a growing window of requests ahead of them; random readers get
+ * just their block; a small file comes whole in one request and is compared with its md5 before a byte of it is
+ * believed, because a 2.x server can serve the new bytes under the old ETag for a second (contract, trap 1).
+ *
+ * Everything here belongs to one version for ever: a request carries If-Match, and an answer of another
+ * version fails the read (design, invariant 3).
+ */
+import { createHash } from 'node:crypto'
+import { BLOCK_SIZE, type BlockCache, blockLength, type VersionKey } from '../cache/blocks.js'
+import { CellsError } from '../cells/errors.js'
+import type { CellsServer } from '../cells/server.js'
+import type { Logger } from '../log.js'
+import type { Budget } from './budget.js'
+import { FsError } from './errno.js'
+
+/** A file up to this size is fetched whole and verified, bytes. */
+export const WHOLE_FETCH = 4 * BLOCK_SIZE
+/** Blocks of one range request of a sequential reader. */
+const REQUEST_BLOCKS = 4
+/** Blocks that a steady sequential reader has ahead of it. */
+const MAX_WINDOW_BLOCKS = 16
+/** A jump this far from the expected offset still counts as sequential: the kernel's own read-ahead arrives out of order. */
+const SEQUENTIAL_SLACK = 512 * 1024
+
+const PLAIN_MD5 = /^[0-9a-f]{32}$/
+
+/** A block on its way. */
+interface Filling {
+  readonly data: Buffer
+  filled: number
+  failure?: unknown
+  wake: Array<() => void>
+  readonly abort: AbortController
+}
+
+/** Where a handle reads, to tell sequential from random. One per open handle. */
+export interface ReadPattern {
+  expected: number
+  windowBlocks: number
+}
+
+export function newReadPattern(): ReadPattern {
+  return { expected: 0, windowBlocks: 1 }
+}
+
+export interface ReaderDeps {
+  readonly server: CellsServer
+  readonly blocks: BlockCache
+  /** Bytes of blocks in flight, over all readers. */
+  readonly budget: Budget
+  readonly logger: Logger
+}
+
+export class VersionReader {
+  readonly key: VersionKey
+  private readonly deps: ReaderDeps
+  /** The file's path on the server at the moment of a request: it may be renamed while it is read. */
+  private readonly path: () => string
+  private readonly filling = new Map<number, Filling>()
+  /** Set once a byte has been handed out: from then on another version can never be taken instead. */
+  delivered = false
+
+  constructor(deps: ReaderDeps, key: VersionKey, path: () => string) {
+    this.deps = deps
+    this.key = key
+    this.path = path
+  }
+
+  /**
+   * Bytes from `offset`, shorter than `length` only at the end of the version.
+   * @throws CellsError; FsError ESTALE when the server no longer has this version
+   */
+  async read(offset: number, length: number, pattern: ReadPattern, signal?: AbortSignal): Promise<Buffer> {
+    const end = Math.min(offset + length, this.key.size)
+    if (offset >= end) return Buffer.alloc(0)
+    this.readAhead(offset, end, pattern)
+    const parts: Buffer[] = []
+    for (let at = offset; at < end;) {
+      const index = Math.floor(at / BLOCK_SIZE)
+      const to = Math.min(end, (index + 1) * BLOCK_SIZE)
+      parts.push(await this.readBlock(index, at - index * BLOCK_SIZE, to - index * BLOCK_SIZE, signal))
+      at = to
+    }
+    this.delivered = true
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  }
+
+  /** True if every byte of `[from, to)` is here already. */
+  cached(from: number, to: number): boolean {
+    for (let i = Math.floor(from / BLOCK_SIZE); i * BLOCK_SIZE < to; i++) if (!this.deps.blocks.has(this.key, i)) return false
+    return true
+  }
+
+  /** Fetches ahead of need; never throws and never waits for the bytes. */
+  prefetch(): void {
+    if (this.key.size <= WHOLE_FETCH) this.startFrom(0, 1)
+  }
+
+  /** Stops what is under way. */
+  close(): void {
+    for (const block of this.filling.values()) block.abort.abort()
+  }
+
+  private async readBlock(index: number, from: number, to: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    // A few rounds: a block can be evicted between its arrival and our turn.
+    for (let round = 0; round < 4; round++) {
+      const block = this.filling.get(index)
+      if (block !== undefined) return this.fromFilling(block, from, to, signal)
+      const here = await this.deps.blocks.read(this.key, index, from, to)
+      if (here !== undefined) return here
+      if (!this.filling.has(index)) await this.start(index, 1)
+    }
+    throw new CellsError('protocol', 'A block of the file could not be kept in the cache')
+  }
+
+  private async fromFilling(block: Filling, from: number, to: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    while (block.filled < to) {
+      if (block.failure !== undefined) throw block.failure
+      if (signal?.aborted === true) throw new FsError('EINTR', 'The read was interrupted')
+      await new Promise<void>((wake) => {
+        const done = (): void => {
+          signal?.removeEventListener('abort', done)
+          wake()
+        }
+        block.wake.push(done)
+        signal?.addEventListener('abort', done, { once: true })
+      })
+    }
+    return block.data.subarray(from, to)
+  }
+
+  private readAhead(offset: number, end: number, pattern: ReadPattern): void {
+    const sequential = Math.abs(offset - pattern.expected) <= SEQUENTIAL_SLACK
+    if (!sequential) pattern.windowBlocks = 1
+    const crossed = Math.floor(end / BLOCK_SIZE) > Math.floor(pattern.expected / BLOCK_SIZE)
+    if (sequential && (crossed || offset === 0)) pattern.windowBlocks = Math.min(MAX_WINDOW_BLOCKS, pattern.windowBlocks * 2)
+    pattern.expected = sequential ? Math.max(pattern.expected, end) : end
+    const first = Math.floor(offset / BLOCK_SIZE)
+    if (pattern.windowBlocks > 1 || this.key.size <= WHOLE_FETCH) this.startFrom(first, pattern.windowBlocks)
+  }
+
+  /** Requests what is missing of a window of blocks, a few blocks a request, as far as the budget goes. */
+  private startFrom(first: number, count: number): void {
+    const last = Math.min(Math.ceil(this.key.size / BLOCK_SIZE), first + count)
+    for (let index = first; index < last;) {
+      if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) {
+        index++
+        continue
+      }
+      let run = 1
+      while (run < REQUEST_BLOCKS && index + run < last && !this.filling.has(index + run) && !this.deps.blocks.has(this.key, index + run)) run++
+      const whole = this.key.size <= WHOLE_FETCH
+      // Ahead of need only what the budget gives at once, and no thin slices of a window that just moved by a block.
+      if (!whole && index > first && run < REQUEST_BLOCKS && index + run < Math.ceil(this.key.size / BLOCK_SIZE)) return
+      if (!this.deps.budget.tryTake(run * BLOCK_SIZE)) return
+      void this.fetch(index, run)
+      index += run
+    }
+  }
+
+  /** As startFrom for one needed block: waits for the budget. */
+  private async start(index: number, count: number): Promise<void> {
+    await this.deps.budget.take(count * BLOCK_SIZE)
+    if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) this.deps.budget.give(count * BLOCK_SIZE)
+    else void this.fetch(index, count)
+  }
+
+  /** One request for `count` blocks (all of a small file); gives `count` blocks of budget back when done. Never rejects. */
+  private async fetch(first: number, count: number): Promise<void> {
+    const whole = this.key.size <= WHOLE_FETCH
+    const from = whole ? 0 : first
+    const blocks: Array<[number, Filling]> = []
+    const abort = new AbortController()
+    const total = whole ? Math.ceil(this.key.size / BLOCK_SIZE) : count
+    for (let i = from; i < from + total; i++) {
+      const block: Filling = { data: Buffer.allocUnsafe(blockLength(this.key.size, i)), filled: 0, wake: [], abort }
+      blocks.push([i, block])
+      this.filling.set(i, block)
+    }
+    try {
+      await this.receive(blocks, from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
+      for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
+    } catch (error) {
+      const failure = error instanceof CellsError && error.kind === 'precondition'
+        ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
+        : error
+      for (const [, block] of blocks) {
+        block.failure = failure
+        this.wake(block)
+      }
+    } finally {
+      for (const [index, block] of blocks) if (this.filling.get(index) === block) this.filling.delete(index)
+      this.deps.budget.give(count * BLOCK_SIZE)
+    }
+  }
+
+  private async receive(blocks: ReadonlyArray<readonly [number, Filling]>, start: number, verify: boolean, signal: AbortSignal): Promise<void> {
+    const length = blocks.reduce((sum, [, block]) => sum + block.data.length, 0)
+    const body = await this.deps.server.get(this.path(), { start, end: start + length - 1 }, { signal, ifMatch: this.key.etag })
+    try {
+      if (body.totalSize !== this.key.size || body.length !== length) {
+        throw new CellsError('precondition', 'The file has another size on the server')
+      }
+      let current = 0
+      let at = 0
+      for await (const chunk of body.stream) {
+        for (let taken = 0; taken < chunk.length;) {
+          const block = blocks[current]?.[1]
+          if (block === undefined) throw new CellsError('protocol', 'The server sent more than it announced')
+          const n = chunk.copy(block.data, at, taken)
+          taken += n
+          at += n
+          if (!verify) this.advance(block, at)
+          if (at === block.data.length) {
+            current++
+            at = 0
+          }
+        }
+      }
+      if (current !== blocks.length) throw new CellsError('protocol', 'The server cut the file short')
+    } finally {
+      body.stream.destroy()
+    }
+    if (verify) {
+      const hash = createHash('md5')
+      for (const [, block] of blocks) hash.update(block.data)
+      if (hash.digest('hex') !== this.key.etag) {
+        throw new CellsError('precondition', 'The content does not match its checksum: the file is just being changed on the server')
+      }
+      for (const [, block] of blocks) this.advance(block, block.data.length)
+    }
+  }
+
+  private advance(block: Filling, to: number): void {
+    block.filled = to
+    this.wake(block)
+  }
+
+  private wake(block: Filling): void {
+    const waiting = block.wake
+    block.wake = []
+    for (const wake of waiting) wake()
+  }
+}
