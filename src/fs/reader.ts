@@ -8,8 +8,9 @@
  * version fails the read (design, invariant 3).
  */
 import { createHash } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { BLOCK_SIZE, type BlockCache, blockLength, type VersionKey } from '../cache/blocks.js'
-import { CellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
 import type { Budget } from './budget.js'
@@ -24,13 +25,16 @@ const MAX_WINDOW_BLOCKS = 16
 /** A jump this far from the expected offset still counts as sequential: the kernel's own read-ahead arrives out of order. */
 const SEQUENTIAL_SLACK = 512 * 1024
 
+/** How often a broken connection is taken up again within one request. */
+const RECEIVE_ATTEMPTS = 4
+
 const PLAIN_MD5 = /^[0-9a-f]{32}$/
 
 /** A block on its way. */
 interface Filling {
   readonly data: Buffer
   filled: number
-  failure?: unknown
+  failure?: Error
   wake: Array<() => void>
   readonly abort: AbortController
 }
@@ -183,9 +187,9 @@ export class VersionReader {
       await this.receive(blocks, from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
       for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
     } catch (error) {
-      const failure = error instanceof CellsError && error.kind === 'precondition'
+      const failure = isCellsError(error, 'precondition')
         ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
-        : error
+        : error as Error
       for (const [, block] of blocks) {
         block.failure = failure
         this.wake(block)
@@ -196,40 +200,54 @@ export class VersionReader {
     }
   }
 
+  /** Fills the blocks; a connection that breaks is taken up again where it broke, a few times. */
   private async receive(blocks: ReadonlyArray<readonly [number, Filling]>, start: number, verify: boolean, signal: AbortSignal): Promise<void> {
     const length = blocks.reduce((sum, [, block]) => sum + block.data.length, 0)
-    const body = await this.deps.server.get(this.path(), { start, end: start + length - 1 }, { signal, ifMatch: this.key.etag })
+    const progress = { received: 0 }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.receiveOnce(blocks, start, length, progress, !verify, signal)
+        break
+      } catch (error) {
+        if (!isCellsError(error) || !error.transient || attempt === RECEIVE_ATTEMPTS) throw error
+        this.deps.logger.debug('read interrupted, going on', { path: this.path(), received: progress.received, error })
+        await pause(100 * attempt, undefined, { signal })
+      }
+    }
+    if (!verify) return
+    const hash = createHash('md5')
+    for (const [, block] of blocks) hash.update(block.data)
+    if (hash.digest('hex') !== this.key.etag) {
+      throw new CellsError('precondition', 'The content does not match its checksum: the file is just being changed on the server')
+    }
+    for (const [, block] of blocks) this.advance(block, block.data.length)
+  }
+
+  private async receiveOnce(
+    blocks: ReadonlyArray<readonly [number, Filling]>, start: number, length: number,
+    progress: { received: number }, deliver: boolean, signal: AbortSignal,
+  ): Promise<void> {
+    const range = { start: start + progress.received, end: start + length - 1 }
+    const body = await this.deps.server.get(this.path(), range, { signal, ifMatch: this.key.etag })
     try {
-      if (body.totalSize !== this.key.size || body.length !== length) {
+      if (body.totalSize !== this.key.size || body.length !== length - progress.received) {
         throw new CellsError('precondition', 'The file has another size on the server')
       }
-      let current = 0
-      let at = 0
       for await (const chunk of body.stream) {
         for (let taken = 0; taken < chunk.length;) {
-          const block = blocks[current]?.[1]
+          // All blocks but the file's last one are full, so position gives the block.
+          const block = blocks[Math.floor(progress.received / BLOCK_SIZE)]?.[1]
           if (block === undefined) throw new CellsError('protocol', 'The server sent more than it announced')
-          const n = chunk.copy(block.data, at, taken)
+          const n = chunk.copy(block.data, progress.received % BLOCK_SIZE, taken)
+          if (n === 0) throw new CellsError('protocol', 'The server sent more than it announced')
           taken += n
-          at += n
-          if (!verify) this.advance(block, at)
-          if (at === block.data.length) {
-            current++
-            at = 0
-          }
+          progress.received += n
+          if (deliver) this.advance(block, Math.min(block.data.length, (progress.received - 1) % BLOCK_SIZE + 1))
         }
       }
-      if (current !== blocks.length) throw new CellsError('protocol', 'The server cut the file short')
+      if (progress.received !== length) throw new CellsError('protocol', 'The server cut the file short')
     } finally {
       body.stream.destroy()
-    }
-    if (verify) {
-      const hash = createHash('md5')
-      for (const [, block] of blocks) hash.update(block.data)
-      if (hash.digest('hex') !== this.key.etag) {
-        throw new CellsError('precondition', 'The content does not match its checksum: the file is just being changed on the server')
-      }
-      for (const [, block] of blocks) this.advance(block, block.data.length)
     }
   }
 

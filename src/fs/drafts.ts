@@ -1,0 +1,228 @@
+/**
+ * A locally modified file: a sparse file on disk over the version it was opened on. Only what is needed
+ * of the base is ever downloaded: a program that rewrites a file from its start downloads nothing.
+ *
+ * While an upload reads the file it must not change under it (design, invariant 3), and a writer must not wait for the
+ * network: the first write during an upload moves the draft to a copy of its file and leaves the
+ * old one to the upload.
+ */
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
+import { RangeSet } from './ranges.js'
+
+/** Anything that can be read by position: the base of a draft. */
+export interface Content {
+  readonly size: number
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>
+}
+
+/** Bytes fetched from the base at a time when a draft is completed. */
+const FILL_STEP = 1 << 20
+
+interface DraftFile {
+  readonly id: string
+  readonly path: string
+  readonly handle: FileHandle
+  /** Uploads reading it. */
+  readers: number
+  /** No longer the draft's own: goes when the last reader goes. */
+  orphan: boolean
+}
+
+/** A draft's content at one moment, fixed until `done()`. */
+export interface Snapshot {
+  readonly size: number
+  readonly generation: number
+  readonly handle: FileHandle
+  done(): Promise<void>
+}
+
+export class Draft {
+  size: number
+  /** Counts changes; what the server has is `committed`. */
+  generation = 0
+  committed = 0
+  private file: DraftFile
+  private readonly fileFor: (id: string) => string
+  private readonly base: Content | undefined
+  /** Bytes of the base that are still the file's: shrinks with truncate, never grows again. */
+  private baseLimit: number
+  /** Bytes that are in the file. Beyond baseLimit what is not written is zero, and so is the sparse file. */
+  private readonly written: RangeSet
+  /** Tail of the queue of changes to the file: two writes at once have no order. */
+  private tail: Promise<unknown> = Promise.resolve()
+
+  private constructor(file: DraftFile, fileFor: (id: string) => string, base: Content | undefined, size: number, complete: boolean) {
+    this.file = file
+    this.fileFor = fileFor
+    this.base = base
+    this.size = size
+    this.baseLimit = complete ? 0 : (base?.size ?? 0)
+    this.written = new RangeSet()
+  }
+
+  /** A new draft over `base` (or over nothing), with the base's size. */
+  static async create(fileFor: (id: string) => string, base: Content | undefined): Promise<Draft> {
+    const id = randomUUID()
+    const path = fileFor(id)
+    const handle = await open(path, 'wx+', 0o600)
+    return new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base === undefined)
+  }
+
+  /** A complete draft that an earlier process left. */
+  static async reopen(fileFor: (id: string) => string, id: string, size: number): Promise<Draft> {
+    const path = fileFor(id)
+    const handle = await open(path, 'r+')
+    await handle.truncate(size)
+    const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, undefined, size, true)
+    draft.generation = 1
+    return draft
+  }
+
+  get id(): string {
+    return this.file.id
+  }
+
+  get dirty(): boolean {
+    return this.generation !== this.committed
+  }
+
+  /** True if nothing of the base is needed any more. */
+  get complete(): boolean {
+    return this.written.covers(0, this.baseLimit)
+  }
+
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+    const end = Math.min(offset + length, this.size)
+    if (offset >= end) return Buffer.alloc(0)
+    const gaps = offset < this.baseLimit ? this.written.gaps(offset, Math.min(end, this.baseLimit)) : []
+    const whole = gaps.length === 1 && gaps[0]![0] === offset && gaps[0]![1] === end
+    if (whole) return this.fromBase(offset, end, signal)
+    const buffer = Buffer.alloc(end - offset)
+    // A short read is the hole after the file's last written byte: zeros already.
+    await this.file.handle.read(buffer, 0, buffer.length, offset)
+    for (const [from, to] of gaps) (await this.fromBase(from, to, signal)).copy(buffer, from - offset)
+    return buffer
+  }
+
+  /** Writes all of `data`. @throws ENOSPC and other local errors, with nothing acknowledged */
+  write(offset: number | 'end', data: Buffer): Promise<void> {
+    return this.change(async () => {
+      const start = offset === 'end' ? this.size : offset
+      for (let done = 0; done < data.length;) {
+        const { bytesWritten } = await this.file.handle.write(data, done, data.length - done, start + done)
+        done += bytesWritten
+      }
+      this.written.add(start, start + data.length)
+      this.size = Math.max(this.size, start + data.length)
+      this.generation++
+    })
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.change(async () => {
+      if (size < this.size) {
+        await this.file.handle.truncate(size)
+        this.written.truncate(size)
+        this.baseLimit = Math.min(this.baseLimit, size)
+      }
+      this.size = size
+      this.generation++
+    })
+  }
+
+  /** Fetches what is missing of the base, so that the file holds every byte. Writers may go on meanwhile. */
+  async fill(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      const gap = this.written.gaps(0, this.baseLimit)[0]
+      if (gap === undefined) return
+      const [from, to] = [gap[0], Math.min(gap[1], gap[0] + FILL_STEP)]
+      const data = await this.fromBase(from, to, signal)
+      await this.inTurn(async () => {
+        // Only what nobody has written or cut off while the base was asked.
+        for (const [a, b] of this.written.gaps(from, Math.max(from, Math.min(to, this.baseLimit)))) {
+          await this.file.handle.write(data, a - from, b - a, a)
+          this.written.add(a, b)
+        }
+      })
+    }
+  }
+
+  /** Fixes the present content for an upload; undefined if the draft is not complete (any more). */
+  snapshot(): Promise<Snapshot | undefined> {
+    return this.inTurn(() => Promise.resolve(this.complete ? this.fix() : undefined))
+  }
+
+  private fix(): Snapshot {
+    const file = this.file
+    file.readers++
+    let done = false
+    return {
+      size: this.size,
+      generation: this.generation,
+      handle: file.handle,
+      done: async () => {
+        if (done) return
+        done = true
+        file.readers--
+        if (file.orphan && file.readers === 0) await discard(file)
+      },
+    }
+  }
+
+  /** Makes the file's bytes survive a power cut. */
+  sync(): Promise<void> {
+    return this.inTurn(async () => {
+      // A hole at the end exists only in `size` so far.
+      await this.file.handle.truncate(this.size)
+      await this.file.handle.datasync()
+    })
+  }
+
+  async discard(): Promise<void> {
+    this.file.orphan = true
+    if (this.file.readers === 0) await discard(this.file)
+  }
+
+  /** Closes the file and leaves it on disk. */
+  async close(): Promise<void> {
+    await this.file.handle.close()
+  }
+
+  private async fromBase(from: number, to: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const data = await this.base!.read(from, to - from, signal)
+    if (data.length !== to - from) throw new Error('The base of a draft is shorter than it was')
+    return data
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.tail.then(work)
+    this.tail = result.catch(() => {})
+    return result
+  }
+
+  /** A change of the content: if an upload reads the file, goes on with a copy of it. */
+  private change(work: () => Promise<void>): Promise<void> {
+    return this.inTurn(async () => {
+      if (this.file.readers > 0) await this.moveToCopy()
+      await work()
+    })
+  }
+
+  private async moveToCopy(): Promise<void> {
+    const old = this.file
+    const id = randomUUID()
+    const path = this.fileFor(id)
+    await copyFile(old.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+    const handle = await open(path, 'r+')
+    this.file = { id, path, handle, readers: 0, orphan: false }
+    old.orphan = true
+    if (old.readers === 0) await discard(old)
+  }
+}
+
+async function discard(file: DraftFile): Promise<void> {
+  await file.handle.close()
+  await unlink(file.path)
+}
