@@ -54,6 +54,10 @@ export interface AuthOptions {
   readonly serverVersion: ServerVersion
   /** Seconds an access token lives; 600 on a real server. */
   readonly accessTokenTtlS?: number
+  /** Seconds a refresh token lives; 1 hour on 2.x, 60 days on 4.x and later. */
+  readonly refreshTokenTtlS?: number
+  /** Whether personal access tokens can be made over REST; by default from 4.x on (there an Enterprise feature). */
+  readonly personalTokenRest?: boolean
   readonly logger: Logger
 }
 
