@@ -1,0 +1,48 @@
+/**
+ * A mount of the memory filesystem as a process of its own, for driver.test.ts: `node memory-mount.js MOUNTPOINT`.
+ * Prints a line of JSON when ready; takes commands on stdin (`leaks`, `paths`, `unmount`), one reply each;
+ * `delay <op> <ms>` and `fail <op> <code>` change how operations answer.
+ */
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createFuseNativeDriver } from '../src/fs/drivers/fuse-native.js'
+import { MemoryFs } from '../src/fs/drivers/memory-fs.testing.js'
+import { FsError, type ErrnoCode } from '../src/fs/errno.js'
+import { createLogger } from '../src/log.js'
+
+const say = (value: unknown): void => { process.stdout.write(`${JSON.stringify(value)}\n`) }
+const delays = new Map<string, number>()
+const failures = new Map<string, ErrnoCode>()
+const calls: string[] = []
+
+const fs = new MemoryFs({
+  before: async (op, _caller, name) => {
+    calls.push(name === undefined ? op : `${op} ${name}`)
+    const delay = delays.get(op)
+    if (delay !== undefined) await sleep(delay)
+    const code = failures.get(op)
+    if (code !== undefined) throw new FsError(code)
+  },
+})
+
+const driver = createFuseNativeDriver(createLogger('debug', (line) => process.stderr.write(line)))
+try {
+  const mounted = await driver.mount(fs, { mountpoint: process.argv[2]!, fsname: 'memory, with a comma', allowOther: false, readOnly: process.argv[3] === 'ro', debug: false })
+  say({ ready: true })
+  void mounted.ended.then(() => {
+    say({ ended: true, leaks: fs.leaks() })
+    process.exit(0)
+  })
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [command, op = '', argument = ''] = line.split(' ')
+    if (command === 'leaks') say(fs.leaks())
+    else if (command === 'paths') say(fs.paths())
+    else if (command === 'calls') say(calls.splice(0))
+    else if (command === 'delay') say(delays.set(op, Number(argument)).size)
+    else if (command === 'fail') say(argument === '' ? failures.delete(op) : failures.set(op, argument as ErrnoCode).size)
+    else if (command === 'unmount') await mounted.unmount({ lazy: op === 'lazy' }).then(() => say({ unmounted: true }), (error: Error) => say({ error: error.message }))
+  }
+} catch (error) {
+  say({ error: (error as Error).message, code: (error as { code?: string }).code })
+  process.exit(1)
+}

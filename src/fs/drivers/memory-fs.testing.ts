@@ -1,0 +1,360 @@
+/**
+ * A small FileSystem in memory for tests of drivers: POSIX semantics in full (rename over, unlink
+ * while open, append, xattrs, lookup counts), and nothing of Cells. It also counts what a driver must balance:
+ * `leaks()` names every lookup and handle that was not given back.
+ */
+import { constants } from 'node:fs'
+import { FsError } from '../errno.js'
+import { ROOT_INO, type Attr, type AttrChange, type Caller, type DirEntry, type Entry, type FileSystem, type FileType, type Ino } from './driver.js'
+
+const { O_ACCMODE = 3, O_APPEND, O_EXCL, O_RDONLY, O_TRUNC } = constants as typeof constants & { O_ACCMODE?: number }
+
+interface Node {
+  readonly ino: Ino
+  readonly type: FileType
+  mode: number
+  uid: number
+  gid: number
+  nlink: number
+  atime: bigint
+  mtime: bigint
+  ctime: bigint
+  data: Buffer
+  size: number
+  readonly children: Map<string, Node>
+  readonly xattrs: Map<string, Buffer>
+  lookups: number
+}
+
+interface Handle {
+  readonly node: Node
+  readonly flags: number
+}
+
+export interface MemoryFsOptions {
+  /** Awaited before each operation: to delay, to fail, to record. */
+  readonly before?: (op: string, caller: Caller | undefined, name?: string) => Promise<void> | void
+  readonly entryTimeoutMs?: number
+}
+
+const now = (): bigint => BigInt(Date.now()) * 1_000_000n
+
+export class MemoryFs implements FileSystem {
+  readonly #nodes = new Map<Ino, Node>()
+  readonly #files = new Map<number, Handle>()
+  readonly #folders = new Map<number, [string, Node][]>()
+  readonly #options: MemoryFsOptions
+  #lastIno = 0
+  #lastFh = 0
+
+  constructor(options: MemoryFsOptions = {}) {
+    this.#options = options
+    const root = this.#node('folder', 0o755)
+    root.nlink++
+    this.#nodes.set(ROOT_INO, root)
+  }
+
+  /** Lookups and handles that the driver still holds, as text; empty when all is balanced. */
+  leaks(): string[] {
+    return [
+      ...[...this.#nodes.values()].filter(({ lookups }) => lookups !== 0).map(({ ino, lookups }) => `inode ${ino}: ${lookups} lookups`),
+      ...[...this.#files.keys()].map((fh) => `file handle ${fh}`),
+      ...[...this.#folders.keys()].map((fh) => `folder handle ${fh}`),
+    ]
+  }
+
+  /** Paths of all files and folders, sorted. */
+  paths(node = this.#get(ROOT_INO), prefix = ''): string[] {
+    return [...node.children].flatMap(([name, child]) => [`${prefix}/${name}`, ...this.paths(child, `${prefix}/${name}`)]).sort()
+  }
+
+  #node(type: FileType, mode: number): Node {
+    const time = now()
+    return {
+      ino: ++this.#lastIno, type, mode, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, nlink: type === 'folder' ? 1 : 0,
+      atime: time, mtime: time, ctime: time, data: Buffer.alloc(0), size: 0, children: new Map(), xattrs: new Map(), lookups: 0,
+    }
+  }
+
+  #get(ino: Ino): Node {
+    const node = this.#nodes.get(ino)
+    if (node === undefined) throw new FsError('ESTALE', `inode ${ino} is not known`)
+    return node
+  }
+
+  #folder(ino: Ino): Node {
+    const node = this.#get(ino)
+    if (node.type !== 'folder') throw new FsError('ENOTDIR')
+    return node
+  }
+
+  #child(parent: Ino, name: string): Node {
+    const child = this.#folder(parent).children.get(name)
+    if (child === undefined) throw new FsError('ENOENT')
+    return child
+  }
+
+  #handle(fh: number): Handle {
+    const handle = this.#files.get(fh)
+    if (handle === undefined) throw new FsError('EBADF')
+    return handle
+  }
+
+  #attr(node: Node): Attr {
+    const { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime } = node
+    return { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime }
+  }
+
+  #entry(node: Node): Entry {
+    node.lookups++
+    return { attr: this.#attr(node), generation: 0, entryTimeoutMs: this.#options.entryTimeoutMs ?? 1000, attrTimeoutMs: 1000 }
+  }
+
+  #touch(folder: Node): void {
+    folder.mtime = folder.ctime = now()
+  }
+
+  #add(parent: Ino, name: string, node: Node): Entry {
+    if (Buffer.byteLength(name) > 255) throw new FsError('ENAMETOOLONG')
+    const folder = this.#folder(parent)
+    if (folder.children.has(name)) throw new FsError('EEXIST')
+    folder.children.set(name, node)
+    node.nlink++
+    if (node.type === 'folder') folder.nlink++
+    this.#nodes.set(node.ino, node)
+    this.#touch(folder)
+    return this.#entry(node)
+  }
+
+  #remove(parent: Ino, name: string): void {
+    const folder = this.#folder(parent)
+    const node = this.#child(parent, name)
+    folder.children.delete(name)
+    node.nlink -= node.type === 'folder' ? 2 : 1
+    if (node.type === 'folder') folder.nlink--
+    this.#touch(folder)
+    this.#drop(node)
+  }
+
+  /** A node goes when it has no name, no lookup and no handle. */
+  #drop(node: Node): void {
+    if (node.nlink > 0 || node.lookups > 0 || node.ino === ROOT_INO) return
+    if ([...this.#files.values()].some((handle) => handle.node === node)) return
+    this.#nodes.delete(node.ino)
+  }
+
+  #resize(node: Node, size: number): void {
+    if (size > node.data.length) {
+      const data = Buffer.alloc(Math.max(size, node.data.length * 2))
+      node.data.copy(data, 0, 0, node.size)
+      node.data = data
+    }
+    if (size < node.size) node.data.fill(0, size, node.size)
+    node.size = size
+    node.mtime = node.ctime = now()
+  }
+
+  #open(node: Node, flags: number): { fh: number; keepCache: boolean } {
+    if ((flags & O_TRUNC) !== 0) this.#resize(node, 0)
+    this.#files.set(++this.#lastFh, { node, flags })
+    return { fh: this.#lastFh, keepCache: false }
+  }
+
+  async #begin(op: string, caller?: Caller, name?: string): Promise<void> {
+    await this.#options.before?.(op, caller, name)
+  }
+
+  async lookup(parent: Ino, name: string, caller: Caller): Promise<Entry> {
+    await this.#begin('lookup', caller, name)
+    return this.#entry(this.#child(parent, name))
+  }
+
+  forget(ino: Ino, count: number): void {
+    const node = this.#get(ino)
+    node.lookups -= count
+    if (node.lookups < 0) throw new Error(`inode ${ino} was forgotten too often`)
+    this.#drop(node)
+  }
+
+  async getattr(ino: Ino, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
+    await this.#begin('getattr', caller)
+    return { attr: this.#attr(fh === undefined ? this.#get(ino) : this.#handle(fh).node), timeoutMs: 1000 }
+  }
+
+  async setattr(ino: Ino, change: AttrChange, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
+    await this.#begin('setattr', caller)
+    const node = fh === undefined ? this.#get(ino) : this.#handle(fh).node
+    const { mode, uid, gid, size, atime, mtime } = change
+    if (size !== undefined) {
+      if (node.type === 'folder') throw new FsError('EISDIR')
+      this.#resize(node, size)
+    }
+    Object.assign(node, { ctime: now(), ...(mode !== undefined && { mode }), ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) })
+    if (atime !== undefined) node.atime = atime === 'now' ? now() : atime
+    if (mtime !== undefined) node.mtime = mtime === 'now' ? now() : mtime
+    return { attr: this.#attr(node), timeoutMs: 1000 }
+  }
+
+  async readlink(ino: Ino, caller: Caller): Promise<string> {
+    await this.#begin('readlink', caller)
+    return this.#get(ino).data.toString()
+  }
+
+  async symlink(parent: Ino, name: string, target: string, caller: Caller): Promise<Entry> {
+    await this.#begin('symlink', caller, name)
+    const node = this.#node('symlink', 0o777)
+    node.data = Buffer.from(target)
+    node.size = node.data.length
+    return this.#add(parent, name, node)
+  }
+
+  async mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry> {
+    await this.#begin('mkdir', caller, name)
+    return this.#add(parent, name, this.#node('folder', mode))
+  }
+
+  async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
+    await this.#begin('unlink', caller, name)
+    if (this.#child(parent, name).type === 'folder') throw new FsError('EISDIR')
+    this.#remove(parent, name)
+  }
+
+  async rmdir(parent: Ino, name: string, caller: Caller): Promise<void> {
+    await this.#begin('rmdir', caller, name)
+    const node = this.#child(parent, name)
+    if (node.type !== 'folder') throw new FsError('ENOTDIR')
+    if (node.children.size > 0) throw new FsError('ENOTEMPTY')
+    this.#remove(parent, name)
+  }
+
+  async rename(parent: Ino, name: string, newParent: Ino, newName: string, _flags: object, caller: Caller): Promise<void> {
+    await this.#begin('rename', caller, name)
+    const source = this.#child(parent, name)
+    const target = this.#folder(newParent).children.get(newName)
+    if (target === source) return
+    if (target !== undefined) {
+      if (target.type === 'folder' && source.type !== 'folder') throw new FsError('EISDIR')
+      if (target.type !== 'folder' && source.type === 'folder') throw new FsError('ENOTDIR')
+      if (target.children.size > 0) throw new FsError('ENOTEMPTY')
+      this.#remove(newParent, newName)
+    }
+    const from = this.#folder(parent)
+    const to = this.#folder(newParent)
+    from.children.delete(name)
+    to.children.set(newName, source)
+    if (source.type === 'folder') {
+      from.nlink--
+      to.nlink++
+    }
+    this.#touch(from)
+    this.#touch(to)
+  }
+
+  async link(ino: Ino, newParent: Ino, newName: string, caller: Caller): Promise<Entry> {
+    await this.#begin('link', caller, newName)
+    return this.#add(newParent, newName, this.#get(ino))
+  }
+
+  async create(parent: Ino, name: string, mode: number, flags: number, caller: Caller): Promise<Entry & { fh: number; keepCache: boolean }> {
+    await this.#begin('create', caller, name)
+    const existing = this.#folder(parent).children.get(name)
+    if (existing !== undefined && (flags & O_EXCL) !== 0) throw new FsError('EEXIST')
+    const entry = existing === undefined ? this.#add(parent, name, this.#node('file', mode)) : this.#entry(existing)
+    return { ...entry, ...this.#open(this.#child(parent, name), flags) }
+  }
+
+  async open(ino: Ino, flags: number, caller: Caller): Promise<{ fh: number; keepCache: boolean }> {
+    await this.#begin('open', caller)
+    const node = this.#get(ino)
+    if (node.type === 'folder') throw new FsError('EISDIR')
+    return this.#open(node, flags)
+  }
+
+  async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
+    await this.#begin('read', caller)
+    const { node } = this.#handle(fh)
+    return node.data.subarray(Math.min(offset, node.size), Math.min(offset + size, node.size))
+  }
+
+  async write(_ino: Ino, fh: number, offset: number, data: Buffer, caller: Caller): Promise<number> {
+    await this.#begin('write', caller)
+    const { node, flags } = this.#handle(fh)
+    if ((flags & O_ACCMODE) === O_RDONLY) throw new FsError('EBADF')
+    const start = (flags & O_APPEND) !== 0 ? node.size : offset
+    if (start + data.length > node.size) this.#resize(node, start + data.length)
+    data.copy(node.data, start)
+    node.mtime = node.ctime = now()
+    return data.length
+  }
+
+  async flush(_ino: Ino, fh: number, caller: Caller): Promise<void> {
+    await this.#begin('flush', caller)
+    this.#handle(fh)
+  }
+
+  async fsync(_ino: Ino, fh: number, _dataOnly: boolean, caller: Caller): Promise<void> {
+    await this.#begin('fsync', caller)
+    this.#handle(fh)
+  }
+
+  async release(_ino: Ino, fh: number): Promise<void> {
+    await this.#begin('release')
+    const { node } = this.#handle(fh)
+    this.#files.delete(fh)
+    this.#drop(node)
+  }
+
+  async opendir(ino: Ino, caller: Caller): Promise<{ fh: number }> {
+    await this.#begin('opendir', caller)
+    const folder = this.#folder(ino)
+    this.#folders.set(++this.#lastFh, [['.', folder], ['..', folder], ...folder.children])
+    return { fh: this.#lastFh }
+  }
+
+  async readdir(_ino: Ino, fh: number, offset: number, max: number, caller: Caller): Promise<DirEntry[]> {
+    await this.#begin('readdir', caller)
+    const entries = this.#folders.get(fh)
+    if (entries === undefined) throw new FsError('EBADF')
+    return entries.slice(offset, offset + max).map(([name, node], index) => ({ name, attr: this.#attr(node), next: offset + index + 1 }))
+  }
+
+  releasedir(_ino: Ino, fh: number): void {
+    this.#folders.delete(fh)
+  }
+
+  async fsyncdir(_ino: Ino, _fh: number, caller: Caller): Promise<void> {
+    await this.#begin('fsyncdir', caller)
+  }
+
+  async statfs(): Promise<{ blockSize: number; blocks: number; blocksFree: number; files: number; filesFree: number; nameMax: number }> {
+    await this.#begin('statfs')
+    return { blockSize: 4096, blocks: 2 ** 34, blocksFree: 2 ** 33, files: 1_000_000, filesFree: 999_000, nameMax: 255 }
+  }
+
+  async getxattr(ino: Ino, name: string, caller: Caller): Promise<Buffer> {
+    await this.#begin('getxattr', caller, name)
+    const value = this.#get(ino).xattrs.get(name)
+    if (value === undefined) throw new FsError('ENODATA')
+    return value
+  }
+
+  async listxattr(ino: Ino, caller: Caller): Promise<string[]> {
+    await this.#begin('listxattr', caller)
+    return [...this.#get(ino).xattrs.keys()]
+  }
+
+  async setxattr(ino: Ino, name: string, value: Buffer, _flags: number, caller: Caller): Promise<void> {
+    await this.#begin('setxattr', caller, name)
+    this.#get(ino).xattrs.set(name, value)
+  }
+
+  async removexattr(ino: Ino, name: string, caller: Caller): Promise<void> {
+    await this.#begin('removexattr', caller, name)
+    if (!this.#get(ino).xattrs.delete(name)) throw new FsError('ENODATA')
+  }
+
+  async fallocate(): Promise<void> {
+    await this.#begin('fallocate')
+    throw new FsError('EOPNOTSUPP')
+  }
+}
