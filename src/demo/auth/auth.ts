@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { findAccessToken } from './adapter.js'
 import { handleAuthRoute } from './auth-routes.js'
-import { BadRequest, readBody, send, sendJson } from './http.js'
+import { BadRequest, readBody, send, sendJson, sendText } from './http.js'
 import { createIssuer, type Issuer } from './issuer.js'
 import { codePage, errorPage, loginPage, otherPage, PAGE_HEADERS } from './pages.js'
 import { openPersonalTokens, type PersonalTokenOptions } from './personal-tokens.js'
@@ -47,7 +47,10 @@ export function createAuth(options: AuthOptions): FullDemoAuth {
 
   async function route(req: IncomingMessage, res: ServerResponse): Promise<boolean> {
     const path = (req.url ?? '/').split('?', 1)[0]!
-    if (path === '/a/frontend/session' && req.method === 'POST') await session.handle(req, res)
+    if (path === '/a/frontend/session') {
+      if (req.method === 'POST') await session.handle(req, res)
+      else sendText(res, 405, '405: Method Not Allowed')
+    }
     else if (path.startsWith('/a/auth/')) await handleAuthRoute(routeDeps, req, res, path)
     else if (path.startsWith('/oidc/')) await (await issuer()).handle(req, res)
     else if (path.startsWith('/oauth2/')) await handlePage(session, req, res, path)
@@ -67,10 +70,12 @@ export function createAuth(options: AuthOptions): FullDemoAuth {
       try {
         return await route(req, res)
       } catch (error) {
-        if (!(error instanceof BadRequest)) options.logger.error('sign-in request failed', { path: req.url?.split('?', 1)[0], error })
+        const mistake = error instanceof BadRequest ? error : undefined
+        if (mistake === undefined) options.logger.error('sign-in request failed', { path: req.url?.split('?', 1)[0], error })
+        if (res.headersSent) res.destroy()
+        else if (mistake?.status === 415) sendText(res, 415, mistake.message)
         // As a real server reports nearly everything (contract, trap 17).
-        if (!res.headersSent) sendJson(res, 500, { Title: 'Internal Server Error', Detail: error instanceof BadRequest ? error.message : 'Internal Server Error' })
-        else res.destroy()
+        else sendJson(res, 500, { Title: mistake?.message ?? 'Internal Server Error', Detail: mistake?.message ?? 'Internal Server Error' })
         return true
       }
     },

@@ -4,11 +4,17 @@
  * them and some parse them.
  */
 
+/** `offline`, not the standard's `offline_access`, is what gives a refresh token. */
+export const SCOPES = ['openid', 'email', 'profile', 'pydio', 'offline']
+
+/** Body of a 404 below `/oidc`. */
+export const NO_ROUTE = '{"error": "Error 404 - The requested route does not exist. Make sure you are using the right path, domain, and port."}'
+
 /** The body of every OAuth error on a Cells server. */
 export interface OAuthError {
   readonly error: string
   readonly error_description: string
-  readonly error_hint: string
+  readonly error_hint?: string
   readonly status_code: number
 }
 
@@ -18,6 +24,9 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   invalid_client: 'Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method)',
   invalid_state: 'The state is missing or has less than 8 characters and is therefore considered too weak',
   invalid_scope: 'The requested scope is invalid, unknown, or malformed',
+  unsupported_response_type: 'The authorization server does not support obtaining a token using this method',
+  login_required: 'The Authorization Server requires End-User authentication',
+  request_unauthorized: 'The request could not be authorized',
 }
 
 const HINTS = {
@@ -28,11 +37,16 @@ const HINTS = {
   noClient: 'Client credentials missing or malformed in both HTTP Authorization header and HTTP POST body.',
   unknownClient: 'The requested OAuth 2.0 Client does not exist.',
   redirect: 'The "redirect_uri" parameter does not match any of the OAuth 2.0 Client\'s pre-registered redirect urls.',
+  noResponseType: 'The request is missing the "response_type"" parameter.',
+  noGrantType: 'Request parameter "grant_type"" is missing',
+  emptyBody: 'The POST body can not be empty.',
+  credentials: 'Check that you provided valid credentials in the right format.',
   state: 'Request parameter "state" must be at least be 8 characters long to ensure sufficient entropy.',
 }
 
+/** @param hint '' for none */
 export function oauthError(error: string, hint: string = HINTS.generic, status = 400): OAuthError {
-  return { error, error_description: DESCRIPTIONS[error] ?? error, error_hint: hint, status_code: status }
+  return { error, error_description: DESCRIPTIONS[error] ?? error, ...(hint === '' ? {} : { error_hint: hint }), status_code: status }
 }
 
 /** `state` of fewer characters is refused. */
@@ -40,33 +54,37 @@ export const MIN_STATE = 8
 export const unknownClient = (): OAuthError => oauthError('invalid_client', HINTS.unknownClient, 401)
 export const wrongRedirect = (): OAuthError => oauthError('invalid_request', HINTS.redirect)
 export const weakState = (): OAuthError => oauthError('invalid_state', HINTS.state)
+export const noResponseType = (): OAuthError => oauthError('unsupported_response_type', HINTS.noResponseType)
+export const clientRefused = (): OAuthError => oauthError('invalid_client', '', 401)
+export const unauthorized = (): Record<string, unknown> =>
+  ({ ...oauthError('request_unauthorized', HINTS.credentials, 401), error_debug: ': not_found', request_id: '' })
 export const foreignScope = (scope: string): OAuthError => oauthError('invalid_scope', `The OAuth 2.0 Client is not allowed to request scope "${scope}".`)
 
 /**
  * The token endpoint's error for what oidc-provider found wrong.
  *
  * @param detail oidc-provider's inner reason (`error_detail`), which it never sends
- * @param refreshReuse what an unusable refresh token is called: `invalid_request` on 2.x
+ * @param form the request
+ * @param unusableRefresh what an unusable refresh token is called: `invalid_request` on 2.x
  */
-export function tokenError(error: string, detail: string, grantType: string, refreshReuse: string): OAuthError {
+export function tokenError(error: string, detail: string, form: URLSearchParams, unusableRefresh: string): OAuthError {
+  const grantType = form.get('grant_type')
+  if ([...form].length === 0) return oauthError('invalid_request', HINTS.emptyBody)
+  if (grantType === null) return oauthError('invalid_request', HINTS.noGrantType)
   if (detail.startsWith('authorization code already consumed')) return oauthError('invalid_grant', HINTS.codeUsed)
   if (detail.startsWith('authorization code redirect_uri mismatch')) return oauthError('invalid_request', HINTS.codeRedirect)
   if (detail.startsWith('client mismatch')) return oauthError('invalid_request', HINTS.otherClient)
   if (detail.startsWith('no client authentication mechanism')) return oauthError('invalid_request', HINTS.noClient)
-  if (error === 'invalid_client') return unknownClient()
+  if (error === 'invalid_client') return clientRefused()
   if (grantType === 'client_credentials') return oauthError('invalid_grant', `The OAuth 2.0 Client is not allowed to use authorization grant "${grantType}".`)
-  if (error === 'unsupported_grant_type') return oauthError('invalid_request')
-  if (error === 'invalid_grant' && grantType === 'refresh_token') return oauthError(refreshReuse)
-  return oauthError(error)
+  if (grantType === 'authorization_code') return oauthError('invalid_grant', '')
+  if (grantType === 'refresh_token' && error === 'invalid_grant') return oauthError(unusableRefresh)
+  return oauthError(error === 'unsupported_grant_type' ? 'invalid_request' : error)
 }
 
-/**
- * Query parameters of an error that is sent through a redirect; `state` comes back empty, as recorded.
- */
+/** Query parameters of an error that is sent through a redirect; `state` comes back empty, as recorded. */
 export function errorQuery({ error, error_description, error_hint }: OAuthError, withState: boolean): string {
-  const query = new URLSearchParams({ error, error_description, error_hint })
-  if (withState) query.set('state', '')
-  return query.toString()
+  return new URLSearchParams({ error, error_description, ...(error_hint === undefined ? {} : { error_hint }), ...(withState ? { state: '' } : {}) }).toString()
 }
 
 export function withQuery(uri: string, query: string): string {

@@ -4,8 +4,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 /** A login form or a token request is far below this; more is somebody's mistake. */
 const BODY_LIMIT = 64 * 1024
 
+/** The client's mistake, with the status that a real server gives it. */
 export class BadRequest extends Error {
   override readonly name = 'BadRequest'
+  readonly status: 415 | 500
+
+  constructor(message: string, status: 415 | 500 = 500, options?: ErrorOptions) {
+    super(message, options)
+    this.status = status
+  }
 }
 
 /** @throws BadRequest above 64 KiB */
@@ -20,16 +27,21 @@ export async function readBody(req: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** @throws BadRequest when the body is not a JSON object */
+/**
+ * The JSON object in the body.
+ *
+ * @throws BadRequest when the body is something else; a missing type is a 415 (contract, section 2)
+ */
 export async function readJson(req: IncomingMessage): Promise<Record<string, unknown>> {
+  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]!.trim()
+  if (type === '') throw new BadRequest('415: Unsupported Media Type', 415)
+  if (type !== 'application/json') throw new BadRequest(`[ServiceError:400] Unable to unmarshal content of type:${type}`)
   const text = (await readBody(req)).toString('utf8')
-  let value: unknown
   try {
-    value = JSON.parse(text === '' ? '{}' : text)
+    return asObject(JSON.parse(text)) ?? {}
   } catch (cause) {
-    throw new BadRequest('request body is not JSON', { cause })
+    throw new BadRequest('unexpected EOF', 500, { cause })
   }
-  return asObject(value) ?? {}
 }
 
 export function asObject(value: unknown): Record<string, unknown> | undefined {

@@ -4,18 +4,18 @@
  * server does differently. Loaded on first use, because it takes a third of a second.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type * as OidcProvider from 'oidc-provider'
 import type { Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { createAdapters } from './adapter.js'
-import { discoveryDocument, errorQuery, foreignScope, MIN_STATE, oauthError, tokenError, unknownClient, weakState, withQuery, wrongRedirect } from './dialect.js'
-import { readBody, sendText } from './http.js'
+import { bend, rewrite } from './bend.js'
+import { errorQuery, NO_ROUTE, oauthError, SCOPES, withQuery } from './dialect.js'
+import { sendText } from './http.js'
 import { openSigningKey, signIdToken, type SigningKey } from './keys.js'
 import { nowS, type AuthStore } from './store.js'
 import type { AuthOptions, DemoUser } from './types.js'
 import type { Users } from './users.js'
 
-const SCOPES = ['openid', 'email', 'profile', 'pydio', 'offline']
 /** The web front end's own client: its tokens come from the session call and never leave through OAuth. */
 const FRONT_CLIENT = 'cells-frontend'
 const CHALLENGE = 'challenge:'
@@ -56,13 +56,13 @@ export async function createIssuer(deps: Deps): Promise<Issuer> {
   provider.on('server_error', (_ctx, error) => options.logger.error('oidc', { error }))
   const koa: NodeJS.EventEmitter = provider
   koa.on('error', (error: unknown) => options.logger.error('oidc', { error }))
-  provider.use((ctx, next) => bend(deps, signing, provider, ctx as unknown as KoaContextWithOIDC, next))
+  provider.use((ctx, next) => bend({ ...deps, signing, provider }, ctx as unknown as KoaContextWithOIDC, next))
   const answer = provider.callback()
 
   return {
     async handle(req, res) {
       const inner = await rewrite(req)
-      if (inner === undefined) return sendText(res, 404, JSON.stringify({ error: NO_ROUTE }))
+      if (inner === undefined) return sendText(res, 404, NO_ROUTE)
       await answer(inner, res)
     },
     async acceptChallenge(challenge, user) {
@@ -78,7 +78,7 @@ export async function createIssuer(deps: Deps): Promise<Issuer> {
       const scope = params['scope'] ?? ''
       const code = new provider.AuthorizationCode({
         client, accountId: user.uuid, grantId: await newGrant(provider, user, client.clientId, scope), gty: 'authorization_code',
-        redirectUri: params['redirect_uri'], scope, nonce: params['nonce'], authTime: nowS(), sid: randomUUID(),
+        redirectUri: params['redirect_uri'], scope, authTime: nowS(), sid: randomUUID(),
       })
       const query = new URLSearchParams({ code: await code.save() })
       if (params['state'] !== undefined) query.set('state', params['state'])
@@ -96,8 +96,6 @@ export async function createIssuer(deps: Deps): Promise<Issuer> {
     },
   }
 }
-
-const NO_ROUTE = 'Error 404 - The requested route does not exist. Make sure you are using the right path, domain, and port.'
 
 /** Two random parts and a dot is what tokens look like on a real server; they travel as S3 access keys too. */
 function dotTokens(provider: Provider): void {
@@ -170,109 +168,6 @@ function configuration({ store, users, options }: Deps, url: string, { jwk }: Si
 function syncRedirects(): string[] {
   const ports = [3000, ...Array.from({ length: 3666 - 3636 + 1 }, (_, i) => 3636 + i)]
   return ports.map((port) => `http://localhost:${port}/servers/callback`)
-}
-
-/** What oidc-provider decides differently from a Cells server, before and after it. */
-async function bend({ users, options }: Deps, signing: SigningKey, provider: Provider, ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
-  const url = options.publicUrl()
-  switch (ctx.path) {
-    case '/.well-known/openid-configuration':
-      ctx.body = discoveryDocument(url)
-      return
-    case '/oauth2/auth': {
-      const refusal = await refuse(provider, url, ctx.query)
-      if (refusal !== undefined) return ctx.redirect(refusal)
-      await next()
-      if (ctx.status === 303) ctx.status = 302
-      // The challenge in the address is all the state there is; iss (RFC 9207) is newer than Cells.
-      ctx.remove('Set-Cookie')
-      const location = ctx.response.get('Location')
-      if (/[?&]iss=/.test(location)) ctx.set('Location', location.replace(/([?&])iss=[^&]*(&|$)/, '$1').replace(/[?&]$/, ''))
-      return
-    }
-    case '/oauth2/token': {
-      await next()
-      const body = ctx.body as Record<string, unknown>
-      const asked = ctx.oidc.params?.['grant_type']
-      const grantType = typeof asked === 'string' ? asked : ''
-      if (typeof body['error'] === 'string') {
-        const error = tokenError(body['error'], String(ctx.state['reason'] ?? ''), grantType, options.serverVersion >= 5 ? 'invalid_grant' : 'invalid_request')
-        ctx.status = error.status_code
-        ctx.body = error
-        return
-      }
-      body['token_type'] = 'bearer'
-      const { AccessToken: access, AuthorizationCode: code, RefreshToken: refresh } = ctx.oidc.entities
-      const user = users.byUuid(access?.accountId ?? '')?.user
-      const source = code ?? refresh
-      // The package has no hook for `rat`, `jti`, the list in `aud` or the empty `nonce`.
-      if (body['id_token'] !== undefined && access !== undefined && user !== undefined) {
-        body['id_token'] = signIdToken(signing, {
-          issuer: provider.issuer, user, clientId: access.clientId ?? '', accessToken: String(body['access_token']),
-          sid: access.sid ?? '', authTime: source?.authTime ?? nowS(), nonce: source?.nonce,
-        })
-      }
-      return
-    }
-    default:
-      await next()
-      if (ctx.status === 404 && ctx.body == null) {
-        ctx.status = 404
-        ctx.body = JSON.stringify({ error: NO_ROUTE })
-      }
-  }
-}
-
-/** The checks of the authorization request that oidc-provider does not make or reports elsewhere; the address to go to if one fails. */
-async function refuse(provider: Provider, url: string, query: KoaContextWithOIDC['query']): Promise<string | undefined> {
-  const first = (name: string): string => { const value = query[name]; return (Array.isArray(value) ? value[0] : value) ?? '' }
-  const fallback = `${url}/oauth2/fallbacks/error`
-  const client = await provider.Client.find(first('client_id'))
-  if (client === undefined) return withQuery(fallback, errorQuery(unknownClient(), false))
-  const redirect = first('redirect_uri')
-  if (!client.redirectUriAllowed(redirect)) return withQuery(fallback, errorQuery(wrongRedirect(), false))
-  if (first('state').length < MIN_STATE) return withQuery(redirect, errorQuery(weakState(), true))
-  const foreign = first('scope').split(' ').find((scope) => scope !== '' && !SCOPES.includes(scope))
-  if (foreign !== undefined) return withQuery(redirect, errorQuery(foreignScope(foreign), true))
-  return undefined
-}
-
-/**
- * The request as oidc-provider should see it: below its mount point, without PKCE (a Cells server accepts
- * the parameters and does not enforce them, not even a wrong verifier), and a public client that
- * came by HTTP Basic with an empty secret named in the form instead. undefined: not a route below `/oidc/`.
- */
-async function rewrite(req: IncomingMessage): Promise<IncomingMessage | undefined> {
-  const original = new URL(req.url ?? '/', 'http://localhost')
-  if (!original.pathname.startsWith('/oidc/')) return undefined
-  original.searchParams.delete('code_challenge')
-  original.searchParams.delete('code_challenge_method')
-  const inner = new IncomingMessage(req.socket)
-  inner.method = req.method
-  inner.headers = { ...req.headers }
-  inner.httpVersion = req.httpVersion
-  inner.url = original.pathname.slice('/oidc'.length) + original.search
-  Object.assign(inner, { originalUrl: original.pathname + original.search })
-
-  let body = await readBody(req)
-  if (inner.method === 'POST' && (req.headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')) {
-    const form = new URLSearchParams(body.toString('utf8'))
-    form.delete('code_verifier')
-    const basic = /^Basic (.+)$/i.exec(req.headers.authorization ?? '')?.[1]
-    const [clientId, secret] = Buffer.from(basic ?? '', 'base64').toString('utf8').split(':')
-    if (clientId !== undefined && clientId !== '' && secret === '') {
-      delete inner.headers.authorization
-      if (!form.has('client_id')) form.set('client_id', decodeURIComponent(clientId))
-    }
-    body = Buffer.from(form.toString())
-  }
-  delete inner.headers['transfer-encoding']
-  if (body.length > 0) inner.headers['content-length'] = String(body.length)
-  // Without `complete` Node takes the copy for a request that was cut off, and ends the socket under the answer.
-  inner.complete = true
-  inner.push(body)
-  inner.push(null)
-  return inner
 }
 
 /** oidc-provider warns about Node 20 at import, on the console, where it would end up in the user's terminal. It works there; our tests run on it. */

@@ -41,6 +41,8 @@ interface Reply {
 /** One answer for every reason, so that nobody learns which part was wrong. */
 const LOGIN_FAILED: Reply = { status: 401, body: { Title: 'Login failed', Detail: 'Unauthorized: Login failed' }, session: {} }
 
+const NO_REFRESH_TOKEN: Reply = { status: 401, body: { Title: 'No refresh token', Detail: 'No refresh token' }, session: {} }
+
 export function createFrontSession(store: AuthStore, users: Users, issuer: () => Promise<Issuer>): FrontSession {
   const keyOf = (cookie: string): string => `session:${createHash('sha256').update(cookie).digest('hex')}`
 
@@ -62,7 +64,7 @@ export function createFrontSession(store: AuthStore, users: Users, issuer: () =>
       }
       case 'refresh': {
         const renewed = await renew(session)
-        return renewed === undefined ? LOGIN_FAILED : { status: 200, body: tokenBody(renewed.tokens, false), session: renewed.session }
+        return renewed === undefined ? NO_REFRESH_TOKEN : { status: 200, body: tokenBody(renewed.tokens, false), session: renewed.session }
       }
       case 'logout':
         if (session.grantId !== undefined) revokeGrant(store, session.grantId)
