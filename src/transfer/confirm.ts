@@ -1,0 +1,158 @@
+/**
+ * Waits until the server reports what was sent. A 2.x server answers a PUT with an empty ETag and
+ * shows the content in its index a second or more later (contract, traps 1, 2, 12).
+ *
+ * A tree of small files would spend that second per file if each transfer slot waited for it. So
+ * slots hand their file over and go on; this asks for all pending paths together, in batches, and learns
+ * how long this server takes so that the first question usually gets the final answer.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CellsError, isCellsError } from '../cells/errors.js'
+import type { CellsServer } from '../cells/server.js'
+import type { CellsNode } from '../cells/types.js'
+
+/** Longest body of one bulk question: a real 2.x server takes about 13 ms per path. */
+const BATCH = 50
+const FIRST_PAUSE_MS = 150
+const LONGEST_PAUSE_MS = 1500
+/** Between two questions, as a part of the usual delay, so that paths which become due one by one share a question. */
+const GATHER = 0.2
+const SHORTEST_GATHER_MS = 10
+const LONGEST_GATHER_MS = 250
+
+interface Pending {
+  readonly path: string
+  readonly wanted: (node: CellsNode | undefined) => boolean
+  readonly since: number
+  readonly deadline: number
+  pause: number
+  next: number
+  last: CellsNode | undefined
+  readonly resolve: (node: CellsNode | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Confirmer {
+  readonly #server: CellsServer
+  readonly #signal: AbortSignal
+  readonly #pending = new Set<Pending>()
+  readonly #stop = new AbortController()
+  #running = false
+  #wake = new AbortController()
+  /** Milliseconds from hand-over to agreement, as seen so far. */
+  #usual = 0
+  #lastQuestion = -Infinity
+
+  constructor(server: CellsServer, signal: AbortSignal) {
+    this.#server = server
+    this.#signal = signal
+    const stop = (): void => this.#stop.abort(signal.reason)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  }
+
+  /** Paths not yet agreed upon. */
+  get size(): number {
+    return this.#pending.size
+  }
+
+  /**
+   * Resolves with the node when `wanted` accepts what the server reports.
+   * @throws CellsError `timeout` after `timeoutMs`; what the server's answers throw, unless transient
+   */
+  confirm(path: string, wanted: (node: CellsNode | undefined) => boolean, timeoutMs: number): Promise<CellsNode | undefined> {
+    return new Promise((resolve, reject) => {
+      const now = performance.now()
+      const next = now + this.#usual * 0.9
+      this.#pending.add({ path, wanted, since: now, deadline: now + timeoutMs, pause: FIRST_PAUSE_MS, next, last: undefined, resolve, reject })
+      this.#wake.abort()
+      if (!this.#running) {
+        this.#running = true
+        void this.#run()
+      }
+    })
+  }
+
+  async #run(): Promise<void> {
+    while (this.#pending.size > 0) {
+      if (this.#stop.signal.aborted) {
+        this.#rejectAll(new CellsError('aborted', 'aborted while waiting for the server to report what was sent', { cause: this.#signal.reason }))
+        break
+      }
+      const due = this.#due()
+      if (due.length === 0) await this.#pauseUntilDue()
+      else await this.#ask(due)
+    }
+    this.#running = false
+  }
+
+  #due(): Pending[] {
+    const now = performance.now()
+    const due: Pending[] = []
+    if (now < this.#notBefore()) return due
+    for (const item of this.#pending) {
+      if (item.next <= now) due.push(item)
+      if (due.length === BATCH) break
+    }
+    return due
+  }
+
+  #notBefore(): number {
+    return this.#lastQuestion + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
+  }
+
+  async #pauseUntilDue(): Promise<void> {
+    let earliest = Infinity
+    for (const item of this.#pending) earliest = Math.min(earliest, item.next)
+    earliest = Math.max(earliest, this.#notBefore())
+    this.#wake = new AbortController()
+    const wait = Math.max(1, earliest - performance.now())
+    await sleep(wait, undefined, { signal: AbortSignal.any([this.#wake.signal, this.#stop.signal]) }).catch(() => {})
+  }
+
+  async #ask(due: readonly Pending[]): Promise<void> {
+    this.#lastQuestion = performance.now()
+    let nodes: Map<string, CellsNode>
+    try {
+      nodes = await this.#server.statMany(due.map(item => item.path), { signal: this.#stop.signal })
+    } catch (error) {
+      if (isCellsError(error) && error.transient) for (const item of due) this.#postpone(item, error)
+      else for (const item of due) this.#settle(item, () => item.reject(error))
+      return
+    }
+    for (const item of due) {
+      item.last = nodes.get(item.path)
+      if (item.wanted(item.last)) {
+        const took = performance.now() - item.since
+        this.#usual = this.#usual === 0 ? took : this.#usual * 0.8 + took * 0.2
+        this.#settle(item, () => item.resolve(item.last))
+      } else {
+        this.#postpone(item, undefined)
+      }
+    }
+  }
+
+  #postpone(item: Pending, cause: unknown): void {
+    const now = performance.now()
+    if (now >= item.deadline) {
+      this.#settle(item, () => item.reject(new CellsError('timeout', `the server took ${item.path} but ${describe(item.last)}`, { cause })))
+      return
+    }
+    item.next = Math.min(item.deadline, now + item.pause)
+    item.pause = Math.min(LONGEST_PAUSE_MS, item.pause * 1.5)
+  }
+
+  #settle(item: Pending, settle: () => void): void {
+    this.#pending.delete(item)
+    settle()
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const item of [...this.#pending]) this.#settle(item, () => item.reject(error))
+  }
+}
+
+function describe(node: CellsNode | undefined): string {
+  if (node === undefined) return 'does not show it'
+  return `still reports other content (${node.kind}, ${node.size} bytes, etag ${node.etag === '' ? 'none' : node.etag})`
+}

@@ -1,0 +1,59 @@
+/** Downloads a file or a tree: plan, make folders, fetch files (cec-reference 7). */
+import { lstat, mkdir, unlink } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { CellsServer } from '../cells/server.js'
+import { downloadFile } from './download-file.js'
+import { planDownload } from './download-plan.js'
+import type { DownloadStep, DownloadTarget } from './download-plan.js'
+import { TransferRun } from './run.js'
+import type { TransferOptions, TransferReport } from './types.js'
+
+/**
+ * Fetches what `target` describes (see resolveDownload). Failures of single items are in the report.
+ * @throws the abort reason of `options.signal`
+ */
+export async function download(server: CellsServer, target: DownloadTarget, options: TransferOptions = {}): Promise<TransferReport> {
+  const run = new TransferRun(options, 1)
+  const plan = planDownload(server, target, options.signal)
+  for await (const step of run.steps(plan, step => (step.kind === 'file' ? step.node.size : 0))) {
+    if (step.kind === 'folder') await makeFolder(step, run)
+    else if (step.kind === 'failure') run.fail(step.path, step.error)
+    else await startFile(server, step, run, options.skipDigest ?? false)
+  }
+  return run.finish()
+}
+
+async function makeFolder(step: DownloadStep & { kind: 'folder' }, run: TransferRun): Promise<void> {
+  try {
+    if (step.replace) {
+      await unlink(step.path)
+      run.did('removal', step.path)
+    }
+    await makeRealFolder(step.path)
+    run.did('folder', step.path)
+  } catch (error) {
+    run.lose(step.path)
+    run.fail(step.path, error)
+  }
+}
+
+/** mkdir that takes a folder made meanwhile for its own, but never a link to one. */
+async function makeRealFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o755 })
+  } catch (error) {
+    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
+    if (!exists || !(await lstat(path)).isDirectory()) throw error
+  }
+}
+
+async function startFile(server: CellsServer, step: DownloadStep & { kind: 'file' }, run: TransferRun, skipDigest: boolean): Promise<void> {
+  await run.start(step.node.path, step.path, basename(step.path), step.node.size, task => downloadFile(step.node, step.path, step.replace, {
+    server,
+    requests: run.requests,
+    signal: run.signal,
+    skipDigest,
+    onProgress: bytes => run.listener.onProgress?.(task, bytes),
+    onDetail: message => run.listener.onDetail?.(message),
+  }))
+}
