@@ -31,4 +31,6 @@ export interface ConnectionSettings {
   /** `user@host:port` of the stored account; for flag/env connections a stable id made the same way, with '' for an unknown user. */
   readonly accountId: string
   readonly authType: 'pat' | 'session' | 'oauth2'
+  /** Login as the server reports it; '' where it has not been asked (a token from a flag or the environment). */
+  readonly user?: string
 }
