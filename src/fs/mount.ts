@@ -1,0 +1,137 @@
+/**
+ * A mount session: the engine, a driver and the control socket, from the first check to the last byte
+ * saved. Knows nothing of command lines and signals (src/cli/cellsfs).
+ *
+ * The order at the end: what can be saved while programs still look on is saved (`sync`), then the mount goes, then
+ * what the last closes left behind is saved (`close`). Nothing is reported as unmounted before that.
+ */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import type { Logger } from '../log.js'
+import { cacheHome, stateHome } from '../paths.js'
+import type { Driver } from './drivers/driver.js'
+import { serveControl, type MountStatus } from './mount-control.js'
+import { checkMountpoint } from './mountpoint.js'
+import type { Engine, SyncReport } from './status.js'
+
+/** Time for programs to close their files after a lazy unmount, before the engine goes away under them. */
+const LAZY_MS = 3_000
+
+export interface MountSessionOptions {
+  /** Opens the engine once the mountpoint is known to be usable. */
+  readonly openEngine: () => Promise<Engine>
+  readonly driver: Driver
+  readonly mountpoint: string
+  /** Shown by mount(8) and df(1). */
+  readonly fsname: string
+  readonly allowOther: boolean
+  readonly readOnly: boolean
+  readonly logger: Logger
+}
+
+export interface MountSession {
+  readonly mountpoint: string
+  /**
+   * Saves everything, unmounts, ends the engine. Lazy: also while programs use the mount.
+   * @throws FsError EBUSY when it is in use and not lazy; the mount goes on then
+   */
+  stop(options?: { lazy?: boolean }): Promise<SyncReport>
+  /** Resolves when all is over, whoever ended it, with what could not be saved. */
+  readonly finished: Promise<SyncReport>
+}
+
+/** Folders of one mount: the same account, remote and mountpoint find their drafts and blocks again. */
+export function mountFolders(accountId: string, remote: string, mountpoint: string): { key: string; stateDir: string; cacheDir: string; logFile: string } {
+  const key = createHash('sha256').update([accountId, remote, mountpoint].join('\0')).digest('hex').slice(0, 16)
+  return {
+    key,
+    stateDir: join(stateHome(), 'mounts', key),
+    cacheDir: join(cacheHome(), 'mounts', key),
+    logFile: join(stateHome(), 'log', `${key}.log`),
+  }
+}
+
+/** Mounts; resolves when the drive answers. @throws MountError, and what opening the engine throws */
+export async function runMount(options: MountSessionOptions): Promise<MountSession> {
+  const { driver, logger } = options
+  const mountpoint = await checkMountpoint(options.mountpoint)
+  const engine = await options.openEngine()
+  const since = new Date().toISOString()
+
+  const control = await serveControl(mountpoint, {
+    status: (): MountStatus => ({ ...engine.status(), mountpoint, pid: process.pid, driver: driver.name, since }),
+    sync: ({ path }) => engine.sync(path),
+    unmount: (request) => stop(request),
+  }).catch(async (error: unknown) => {
+    await engine.close()
+    throw error
+  })
+
+  const mounted = await driver.mount(engine.fs, {
+    mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, debug: false,
+  }).catch(async (error: unknown) => {
+    await control.close()
+    await engine.close()
+    throw error
+  })
+  engine.attachNotices(mounted.notices)
+  logger.info('mounted', { mountpoint, driver: driver.name })
+
+  let over: Promise<SyncReport> | undefined
+  const { promise: finished, resolve: finish, reject: fail } = deferred<SyncReport>()
+  const close = (): Promise<SyncReport> => {
+    if (over === undefined) {
+      over = lastSave(engine)
+      // The connection that asked for the unmount is still waiting for its reply, so nobody waits for the socket here.
+      over.then(async (report) => {
+        logger.info('unmounted', { mountpoint, unsaved: report.failed.length })
+        await control.close()
+        finish(report)
+      }).catch(fail)
+    }
+    return over
+  }
+  mounted.ended.then(close).catch(fail)
+
+  async function end(lazy: boolean): Promise<SyncReport> {
+    if (over !== undefined) return over
+    await engine.sync().catch(unsaved)
+    await mounted.unmount({ lazy })
+    if (lazy) await within(mounted.ended, LAZY_MS)
+    return close()
+  }
+
+  // One at a time: a second request either finds all done or tries again what was busy.
+  let last: Promise<unknown> = Promise.resolve()
+  function stop({ lazy = false }: { lazy?: boolean } = {}): Promise<SyncReport> {
+    const result = last.then(() => end(lazy))
+    last = result.catch(() => {})
+    return result
+  }
+
+  return { mountpoint, stop, finished }
+}
+
+async function lastSave(engine: Engine): Promise<SyncReport> {
+  const report = await engine.sync().catch(unsaved)
+  await engine.close()
+  return report
+}
+
+function unsaved(error: unknown): SyncReport {
+  return { failed: [{ path: '', reason: error instanceof Error ? error.message : String(error) }] }
+}
+
+/** Does `promise` resolve within `ms`? */
+async function within(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => { timer = setTimeout(() => resolve(false), ms) })
+  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer))
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((yes, no) => { [resolve, reject] = [yes, no] })
+  return { promise, resolve, reject }
+}
