@@ -1,0 +1,155 @@
+/**
+ * The wire: bounded keep-alive connections to one server and the exchange of one request. Knows
+ * nothing of Cells but its errors; rest.ts and s3.ts put their ways of signing in on top.
+ *
+ * Two pools, so that bodies that stream for minutes never make a stat wait for a socket. More than about
+ * 8-16 connections only add latency on a real server (contract, section 8).
+ */
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici'
+import type { ConnectionSettings } from '../auth/types.js'
+import { silentLogger, type Logger } from '../log.js'
+import { Deadline } from './deadline.js'
+import { CellsError } from './errors.js'
+import { sentence, transportFault } from './faults.js'
+import { usesProxy } from './proxy.js'
+import { TIMEOUTS } from './timeouts.js'
+
+export type Pool = 'rest' | 'data'
+
+export interface HttpOptions {
+  readonly logger?: Logger
+  readonly userAgent?: string
+  /** Sockets for REST calls, for object bodies. */
+  readonly restConnections?: number
+  readonly dataConnections?: number
+}
+
+export interface Exchange {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD'
+  /** Path and query, escaped. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array> | null
+  readonly pool: Pool
+  readonly deadline: Deadline
+}
+
+export interface Reply {
+  readonly status: number
+  readonly header: (name: string) => string
+  readonly body: Dispatcher.ResponseData['body']
+}
+
+export interface TextReply {
+  readonly status: number
+  readonly contentType: string
+  readonly header: (name: string) => string
+  readonly body: string
+}
+
+/** A page of 500 nodes is about 150 kB; nothing honest comes near this. */
+const LONGEST_TEXT = 64 * 1024 * 1024
+const KEEP_ALIVE_MS = 60_000
+const gunzipText = promisify(gunzip)
+
+export class Http {
+  readonly url: URL
+  readonly logger: Logger
+  /** Fires when the connection is closed. */
+  readonly closed: AbortSignal
+  readonly #closing = new AbortController()
+  readonly #pools: Record<Pool, Dispatcher>
+  readonly #common: Record<string, string>
+
+  constructor(settings: ConnectionSettings, options: HttpOptions = {}) {
+    try {
+      this.url = new URL(settings.url)
+    } catch (cause) {
+      throw new CellsError('invalid', `${JSON.stringify(settings.url)} is not an address`, { cause })
+    }
+    if (this.url.protocol !== 'http:' && this.url.protocol !== 'https:') throw new CellsError('invalid', `the address must begin with http:// or https://, not ${this.url.protocol}`)
+    this.logger = options.logger ?? silentLogger
+    this.closed = this.#closing.signal
+    this.#common = { 'user-agent': options.userAgent ?? 'cellsfs', ...lowerCase(settings.customHeaders) }
+    const pool = (connections: number): Dispatcher => makePool(this.url, connections, settings.skipVerify)
+    this.#pools = { rest: pool(options.restConnections ?? 8), data: pool(options.dataConnections ?? 8) }
+  }
+
+  /** A deadline that also ends with this connection. */
+  deadline(timeoutMs: number, doing: string, signal?: AbortSignal): Deadline {
+    return new Deadline(timeoutMs, doing, [signal, this.closed])
+  }
+
+  /** Sends and resolves at the headers; the body must be consumed or destroyed. */
+  async send(exchange: Exchange): Promise<Reply> {
+    const { deadline } = exchange
+    deadline.check()
+    const started = performance.now()
+    try {
+      const answer = await this.#pools[exchange.pool].request({
+        origin: this.url.origin,
+        path: exchange.path,
+        method: exchange.method,
+        headers: { ...this.#common, ...exchange.headers },
+        body: (exchange.body ?? null) as Dispatcher.RequestOptions['body'],
+        signal: deadline.signal,
+        headersTimeout: 0,
+        bodyTimeout: TIMEOUTS.stall,
+      })
+      this.logger.debug('http', { method: exchange.method, path: exchange.path, status: answer.statusCode, ms: Math.round(performance.now() - started) })
+      return { status: answer.statusCode, header: (name) => headerText(answer.headers[name]), body: answer.body }
+    } catch (error) {
+      const fault = deadline.signal.aborted ? (deadline.signal.reason as CellsError) : transportFault(error, deadline.doing)
+      this.logger.debug('http', { method: exchange.method, path: exchange.path, error: fault, ms: Math.round(performance.now() - started) })
+      throw fault
+    }
+  }
+
+  /** Sends and reads the whole (bounded) text. */
+  async text(exchange: Exchange): Promise<TextReply> {
+    const reply = await this.send({ ...exchange, headers: { 'accept-encoding': 'gzip', ...exchange.headers } })
+    return { status: reply.status, contentType: reply.header('content-type'), header: reply.header, body: await readText(reply, exchange.deadline) }
+  }
+
+  async close(): Promise<void> {
+    if (this.closed.aborted) return
+    this.#closing.abort()
+    await Promise.all([this.#pools.rest.destroy(), this.#pools.data.destroy()])
+  }
+}
+
+/** The text of a reply, unzipped; also used for the error bodies of S3. */
+export async function readText(reply: Reply, deadline: Deadline): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of reply.body as AsyncIterable<Buffer>) {
+      length += chunk.length
+      if (length > LONGEST_TEXT) throw new CellsError('protocol', `${sentence('protocol', deadline.doing)} (too long)`)
+      chunks.push(chunk)
+    }
+    const whole = Buffer.concat(chunks)
+    if (reply.header('content-encoding') !== 'gzip') return whole.toString('utf8')
+    return (await gunzipText(whole, { maxOutputLength: LONGEST_TEXT })).toString('utf8')
+  } catch (error) {
+    if (deadline.signal.aborted) throw deadline.signal.reason
+    if (error instanceof CellsError) throw error
+    throw new CellsError('protocol', sentence('protocol', deadline.doing), { cause: error, status: reply.status })
+  }
+}
+
+function makePool(url: URL, connections: number, skipVerify: boolean): Dispatcher {
+  const tls = { rejectUnauthorized: !skipVerify }
+  const common = { connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, keepAliveMaxTimeout: 10 * KEEP_ALIVE_MS, connect: { ...tls, timeout: TIMEOUTS.connect } }
+  return usesProxy(url) ? new EnvHttpProxyAgent({ ...common, requestTls: tls }) : new Agent(common)
+}
+
+function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function headerText(value: string | string[] | undefined): string {
+  return Array.isArray(value) ? (value[0] ?? '') : (value ?? '')
+}
