@@ -57,12 +57,22 @@ export class AccountsFile {
    * @throws AuthError `storage`
    */
   async update(change: (accounts: Accounts) => Accounts | undefined): Promise<Accounts | undefined> {
+    // Before the lock, whose own folder is private.
+    await this.#prepare()
     return await withLock(join(this.privateFolder, 'file.lock'), async () => {
       const next = change((await this.#parse())?.accounts ?? NO_ACCOUNTS)
       if (next === undefined) await this.#remove()
       else await this.#write(formatConfig(next))
       return next
     })
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      await mkdir(this.folder, { recursive: true, mode: 0o755 })
+    } catch (error) {
+      throw new AuthError('storage', `cannot make the folder ${this.folder}: ${(error as Error).message}`, { cause: error })
+    }
   }
 
   async #parse(): Promise<ReturnType<typeof parseConfig> | undefined> {
@@ -93,7 +103,6 @@ export class AccountsFile {
 
   async #write(text: string): Promise<void> {
     try {
-      await mkdir(this.folder, { recursive: true, mode: 0o755 })
       // The file may be a link into somebody's dot-files; it stays one.
       await writeDurably(await realpath(this.path).catch(() => this.path), text)
     } catch (error) {

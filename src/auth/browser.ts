@@ -6,7 +6,7 @@ function commandFor(url: string, env: NodeJS.ProcessEnv, platform: NodeJS.Platfo
   const wanted = (env['BROWSER'] ?? '').split(':').find((entry) => entry.trim() !== '')
   if (wanted !== undefined) {
     const words = wanted.trim().split(/\s+/)
-    const args = words.slice(1).map((word) => word.replaceAll('%s', url))
+    const args = words.slice(1).map((word) => word.replaceAll('%s', () => url))
     return { file: words[0] ?? '', args: wanted.includes('%s') ? args : [...args, url] }
   }
   return { file: platform === 'darwin' ? 'open' : 'xdg-open', args: [url] }

@@ -82,7 +82,7 @@ export async function listenForCallback(redirectUri: string, state: string, opti
     else if (url.searchParams.has('error')) answerWith(response, 400, 'Sign-in refused', 'The server has refused the sign-in. Go back to your terminal.')
     else answerWith(response, 200, 'You are signed in', 'You can close this page and go back to your terminal.')
     // The page first: whoever waits for the answer closes the server.
-    response.once('close', () => settle?.resolve(url.href))
+    response.once('finish', () => settle?.resolve(url.href))
   }
 
   let port = options.port ?? Number(expected.port)

@@ -22,24 +22,6 @@ export interface ConnectionFlags {
   readonly noCache: boolean
 }
 
-const LEGACY = [['TARGET_URL', 'URL'], ['USER_LOGIN', 'LOGIN'], ['USER_PWD', 'PASSWORD'], ['SKIP_VERIFY', 'SKIP_VERIFY']] as const
-
-/**
- * Names of variables of before 2.1 (`CELLS_CLIENT_TARGET_URL` and so on) become their CEC_* twins, which win
- * when both are set. Done once, when a command starts.
- *
- * @returns sentences about variables that mean nothing any more
- */
-export function applyLegacyEnv(env: NodeJS.ProcessEnv): string[] {
-  for (const [old, name] of LEGACY) {
-    const value = env[`CELLS_CLIENT_${old}`] ?? env[`CELLS_CLIENT_TARGET_${old}`]
-    if (value !== undefined && value !== '' && (env[`CEC_${name}`] ?? '') === '') env[`CEC_${name}`] = value
-  }
-  return ['CELLS_CLIENT_TARGET_CLIENT_KEY', 'CELLS_CLIENT_TARGET_CLIENT_SECRET']
-    .filter((name) => (env[name] ?? '') !== '')
-    .map((name) => `${name} is no longer used`)
-}
-
 /**
  * 1. url and token: personal access token; 2. url, login and password: login. Nothing is read from disk or
  * from a keyring for these two. 3. The active account of config.json with its secret.

@@ -123,7 +123,6 @@ export async function beginSignIn(reach: Reach, redirectUri: string, options: { 
 /** What a server says in error_description and error_hint, cut short: it ends up in a sentence for a person. */
 function wordsOf(error: client.ResponseBodyError): string {
   const hint = error.cause['error_hint']
-  // eslint-disable-next-line no-control-regex
   return (typeof hint === 'string' && hint !== '' ? hint : (error.error_description ?? error.error)).replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 200)
 }
 

@@ -8,7 +8,7 @@
  * Every step has a deadline, and the socket is destroyed at the end, so a bus that accepts and never answers costs
  * seconds and never a hang. The bus library is loaded on first use.
  */
-import type { Message, MessageBus, Variant } from '@jellybrick/dbus-next'
+import type * as DBus from '@jellybrick/dbus-next'
 import { AuthError } from './errors.js'
 import { NoKeyring, type SecretStore } from './keyring.js'
 
@@ -22,7 +22,7 @@ const CALL_TIMEOUT_MS = 8_000
 /** A person types the keyring's password. */
 const PROMPT_TIMEOUT_MS = 90_000
 
-type Library = typeof import('@jellybrick/dbus-next')
+type Library = typeof DBus
 
 function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout
@@ -35,7 +35,7 @@ function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
 /** One connection to the bus, for the few calls of one operation. */
 class Conversation {
   readonly #library: Library
-  readonly #bus: MessageBus
+  readonly #bus: DBus.MessageBus
   readonly #broken: Promise<never>
 
   constructor(library: Library) {
@@ -49,7 +49,7 @@ class Conversation {
     this.#broken.catch(() => {})
   }
 
-  variant(signature: string, value: unknown): Variant {
+  variant(signature: string, value: unknown): DBus.Variant {
     return new this.#library.Variant(signature, value)
   }
 
@@ -66,15 +66,15 @@ class Conversation {
 
   async property(path: string, face: string, name: string): Promise<unknown> {
     const [value] = await this.call(path, 'org.freedesktop.DBus.Properties', 'Get', 'ss', [face, name])
-    return (value as Variant).value
+    return (value as DBus.Variant).value
   }
 
   /** Shows the keyring's own dialogue if it needs one. @throws AuthError `keyring` when it is dismissed */
   async prompt(path: string): Promise<void> {
     if (path === NO_PROMPT) return
     const rule = `type='signal',interface='${IFACE}.Prompt',member='Completed',path='${path}'`
-    const completed = new Promise<Message>((resolve) => {
-      this.#bus.on('message', (message: Message) => {
+    const completed = new Promise<DBus.Message>((resolve) => {
+      this.#bus.on('message', (message: DBus.Message) => {
         if (message.member === 'Completed' && message.path === path) resolve(message)
       })
     })

@@ -5,6 +5,7 @@
  * A secret is in the keyring, or, with `skipKeyring`, in the 0600 file. A keyring that cannot be written is a warning and
  * the file; one that cannot be read is an error, for the file has nothing.
  */
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLogger, type Logger } from '../log.js'
 import { AccountsFile, configFolder } from './accounts.js'
@@ -16,7 +17,7 @@ import { VERSION } from './version.js'
 
 const SEPARATOR = '__//__'
 
-export const NO_KEYRING_WARNING = 'your secrets are now stored in clear text in the accounts file (readable by you only)'
+export const NO_KEYRING_WARNING = 'secrets are kept in clear text in the accounts file, readable by you only'
 
 export interface OAuthTokens {
   readonly accessToken: string
@@ -169,6 +170,7 @@ export class AccountStore {
       const account = accounts.byId.get(id)
       if (account === undefined) continue
       if (!account.skipKeyring) await (await this.#keyring()).delete(keyringKey(account))
+      await rm(this.recordPath(id, 'refresh.json'), { force: true })
       await this.file.update((now) => {
         const byId = new Map(now.byId)
         byId.delete(id)

@@ -35,7 +35,6 @@ export async function whoami(reach: Reach, bearer: string, signal?: AbortSignal)
   // A guest's state has no user: the token was taken for none.
   if (user === '') throw new AuthError('wrong-password', `${new URL(reach.url).host} does not know who this token belongs to`)
   // It becomes part of the account id and of the keyring's key.
-  // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f]/.test(user)) throw notCells(reach)
   return user
 }

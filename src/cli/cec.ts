@@ -7,6 +7,7 @@
  * builder, thus when yargs has decided which command it is, not by looking at raw words.
  */
 import yargs, { type Argv } from 'yargs'
+import { applyLegacyEnv } from '../auth/legacy-env.js'
 import { COMMANDS, type CommandLine } from './commands.js'
 import { exitCodeOf, sentenceOf, UsageError } from './errors.js'
 import { declareOptions, GLOBAL_OPTIONS, type CecArgv } from './options.js'
@@ -46,7 +47,7 @@ function assemble(words: readonly string[]): Argv {
     .fail((message: string | null, error: Error | undefined) => {
       // yargs wraps its own complaints in a YError; what a handler threw passes through.
       if (error !== undefined && error.name !== 'YError') throw error
-      throw new UsageError(message ?? error?.message ?? 'wrong command line')
+      throw new UsageError((message ?? error?.message ?? 'wrong command line').replace(/\s+/g, ' '))
     })
   cli = declareOptions(cli, GLOBAL_OPTIONS, 'Global options:')
   for (const line of COMMANDS) cli = addCommand(cli, line)
@@ -72,6 +73,7 @@ async function dispatch(words: readonly string[]): Promise<void> {
  */
 export async function main(words: readonly string[]): Promise<number> {
   try {
+    for (const sentence of applyLegacyEnv(process.env)) process.stderr.write(`WARN\t${sentence}\n`)
     await dispatch(words)
     return 0
   } catch (error) {

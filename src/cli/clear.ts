@@ -1,2 +1,9 @@
 import type { CecCommand } from './command.js'
-export const command: CecCommand = { command: 'clear', describe: false, builder: (y) => y, handler: () => {} }
+import { run } from './config.js'
+
+export const command: CecCommand = {
+  command: 'clear',
+  describe: 'Erase every account and its secrets',
+  builder: (yargs) => yargs.option('force', { alias: 'f', type: 'boolean', describe: 'Do not ask for confirmation' }),
+  handler: run((actions, argv) => actions.clear(argv)),
+}

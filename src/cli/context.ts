@@ -28,12 +28,10 @@ export function commandContext(argv: CecArgv, signal: AbortSignal = new AbortCon
 }
 
 /**
- * Resolves the connection (flags, environment, active account), connects, runs `work`, closes.
- * The first SIGINT or SIGTERM aborts `context.signal`; a second one ends the process at once.
- *
- * @throws what `work` throws; AuthError or CellsError when there is no way to connect
+ * Runs `work` with a signal that the first SIGINT or SIGTERM aborts; a second one ends the process at once.
+ * Work that passes the signal on ends in one sentence and exit code 1.
  */
-export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, context: ServerContext) => Promise<T>): Promise<T> {
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController()
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(130)
@@ -42,8 +40,22 @@ export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, c
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
   try {
-    const context = commandContext(argv, stop.signal)
-    const settings = await resolveConnection(context.globals, process.env, { logger: context.logger })
+    return await work(stop.signal)
+  } finally {
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+  }
+}
+
+/**
+ * Resolves the connection (flags, environment, active account), connects, runs `work`, closes; interruptible.
+ *
+ * @throws what `work` throws; AuthError or CellsError when there is no way to connect
+ */
+export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, context: ServerContext) => Promise<T>): Promise<T> {
+  return await interruptible(async (signal) => {
+    const context = commandContext(argv, signal)
+    const settings = await resolveConnection(context.globals, { logger: context.logger })
     const { connect } = await import('../cells/client.js')
     const server = connect(settings, { logger: context.logger })
     try {
@@ -51,8 +63,5 @@ export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, c
     } finally {
       await server.close()
     }
-  } finally {
-    process.off('SIGINT', onSignal)
-    process.off('SIGTERM', onSignal)
-  }
+  })
 }

@@ -3,6 +3,7 @@
  * It is total: an error nobody foresaw is EIO, never ENOENT.
  */
 import { constants } from 'node:os'
+import { AuthError } from '../auth/errors.js'
 import { CellsError, type CellsErrorKind } from '../cells/errors.js'
 
 export type ErrnoCode = keyof typeof constants.errno
@@ -46,6 +47,7 @@ const LOCAL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFIL
 export function errnoCode(error: unknown): ErrnoCode {
   if (error instanceof FsError) return error.code
   if (error instanceof CellsError) return BY_KIND[error.kind]
+  if (error instanceof AuthError) return BY_KIND[error.wireKind]
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code === 'string' && LOCAL.has(code)) return code as ErrnoCode
   return 'EIO'
