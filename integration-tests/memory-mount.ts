@@ -1,6 +1,6 @@
 /**
  * A mount of the memory filesystem as a process of its own, for driver.test.ts: `node memory-mount.js MOUNTPOINT`.
- * Prints a line of JSON when ready; takes commands on stdin (`leaks`, `paths`, `unmount`), one reply each;
+ * Prints a line of JSON when ready and when the mount has ended; takes commands on stdin, one reply each;
  * `delay <op> <ms>` and `fail <op> <code>` change how operations answer.
  */
 import { createInterface } from 'node:readline'
@@ -40,7 +40,7 @@ try {
     else if (command === 'calls') say(calls.splice(0))
     else if (command === 'delay') say(delays.set(op, Number(argument)).size)
     else if (command === 'fail') say(argument === '' ? failures.delete(op) : failures.set(op, argument as ErrnoCode).size)
-    else if (command === 'unmount') await mounted.unmount({ lazy: op === 'lazy' }).then(() => say({ unmounted: true }), (error: Error) => say({ error: error.message }))
+    else if (command === 'unmount') await mounted.unmount({ lazy: op === 'lazy' }).then(() => op === 'lazy' && say({ unmounted: true }), (error: Error) => say({ error: error.message }))
   }
 } catch (error) {
   say({ error: (error as Error).message, code: (error as { code?: string }).code })

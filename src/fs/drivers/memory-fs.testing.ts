@@ -19,8 +19,10 @@ interface Node {
   atime: bigint
   mtime: bigint
   ctime: bigint
-  data: Buffer
+  target: string
   size: number
+  /** Content in pieces of PIECE bytes; a missing one is a hole. */
+  readonly pieces: Map<number, Buffer>
   readonly children: Map<string, Node>
   readonly xattrs: Map<string, Buffer>
   lookups: number
@@ -36,6 +38,8 @@ export interface MemoryFsOptions {
   readonly before?: (op: string, caller: Caller | undefined, name?: string) => Promise<void> | void
   readonly entryTimeoutMs?: number
 }
+
+const PIECE = 65_536
 
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n
 
@@ -72,7 +76,7 @@ export class MemoryFs implements FileSystem {
     const time = now()
     return {
       ino: ++this.#lastIno, type, mode, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, nlink: type === 'folder' ? 1 : 0,
-      atime: time, mtime: time, ctime: time, data: Buffer.alloc(0), size: 0, children: new Map(), xattrs: new Map(), lookups: 0,
+      atime: time, mtime: time, ctime: time, target: '', size: 0, pieces: new Map(), children: new Map(), xattrs: new Map(), lookups: 0,
     }
   }
 
@@ -144,14 +148,23 @@ export class MemoryFs implements FileSystem {
   }
 
   #resize(node: Node, size: number): void {
-    if (size > node.data.length) {
-      const data = Buffer.alloc(Math.max(size, node.data.length * 2))
-      node.data.copy(data, 0, 0, node.size)
-      node.data = data
+    for (const [index, piece] of node.pieces) {
+      if (index * PIECE >= size) node.pieces.delete(index)
+      else if ((index + 1) * PIECE > size) piece.fill(0, size - index * PIECE)
     }
-    if (size < node.size) node.data.fill(0, size, node.size)
     node.size = size
     node.mtime = node.ctime = now()
+  }
+
+  /** Calls `use` for each piece that the range touches. */
+  #pieces(offset: number, length: number, use: (index: number, from: number, to: number, at: number) => void): void {
+    for (let at = 0; at < length;) {
+      const index = Math.floor((offset + at) / PIECE)
+      const from = offset + at - index * PIECE
+      const to = Math.min(PIECE, from + length - at)
+      use(index, from, to, at)
+      at += to - from
+    }
   }
 
   #open(node: Node, flags: number): { fh: number; keepCache: boolean } {
@@ -197,14 +210,14 @@ export class MemoryFs implements FileSystem {
 
   async readlink(ino: Ino, caller: Caller): Promise<string> {
     await this.#begin('readlink', caller)
-    return this.#get(ino).data.toString()
+    return this.#get(ino).target
   }
 
   async symlink(parent: Ino, name: string, target: string, caller: Caller): Promise<Entry> {
     await this.#begin('symlink', caller, name)
     const node = this.#node('symlink', 0o777)
-    node.data = Buffer.from(target)
-    node.size = node.data.length
+    node.target = target
+    node.size = Buffer.byteLength(target)
     return this.#add(parent, name, node)
   }
 
@@ -273,7 +286,9 @@ export class MemoryFs implements FileSystem {
   async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
     await this.#begin('read', caller)
     const { node } = this.#handle(fh)
-    return node.data.subarray(Math.min(offset, node.size), Math.min(offset + size, node.size))
+    const data = Buffer.alloc(Math.max(0, Math.min(size, node.size - offset)))
+    this.#pieces(offset, data.length, (index, from, to, at) => { node.pieces.get(index)?.copy(data, at, from, to) })
+    return data
   }
 
   async write(_ino: Ino, fh: number, offset: number, data: Buffer, caller: Caller): Promise<number> {
@@ -281,8 +296,12 @@ export class MemoryFs implements FileSystem {
     const { node, flags } = this.#handle(fh)
     if ((flags & O_ACCMODE) === O_RDONLY) throw new FsError('EBADF')
     const start = (flags & O_APPEND) !== 0 ? node.size : offset
-    if (start + data.length > node.size) this.#resize(node, start + data.length)
-    data.copy(node.data, start)
+    this.#pieces(start, data.length, (index, from, to, at) => {
+      let piece = node.pieces.get(index)
+      if (piece === undefined) node.pieces.set(index, piece = Buffer.alloc(PIECE))
+      data.copy(piece, from, at, at + to - from)
+    })
+    node.size = Math.max(node.size, start + data.length)
     node.mtime = node.ctime = now()
     return data.length
   }

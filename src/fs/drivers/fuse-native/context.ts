@@ -82,7 +82,7 @@ export class Context {
 
   /** After the last request: does what was put off and gives everything back. */
   async close(): Promise<void> {
-    await this.hidden.settleAll()
+    await this.hidden.close()
     await Promise.all([...this.files.keys()].map((fd) => this.release(fd)))
     this.dentries.clear()
   }

@@ -95,8 +95,10 @@ export class Hidden {
     await Promise.all([...this.#unlinks.values()].filter(({ parent }) => parent === folder).map((unlink) => this.#run(unlink)))
   }
 
-  async settleAll(): Promise<void> {
+  /** The end of the mount. libfuse does not unlink an alias whose folder went before it. */
+  async close(): Promise<void> {
     await Promise.all([...this.#unlinks.values()].map((unlink) => this.#run(unlink)))
+    for (const path of this.#aliases.keys()) this.dropAlias(path)
   }
 
   #run(unlink: Unlink): Promise<void> {

@@ -1,0 +1,50 @@
+/** Folders of one test: temporary, with a home of their own, and never left behind as a mount. */
+import { mkdtemp, mkdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { mounts } from '../../src/fs/mountpoint.js'
+import { run } from './process.js'
+
+export interface TestFolder {
+  readonly path: string
+  /** Environment with HOME and all XDG folders inside `path`, and no CEC_* of the caller. */
+  readonly env: NodeJS.ProcessEnv
+  /** A new empty folder. */
+  folder(name: string): Promise<string>
+}
+
+/** Environment of a user whose home is `home`. */
+export function homeEnv(home: string): NodeJS.ProcessEnv {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(CEC|XDG|CELLS|NODE_TEST)/.test(name)))
+  return {
+    ...env, HOME: home,
+    XDG_CONFIG_HOME: join(home, 'config'), XDG_CACHE_HOME: join(home, 'cache'), XDG_STATE_HOME: join(home, 'state'),
+    XDG_DATA_HOME: join(home, 'data'), XDG_RUNTIME_DIR: join(home, 'run'),
+  }
+}
+
+/** Unmounts whatever is still mounted below `folder`, used or not. Looks into /proc only: a dead mount would block. */
+export async function unmountAll(folder: string): Promise<void> {
+  const below = (await mounts()).map(({ mountpoint }) => mountpoint).filter((path) => path.startsWith(`${folder}/`))
+  for (const mountpoint of below.reverse()) {
+    await run('fusermount', ['-u', '-z', mountpoint])
+  }
+}
+
+/** Runs `work` in a temporary folder that is removed afterwards, mounts and all. */
+export async function withFolder<T>(work: (folder: TestFolder) => Promise<T>): Promise<T> {
+  const path = await mkdtemp(join(tmpdir(), 'cellsfs-'))
+  try {
+    await mkdir(join(path, 'home', 'run'), { recursive: true, mode: 0o700 })
+    return await work({
+      path, env: homeEnv(join(path, 'home')),
+      folder: async (name) => {
+        await mkdir(join(path, name), { recursive: true })
+        return join(path, name)
+      },
+    })
+  } finally {
+    await unmountAll(path)
+    await rm(path, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
