@@ -1,0 +1,101 @@
+/**
+ * Changes of the tree as they leave the server. CREATE, UPDATE_CONTENT and UPDATE_META wait a moment and are merged by
+ * node; UPDATE_PATH and DELETE go at once, UPDATE_PATH three times and DELETE twice, as recorded (contract, section 7).
+ * A listener gets snapshots, because by the time it writes the message the node may be gone.
+ */
+import type { Place, Tree, NodeRecord } from './tree.js'
+
+export type ChangeType = 'CREATE' | 'UPDATE_CONTENT' | 'UPDATE_META'
+
+export interface Snapshot {
+  readonly node: NodeRecord
+  readonly totalSize: number
+  readonly place: Place
+}
+
+export type BusEvent =
+  | { readonly kind: 'node'; readonly type: ChangeType; readonly target: Snapshot }
+  | { readonly kind: 'node'; readonly type: 'UPDATE_PATH'; readonly source: Snapshot; readonly target: Snapshot }
+  | { readonly kind: 'node'; readonly type: 'DELETE'; readonly source: Snapshot }
+  /** A message that only this user gets, ready to be sent (tasks). */
+  | { readonly kind: 'user'; readonly login: string; readonly message: object }
+  /** A message for everybody (rights). */
+  | { readonly kind: 'all'; readonly message: object }
+
+export type BusListener = (event: BusEvent) => void
+
+const RANK: Readonly<Record<ChangeType, number>> = { CREATE: 2, UPDATE_CONTENT: 1, UPDATE_META: 0 }
+
+export class EventBus {
+  readonly #tree: Tree
+  readonly #delayMs: number
+  readonly #listeners = new Set<BusListener>()
+  readonly #batch = new Map<string, { type: ChangeType; timer: NodeJS.Timeout }>()
+  readonly #repeats = new Set<NodeJS.Timeout>()
+
+  constructor(tree: Tree, delayMs: number) {
+    this.#tree = tree
+    this.#delayMs = delayMs
+  }
+
+  /** Returns the function that ends the subscription. */
+  subscribe(listener: BusListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  close(): void {
+    for (const { timer } of this.#batch.values()) clearTimeout(timer)
+    for (const timer of this.#repeats) clearTimeout(timer)
+    this.#batch.clear()
+    this.#repeats.clear()
+    this.#listeners.clear()
+  }
+
+  snapshot(node: NodeRecord): Snapshot {
+    return { node, totalSize: this.#tree.totalSize(node), place: this.#tree.place(node) }
+  }
+
+  changed(type: ChangeType, node: NodeRecord): void {
+    const waiting = this.#batch.get(node.uuid)
+    if (waiting) {
+      if (RANK[type] > RANK[waiting.type]) waiting.type = type
+      return
+    }
+    const entry = { type, timer: setTimeout(() => {
+      this.#batch.delete(node.uuid)
+      const now = this.#tree.get(node.uuid)
+      if (now && !now.hidden) this.emit({ kind: 'node', type: entry.type, target: this.snapshot(now) })
+    }, this.#delayMs) }
+    this.#batch.set(node.uuid, entry)
+  }
+
+  /** `source` is the snapshot from before the move. Only the moved node is announced, not what is below it. */
+  moved(source: Snapshot, target: NodeRecord): void {
+    const event: BusEvent = { kind: 'node', type: 'UPDATE_PATH', source, target: this.snapshot(target) }
+    this.emit(event)
+    for (const ms of [14, 18]) this.#repeat(ms, event)
+    this.changed('UPDATE_META', target)
+  }
+
+  /** Call before the nodes leave the tree. */
+  deleted(nodes: readonly NodeRecord[]): void {
+    for (const node of nodes) {
+      const event: BusEvent = { kind: 'node', type: 'DELETE', source: this.snapshot(node) }
+      this.emit(event)
+      this.#repeat(1, event)
+    }
+  }
+
+  emit(event: BusEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  #repeat(ms: number, event: BusEvent): void {
+    const timer = setTimeout(() => {
+      this.#repeats.delete(timer)
+      this.emit(event)
+    }, ms)
+    this.#repeats.add(timer)
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * When the index learns what the storage already knows. On a structured data source (version 2) a sync service finds
+ * out about a second later: traps 1, 2, 6, 7, 7b, 9 and 12 of the contract all come from that, and are made here in the
+ * same way, by keeping two views of each node (tree.ts) and letting one catch up after `delayMs`. On a flat data
+ * source (versions 4 and 5) the index is written before the call answers (newer-servers.md, section 1).
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import type { Logger } from '../log.js'
+import type { Blob, BlobStore } from './blobs.js'
+import type { EventBus } from './event-bus.js'
+import type { Store, Table } from './store.js'
+import { nowSeconds } from './tree.js'
+import type { NodeRecord, Tree } from './tree.js'
+
+const md5 = (text: string): string => createHash('md5').update(text).digest('hex')
+const ASTRAL = /[\u{10000}-\u{10ffff}]/u
+
+export interface IndexerOptions {
+  readonly store: Store
+  readonly tree: Tree
+  readonly blobs: BlobStore
+  readonly bus: EventBus
+  readonly flat: boolean
+  /** Milliseconds between a change of the storage and the index showing it. */
+  readonly delayMs: number
+  readonly logger: Logger
+}
+
+export class Indexer {
+  readonly flat: boolean
+  readonly delayMs: number
+  /** Uuids of nodes that a job is moving: a PUT below one is lost (trap 8). */
+  readonly moving = new Set<string>()
+  readonly #o: IndexerOptions
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #settling = new Set<string>()
+  /** `<parent uuid>/<name>` -> uuid of a folder that S3 DELETE took out of the index only (trap 7b). */
+  readonly #ghosts: Table<string>
+  /** Times of mkdirs with 4-byte characters: they take their whole batch with them (trap 9). */
+  #poisons: number[] = []
+
+  constructor(options: IndexerOptions) {
+    this.#o = options
+    this.flat = options.flat
+    this.delayMs = options.delayMs
+    this.#ghosts = options.store.table<string>('ghosts')
+  }
+
+  /** After a start: what was on its way when the last process ended arrives now. */
+  async settleAll(): Promise<void> {
+    for (const node of [...this.#o.tree.all()]) {
+      if (node.hidden) this.#o.tree.update(node.uuid, { hidden: undefined, etag: md5(node.uuid) })
+      else if (node.deleting) this.#o.tree.remove(node.uuid)
+      else if (!node.folder && !node.stale && node.blob) await this.#settle(node.uuid, false)
+    }
+  }
+
+  /** Stops all timers; settleAll() of the next start does what they would have done. */
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+
+  /** Runs `work` after `ms`, unless the server is closed first. */
+  later(ms: number, work: () => void | Promise<void>): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      Promise.resolve().then(work).catch((error: unknown) => this.#o.logger.error('demo: background work failed', { error }))
+    }, ms)
+    this.#timers.add(timer)
+  }
+
+  /** A pause that close() ends early by never resuming. */
+  pause(ms: number): Promise<void> {
+    return new Promise(resolve => this.later(ms, resolve))
+  }
+
+  /** The folder below `parent`, made (and shown at once) if missing, as a PUT makes its parents. */
+  folderForPut(parent: NodeRecord, name: string): NodeRecord {
+    const { tree, bus } = this.#o
+    const existing = tree.child(parent.uuid, name)
+    if (existing?.folder) return existing.hidden ? tree.update(existing.uuid, { hidden: undefined, etag: '-1' }) : existing
+    const key = `${parent.uuid}/${name}`
+    const uuid = this.#ghosts.get(key) ?? randomUUID()
+    this.#ghosts.delete(key)
+    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: '-1' })
+    bus.changed('CREATE', folder)
+    return folder
+  }
+
+  /** New content at a name whose parent is a folder; the name must not be a folder's. */
+  put(parent: NodeRecord, name: string, blob: Blob): NodeRecord {
+    const { tree, bus } = this.#o
+    const existing = tree.child(parent.uuid, name)
+    if (existing?.blob) this.#discard(existing.blob)
+    if (this.flat) {
+      const view = { size: blob.size, etag: blob.storageEtag, mtime: blob.mtime, indexed: true, blob }
+      const node = existing ? tree.update(existing.uuid, view) : tree.insert({ parent: parent.uuid, name, folder: false, ...view })
+      bus.changed(existing?.indexed ? 'UPDATE_CONTENT' : 'CREATE', node)
+      return node
+    }
+    // Trap 6: the sync service takes the old entry for the new object and never looks again.
+    if (existing?.deleting) return tree.update(existing.uuid, { blob, deleting: undefined, stale: true })
+    let node: NodeRecord
+    if (existing) node = tree.update(existing.uuid, { blob, stale: undefined })
+    else {
+      node = tree.insert({ parent: parent.uuid, name, folder: false, size: blob.size, etag: 'temporary', mtime: blob.mtime, blob })
+      bus.changed('CREATE', node)
+    }
+    if (name !== '.DS_Store' && name !== '.minio.sys') this.#settleLater(node.uuid)
+    return node
+  }
+
+  /**
+   * Makes the last of `names` below `root`, and what is missing above it. The names must be free or folders.
+   * On a structured source the folders exist but stay hidden for a while.
+   */
+  mkdir(root: NodeRecord, names: readonly string[], untyped = false): NodeRecord {
+    const { tree } = this.#o
+    let at = root
+    names.forEach((name, i) => {
+      const existing = tree.child(at.uuid, name)
+      if (existing) at = existing
+      else at = this.#newFolder(at, name, i === names.length - 1, untyped)
+    })
+    return at
+  }
+
+  #newFolder(parent: NodeRecord, name: string, last: boolean, untyped: boolean): NodeRecord {
+    const { tree, bus } = this.#o
+    if (this.flat) {
+      const folder = tree.insert({ parent: parent.uuid, name, folder: true, etag: '-1', ...(untyped && last ? { untyped } : {}) })
+      bus.changed('CREATE', folder)
+      return folder
+    }
+    const ghost = this.#ghosts.get(`${parent.uuid}/${name}`)
+    // Trap 7b: the storage still has the folder, so nothing happens there and the index never hears of it.
+    if (ghost) return { uuid: ghost, parent: parent.uuid, name, folder: true, size: 0, mtime: nowSeconds(), etag: '', indexed: false, hidden: true }
+    const uuid = randomUUID()
+    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, hidden: true, etag: md5(uuid), indexed: !last, ...(untyped && last ? { untyped } : {}) })
+    const made = Date.now()
+    if (ASTRAL.test(name)) this.#poisons = [...this.#poisons.filter(time => made - time < 3 * this.delayMs), made]
+    this.later(1.03 * this.delayMs, () => {
+      const now = tree.get(uuid)
+      if (!now) return
+      if (this.#poisons.some(time => Math.abs(time - made) < this.delayMs) || name === '.DS_Store' || name === '.minio.sys') {
+        tree.remove(uuid)
+        return
+      }
+      bus.changed('CREATE', now.hidden ? tree.update(uuid, { hidden: undefined }) : now)
+    })
+    return folder
+  }
+
+  /** S3 DELETE of a file. */
+  deleteFile(node: NodeRecord): void {
+    const { tree, bus } = this.#o
+    if (node.blob) this.#discard(node.blob)
+    if (this.flat) {
+      bus.deleted([node])
+      tree.remove(node.uuid)
+      return
+    }
+    tree.update(node.uuid, { deleting: true, blob: undefined })
+    this.later(1.03 * this.delayMs, () => {
+      const now = tree.get(node.uuid)
+      if (!now?.deleting) return
+      bus.deleted([now])
+      tree.remove(node.uuid)
+    })
+  }
+
+  /** S3 DELETE of a folder: the index forgets it, the storage keeps it (trap 7b). */
+  forgetFolder(node: NodeRecord): void {
+    const { tree, bus } = this.#o
+    const forget = (): void => {
+      const below = [...tree.walk(node.uuid)]
+      if (!this.flat) for (const each of below) if (each.folder) this.#ghosts.set(`${each.parent}/${each.name}`, each.uuid)
+      bus.deleted(below)
+      for (const each of tree.remove(node.uuid)) if (each.blob) this.#discard(each.blob)
+    }
+    if (this.flat) forget()
+    else this.later(1.03 * this.delayMs, forget)
+  }
+
+  /** Removes a subtree for good, content and all. */
+  erase(uuid: string): void {
+    const { tree, bus } = this.#o
+    bus.deleted([...tree.walk(uuid)])
+    for (const each of tree.remove(uuid)) if (each.blob) this.#discard(each.blob)
+  }
+
+  #discard(blob: Blob): void {
+    void this.#o.blobs.remove(blob.segments)
+  }
+
+  #settleLater(uuid: string): void {
+    if (this.#settling.has(uuid)) return
+    this.#settling.add(uuid)
+    this.later(1.02 * this.delayMs, () => {
+      this.#settling.delete(uuid)
+      return this.#settle(uuid, true)
+    })
+  }
+
+  /** The index takes over the storage's view of a file. */
+  async #settle(uuid: string, announce: boolean): Promise<void> {
+    const { tree, bus, blobs } = this.#o
+    let node = tree.get(uuid)
+    let blob = node?.blob
+    if (!node || !blob || node.deleting) return
+    if (blob.md5 === '' && !this.flat) {
+      const digest = await blobs.md5(blob)
+      node = tree.get(uuid)
+      // Overwritten while we were reading: that write brought its own settling.
+      if (!node || node.blob !== blob) return
+      blob = { ...blob, md5: digest }
+    }
+    const etag = this.flat ? blob.storageEtag : blob.md5
+    if (node.indexed && node.etag === etag && node.size === blob.size && node.mtime === blob.mtime) return
+    const type = node.indexed ? 'UPDATE_CONTENT' : 'CREATE'
+    const after = tree.update(uuid, { size: blob.size, etag, mtime: blob.mtime, indexed: true, blob })
+    if (announce) bus.changed(type, after)
+  }
+}
