@@ -50,8 +50,9 @@ export interface DraftRecord {
   /** The file in `drafts/` holds every byte (nothing is to be fetched from the base). */
   readonly complete: boolean
   readonly md5?: string
+  readonly hash?: string
   readonly facts: Facts
-  /** A name that the server may still hold this node under, when a backup rename was put off. */
+  /** Why it could not be sent, for people. */
   readonly failure?: string
 }
 

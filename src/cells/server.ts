@@ -33,6 +33,9 @@ export interface CellsServer {
   /** Login of the signed-in user (GET /a/frontend/state, cached). */
   whoami(options?: CallOptions): Promise<string>
 
+  /** What this server's database holds in names (features.ts). Absent: assume the least. */
+  nameRules?(options?: CallOptions): Promise<{ readonly fourByte?: boolean }>
+
   // -- tree
   workspaces(options?: CallOptions): Promise<Workspace[]>
   /** undefined only on proof of absence. '' gives a synthetic root folder. */

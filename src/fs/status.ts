@@ -23,6 +23,8 @@ export interface EngineStatus {
   /** Changes that the server does not have yet. */
   readonly pending: { readonly count: number; readonly bytes: number }
   readonly failures: readonly FailedChange[]
+  /** Paths on the server of versions of ours that were kept beside somebody else's. */
+  readonly conflicts: readonly string[]
   /** Blocks on disk. */
   readonly cache: { readonly bytes: number; readonly limit: number }
   readonly openHandles: number

@@ -1,0 +1,145 @@
+/**
+ * What the server last said about names: listings and single answers by folder, an LRU bounded by the number
+ * of names. While the event stream is connected an answer is believed until an event names it; otherwise, and
+ * after every gap in the stream, for a short time only (design, section 4, Freshness).
+ *
+ * This is the server's word only. What was changed here and is not confirmed yet lies over it, in the engine.
+ */
+import { LRUCache } from 'lru-cache'
+import type { CellsNode } from '../cells/types.js'
+
+/** Without a stream an answer is asked again after this time. */
+const POLL_TTL_MS = 2_000
+/** With a stream, too: an event can be lost on the way (the server drops some beyond a rate). */
+const PUSH_TTL_MS = 120_000
+
+interface Answer {
+  /** undefined: proven absent. */
+  readonly node: CellsNode | undefined
+  readonly at: number
+}
+
+/** The names of one folder, as far as known. Times are of the cache's monotonic clock, milliseconds. */
+export class Listing {
+  readonly answers = new Map<string, Answer>()
+  /** When the last complete listing was begun; 0: none. */
+  completeAt = 0
+  /** Names that an event or a change of ours has put in doubt, with the time of it. */
+  readonly doubted = new Map<string, number>()
+}
+
+export class MetadataCache {
+  private readonly listings: LRUCache<number, Listing>
+  private connectedAt: number | undefined
+  readonly now: () => number
+
+  /** @param maxNames bound on names kept, over all folders */
+  constructor(maxNames: number, onEvict: (folder: number) => void, now: () => number = () => performance.now()) {
+    this.now = now
+    this.listings = new LRUCache<number, Listing>({
+      maxSize: maxNames,
+      sizeCalculation: (listing) => 1 + listing.answers.size,
+      dispose: (_listing, folder, reason) => { if (reason === 'evict') onEvict(folder) },
+    })
+  }
+
+  get names(): number {
+    return this.listings.calculatedSize
+  }
+
+  listing(folder: number): Listing | undefined {
+    return this.listings.get(folder)
+  }
+
+  has(folder: number): boolean {
+    return this.listings.has(folder)
+  }
+
+  /** The stream is there; answers asked from now on are kept fresh by it. */
+  streamConnected(): void {
+    this.connectedAt = this.now()
+  }
+
+  streamLost(): void {
+    this.connectedAt = undefined
+  }
+
+  get pushed(): boolean {
+    return this.connectedAt !== undefined
+  }
+
+  /** Rights may have changed: nothing asked before is believed without asking again. */
+  doubtAll(): void {
+    if (this.connectedAt !== undefined) this.connectedAt = this.now()
+  }
+
+  private fresh(at: number): boolean {
+    if (at === 0) return false
+    const age = this.now() - at
+    return this.connectedAt !== undefined && at >= this.connectedAt ? age < PUSH_TTL_MS : age < POLL_TTL_MS
+  }
+
+  /** 'unknown' when the server has to be asked. */
+  lookup(folder: number, name: string): CellsNode | undefined | 'unknown' {
+    const listing = this.listings.get(folder)
+    if (listing === undefined || listing.doubted.has(name)) return 'unknown'
+    const answer = listing.answers.get(name)
+    const at = Math.max(answer?.at ?? 0, listing.completeAt)
+    if (!this.fresh(at)) return 'unknown'
+    if (answer !== undefined) return answer.node
+    return listing.completeAt > 0 ? undefined : 'unknown'
+  }
+
+  /** The last known answer, however old: for when the server cannot be asked. */
+  stale(folder: number, name: string): CellsNode | undefined | 'unknown' {
+    const listing = this.listings.get(folder)
+    const answer = listing?.answers.get(name)
+    if (answer !== undefined) return answer.node
+    return listing !== undefined && listing.completeAt > 0 ? undefined : 'unknown'
+  }
+
+  /** All names with nothing in doubt, or undefined when the folder has to be listed. */
+  complete(folder: number): Listing | undefined {
+    const listing = this.listings.get(folder)
+    return listing !== undefined && listing.doubted.size === 0 && this.fresh(listing.completeAt) ? listing : undefined
+  }
+
+  /** One answer. `at` is when the question was asked. */
+  set(folder: number, name: string, node: CellsNode | undefined, at: number): void {
+    const listing = this.listings.get(folder) ?? new Listing()
+    const doubted = listing.doubted.get(name)
+    if (doubted !== undefined && doubted <= at) listing.doubted.delete(name)
+    listing.answers.set(name, { node, at })
+    this.listings.set(folder, listing)
+  }
+
+  /** A complete listing, asked at `at`. What was put in doubt later stays in doubt, with the newer answer. */
+  setAll(folder: number, nodes: ReadonlyMap<string, CellsNode>, at: number): void {
+    const before = this.listings.get(folder)
+    const listing = new Listing()
+    listing.completeAt = at
+    for (const [name, node] of nodes) listing.answers.set(name, { node, at })
+    if (before !== undefined) {
+      for (const [name, when] of before.doubted) if (when > at) listing.doubted.set(name, when)
+      for (const [name, answer] of before.answers) if (answer.at > at) listing.answers.set(name, answer)
+    }
+    this.listings.set(folder, listing)
+  }
+
+  /** A name's answer is no longer to be believed. */
+  doubt(folder: number, name: string): void {
+    const listing = this.listings.get(folder)
+    if (listing !== undefined) listing.doubted.set(name, this.now())
+  }
+
+  doubtFolder(folder: number): void {
+    const listing = this.listings.get(folder)
+    if (listing === undefined) return
+    listing.completeAt = 0
+    for (const [name, answer] of listing.answers) listing.answers.set(name, { node: answer.node, at: 0 })
+  }
+
+  forget(folder: number): void {
+    this.listings.delete(folder)
+  }
+}

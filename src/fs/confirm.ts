@@ -1,0 +1,298 @@
+/**
+ * What the server has answered "done" to and does not show yet: contents, new folders, deletes. Until it
+ * shows them, our own word stands (design, invariant 5; contract, traps 1, 2, 6, 12). The server's events and every listing
+ * are proofs that cost nothing; what no event names is asked about in batches, ever more rarely, without end.
+ */
+import type { BlockCache } from '../cache/blocks.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Inode } from './inodes.js'
+import type { Tree } from './tree.js'
+
+const FIRST_CHECK_MS = 2_500
+const FIRST_CHECK_WITHOUT_EVENTS_MS = 1_100
+const MAX_INTERVAL_MS = 30_000
+/** Paths of one question. */
+const BATCH = 50
+
+interface Waiting {
+  readonly since: number
+  interval: number
+  next: number
+  warned: boolean
+}
+
+export interface ConfirmDeps {
+  readonly tree: Tree
+  readonly blocks: BlockCache
+  readonly logger: Logger
+}
+
+export class Confirmer {
+  private readonly deps: ConfirmDeps
+  private readonly present = new Map<Inode, Waiting>()
+  /** By folder, then name. */
+  private readonly absent = new Map<Inode, Map<string, Waiting>>()
+  private timer: NodeJS.Timeout | undefined
+  private checking = false
+  private closed = false
+  private waiters: Array<{ done: () => boolean; resolve: () => void }> = []
+
+  constructor(deps: ConfirmDeps) {
+    this.deps = deps
+  }
+
+  get pending(): number {
+    let names = 0
+    for (const folder of this.absent.values()) names += folder.size
+    return this.present.size + names
+  }
+
+  /** `inode.expected`, or a new folder, was sent. */
+  awaitPresent(inode: Inode): void {
+    inode.unconfirmed = true
+    this.present.set(inode, this.newWait())
+    this.arm()
+  }
+
+  /** A name was deleted; its tombstone in `folder.local` stays until the server agrees. */
+  awaitAbsent(folder: Inode, name: string): void {
+    const names = this.absent.get(folder) ?? new Map<string, Waiting>()
+    names.set(name, this.newWait())
+    this.absent.set(folder, names)
+    this.arm()
+  }
+
+  /** The inode was deleted or replaced: nothing to wait for. */
+  drop(inode: Inode): void {
+    inode.unconfirmed = false
+    inode.expected = undefined
+    this.present.delete(inode)
+    this.wake()
+  }
+
+  /** Resolves when the server shows no node at this name any more (at once if none was deleted there). */
+  async nameFree(folder: Inode, name: string, signal?: AbortSignal): Promise<void> {
+    await this.until(() => this.absent.get(folder)?.has(name) !== true, signal)
+  }
+
+  /** Resolves when this inode is confirmed. */
+  async confirmed(inode: Inode, signal?: AbortSignal): Promise<void> {
+    await this.until(() => !this.present.has(inode), signal)
+  }
+
+  /** Resolves when nothing in or below a folder is unconfirmed. */
+  async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
+    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => isWithin(it, folder)), signal)
+  }
+
+  /** Resolves when nothing is unconfirmed. */
+  async drained(signal?: AbortSignal): Promise<void> {
+    await this.until(() => this.pending === 0, signal)
+  }
+
+  close(): void {
+    this.closed = true
+    clearTimeout(this.timer)
+  }
+
+  /** The server shows `node` where `inode` is. True if the inode's own word still stands or has just been settled. */
+  offer(inode: Inode, node: CellsNode): boolean {
+    if (!inode.unconfirmed) return false
+    if (inode.type === 'folder') {
+      if (node.kind === 'folder') this.settleFolder(inode, node)
+      return true
+    }
+    if (node.kind !== 'file' || node.etag === ETAG_TEMPORARY || node.etag === '') return true
+    if (agrees(inode, node)) {
+      this.settleFile(inode, node)
+      return true
+    }
+    // An older content, ours or the one we wrote over: the index lags.
+    if (inode.sent.has(node.etag) || node.etag === inode.base?.etag) return true
+    // Somebody wrote after us. Their content is the newer one; ours was on the server before it.
+    this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
+    this.settleFile(inode, node)
+    return true
+  }
+
+  private newWait(): Waiting {
+    const now = this.deps.tree.deps.metadata.now()
+    const interval = this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS
+    return { since: now, interval, next: now + interval, warned: false }
+  }
+
+  private settleFolder(inode: Inode, node: CellsNode): void {
+    const { tree } = this.deps
+    this.drop(inode)
+    tree.deps.inodes.setUuid(inode, node.uuid)
+    inode.readOnly = node.readOnly
+    tree.deps.store.updateFacts(node.uuid, inode.facts())
+    this.dropOverlay(inode, node)
+  }
+
+  private settleFile(inode: Inode, node: CellsNode): void {
+    const { tree } = this.deps
+    const ours = agrees(inode, node)
+    this.drop(inode)
+    inode.sent.clear()
+    if (inode.uuid !== node.uuid) tree.deps.inodes.setUuid(inode, node.uuid)
+    inode.readOnly = node.readOnly
+    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })
+    if (inode.draft === undefined) {
+      inode.version = version
+      this.dropOverlay(inode, node)
+      return
+    }
+    inode.base = version
+    void this.retireDraft(inode, node, ours).catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
+  }
+
+  /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
+  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean): Promise<void> {
+    const { tree, blocks } = this.deps
+    const { draft } = inode
+    if (draft === undefined) return
+    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    if (ours && !draft.dirty) {
+      const snapshot = await draft.snapshot()
+      if (snapshot !== undefined) {
+        await blocks.adopt(version, snapshot.handle)
+        await snapshot.done()
+      }
+    }
+    // Written to meanwhile, or sent again: the draft stays, over the version it was settled with.
+    if (inode.draft !== draft || draft.dirty || inode.writing > 0 || inode.unconfirmed) return
+    inode.draft = undefined
+    inode.base = undefined
+    inode.version = version
+    inode.reader = undefined
+    if (!ours) {
+      tree.applyNode(inode, node)
+      tree.notices.invalidateInode?.(inode.ino)
+    }
+    await tree.deps.store.drafts.remove(draft.id)
+    await draft.discard()
+    this.dropOverlay(inode, node)
+  }
+
+  private dropOverlay(inode: Inode, node: CellsNode): void {
+    const { metadata, inodes } = this.deps.tree.deps
+    const { parent, name } = inode
+    if (parent !== undefined && !inode.unlinked && parent.local.get(name) === inode) {
+      parent.local.delete(name)
+      metadata.set(parent.ino, name, node, metadata.now())
+    }
+    inodes.release(inode)
+  }
+
+  // -- asking
+
+  private arm(): void {
+    if (this.closed || this.timer !== undefined || this.checking || this.pending === 0) return
+    let next = Infinity
+    for (const wait of this.present.values()) next = Math.min(next, wait.next)
+    for (const names of this.absent.values()) for (const wait of names.values()) next = Math.min(next, wait.next)
+    const delay = Math.max(50, next - this.deps.tree.deps.metadata.now())
+    this.timer = setTimeout(() => {
+      this.timer = undefined
+      void this.check()
+    }, delay)
+    this.timer.unref()
+  }
+
+  /** Asks about everything that is due. Never rejects. */
+  private async check(): Promise<void> {
+    this.checking = true
+    try {
+      const { tree, logger } = this.deps
+      const now = tree.deps.metadata.now()
+      const due: Array<{ path: string; wait: Waiting; settle: (node: CellsNode | undefined) => void }> = []
+      for (const [inode, wait] of this.present) {
+        if (wait.next > now) continue
+        if (inode.unlinked) {
+          this.drop(inode)
+          continue
+        }
+        due.push({ path: tree.pathOf(inode), wait, settle: (node) => { if (node !== undefined) this.offer(inode, node) } })
+      }
+      for (const [folder, names] of this.absent) {
+        for (const [name, wait] of names) {
+          if (wait.next > now) continue
+          if (folder.unlinked) this.forgetAbsent(folder, name)
+          else due.push({ path: tree.pathAt(folder, name), wait, settle: (node) => { if (node === undefined) this.settleAbsent(folder, name) } })
+        }
+      }
+      for (let i = 0; i < due.length; i += BATCH) {
+        const batch = due.slice(i, i + BATCH)
+        for (const { wait, path } of batch) {
+          wait.interval = Math.min(MAX_INTERVAL_MS, wait.interval * 1.7)
+          wait.next = tree.deps.metadata.now() + wait.interval
+          if (!wait.warned && now - wait.since > 60_000) {
+            wait.warned = true
+            logger.warn('the server took a change and does not show it after a minute', { path })
+          }
+        }
+        const nodes = await tree.deps.server.statMany(batch.map((it) => it.path))
+        for (const { path, settle } of batch) settle(nodes.get(path))
+      }
+    } catch (error) {
+      this.deps.logger.debug('asking about what was sent failed, will ask again', { error })
+    } finally {
+      this.checking = false
+      this.arm()
+    }
+  }
+
+  /** The server was seen without the name. */
+  settleAbsent(folder: Inode, name: string): void {
+    const { metadata, inodes } = this.deps.tree.deps
+    metadata.set(folder.ino, name, undefined, metadata.now())
+    if (folder.local.get(name) === null) folder.local.delete(name)
+    this.forgetAbsent(folder, name)
+    inodes.release(folder)
+  }
+
+  private forgetAbsent(folder: Inode, name: string): void {
+    const names = this.absent.get(folder)
+    names?.delete(name)
+    if (names?.size === 0) this.absent.delete(folder)
+    this.wake()
+  }
+
+  private async until(done: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    if (done()) return
+    await new Promise<void>((resolve, reject) => {
+      const waiter = { done, resolve }
+      this.waiters.push(waiter)
+      signal?.addEventListener('abort', () => {
+        this.waiters = this.waiters.filter((it) => it !== waiter)
+        reject(signal.reason as Error)
+      }, { once: true })
+    })
+  }
+
+  private wake(): void {
+    const ready = this.waiters.filter((waiter) => waiter.done())
+    if (ready.length === 0) return
+    this.waiters = this.waiters.filter((waiter) => !ready.includes(waiter))
+    for (const waiter of ready) waiter.resolve()
+  }
+}
+
+function isWithin(inode: Inode, folder: Inode): boolean {
+  for (let at: Inode | undefined = inode; at !== undefined; at = at.parent) if (at === folder) return true
+  return false
+}
+
+const PLAIN_MD5 = /^[0-9a-f]{32}$/
+
+/** Is the node's content the one that was sent? md5 where the server keeps one, else its own hash, else a new multipart ETag of our size. */
+function agrees(inode: Inode, node: CellsNode): boolean {
+  const { expected } = inode
+  if (expected === undefined || node.size !== expected.size) return false
+  if (node.etag === expected.md5) return true
+  if (node.hash !== '') return node.hash === expected.hash
+  return !PLAIN_MD5.test(node.etag) && node.etag !== inode.base?.etag
+}

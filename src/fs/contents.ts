@@ -1,0 +1,468 @@
+/**
+ * The bytes of files: which source a read goes to, when a draft begins, and when it is sent. In this
+ * version of the engine changes go to the server at close and fsync (write-through); what could not be sent stays, is
+ * sent again in the background and after a restart, and is shown by status.
+ */
+import { randomUUID } from 'node:crypto'
+import { rename as renameFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { BlockCache, VersionKey } from '../cache/blocks.js'
+import type { DraftRecord } from '../cache/store.js'
+import { isCellsError } from '../cells/errors.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Budget } from './budget.js'
+import type { Confirmer } from './confirm.js'
+import { conflictName } from './conflict.js'
+import { type Content, Draft, type Snapshot } from './drafts.js'
+import { FsError } from './errno.js'
+import { digestFile, type Digests } from './hashing.js'
+import type { Inode } from './inodes.js'
+import { newReadPattern, type ReadPattern, VersionReader } from './reader.js'
+import type { Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+import { upload } from './upload.js'
+
+/** One open file. */
+export interface Handle {
+  readonly inode: Inode
+  readonly write: boolean
+  readonly append: boolean
+  readonly pattern: ReadPattern
+  /** The version this handle is pinned to once it has read from it. */
+  reader: VersionReader | undefined
+}
+
+/** A name in a folder. */
+export interface Place {
+  readonly folder: Inode
+  readonly name: string
+}
+
+export interface ContentsDeps {
+  readonly tree: Tree
+  readonly confirmer: Confirmer
+  readonly locks: TreeLock
+  readonly blocks: BlockCache
+  readonly budget: Budget
+  readonly logger: Logger
+  /**
+   * Makes sure that content set aside under a backup name (backup.ts) survives what is about to be written over it.
+   * Returns the version that the server has at the place because of it.
+   */
+  readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
+}
+
+const FIRST_RETRY_MS = 2_000
+const MAX_RETRY_MS = 120_000
+
+export class Contents {
+  private readonly deps: ContentsDeps
+  /** What could not be sent, and when it is tried again. */
+  readonly unsent = new Map<Inode, { attempts: number; timer: NodeJS.Timeout | undefined }>()
+  /** Paths of conflict copies made by this process, for status. */
+  readonly conflicts: string[] = []
+  private closed = false
+
+  constructor(deps: ContentsDeps) {
+    this.deps = deps
+  }
+
+  open(inode: Inode, access: { write: boolean; append: boolean }): Handle {
+    inode.opens++
+    if (access.write) inode.writers++
+    return { inode, ...access, pattern: newReadPattern(), reader: undefined }
+  }
+
+  /** The shared reader of the inode's present version. */
+  reader(inode: Inode): VersionReader {
+    const { version } = inode
+    if (version === undefined) throw new FsError('EIO', 'The file has no content on the server')
+    if (inode.reader === undefined || inode.reader.key !== version) {
+      const { tree, blocks, budget, logger } = this.deps
+      inode.reader = new VersionReader({ server: tree.deps.server, blocks, budget, logger }, version, () => tree.pathOf(inode))
+    }
+    return inode.reader
+  }
+
+  async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+    const { inode } = handle
+    if (inode.symlink !== undefined) return Buffer.from(inode.symlink).subarray(offset, offset + length)
+    if (inode.draft !== undefined) return inode.draft.read(offset, length, signal)
+    handle.reader ??= this.reader(inode)
+    try {
+      return await handle.reader.read(offset, length, handle.pattern, signal)
+    } catch (error) {
+      // Nothing of the old version was handed out through this handle: it may begin with the new one.
+      if (!(error instanceof FsError && error.code === 'ESTALE') || handle.reader.delivered || inode.unlinked) throw error
+      const again = await this.newerVersion(handle, signal)
+      if (again === undefined) throw error
+      handle.reader = again
+      return handle.reader.read(offset, length, handle.pattern, signal)
+    }
+  }
+
+  private async newerVersion(handle: Handle, signal: AbortSignal | undefined): Promise<VersionReader | undefined> {
+    const { tree } = this.deps
+    const { inode } = handle
+    const old = handle.reader?.key
+    const at = tree.deps.metadata.now()
+    try {
+      const node = await tree.deps.server.waitFor(tree.pathOf(inode), (it) => it === undefined || (it.etag !== old?.etag && it.etag !== ETAG_TEMPORARY), { signal, timeoutMs: 5_000 })
+      if (node === undefined || node.kind !== 'file') return undefined
+      if (inode.parent !== undefined) tree.learn(inode.parent, inode.name, node, at)
+    } catch (error) {
+      if (isCellsError(error, 'timeout')) return undefined
+      throw error
+    }
+    return inode.version === old ? undefined : this.reader(inode)
+  }
+
+  /** Runs a change of the inode's content on its draft, made first if there is none. */
+  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
+    if (inode.symlink !== undefined) throw new FsError('EINVAL', 'A symbolic link has no content to change')
+    inode.writing++
+    try {
+      const draft = inode.draft ?? await this.beginDraft(inode, handle)
+      await work(draft)
+      const now = BigInt(Date.now()) * 1_000_000n
+      inode.mtime = now
+      inode.ctime = now
+    } finally {
+      inode.writing--
+    }
+  }
+
+  private readonly beginning = new Map<Inode, Promise<Draft>>()
+
+  private beginDraft(inode: Inode, handle: Handle | undefined): Promise<Draft> {
+    let begun = this.beginning.get(inode)
+    if (begun === undefined) {
+      begun = this.newDraft(inode, handle).finally(() => this.beginning.delete(inode))
+      this.beginning.set(inode, begun)
+    }
+    return begun
+  }
+
+  private async newDraft(inode: Inode, handle: Handle | undefined): Promise<Draft> {
+    const { tree } = this.deps
+    const reader = inode.version === undefined ? undefined : handle?.reader ?? this.reader(inode)
+    const pattern = newReadPattern()
+    const base: Content | undefined = reader && { size: reader.key.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
+    const draft = await Draft.create((id) => tree.deps.store.draftFile(id), base)
+    inode.base = reader?.key
+    inode.draft = draft
+    if (!inode.unlinked) inode.parent?.local.set(inode.name, inode)
+    this.record(inode, 'open')
+    return draft
+  }
+
+  /** Gives a new inode an empty draft that counts as a change, so that even an empty file is sent. */
+  async beginNew(inode: Inode): Promise<void> {
+    const { tree } = this.deps
+    inode.draft = await Draft.create((id) => tree.deps.store.draftFile(id), undefined)
+    inode.draft.generation = 1
+    this.record(inode, 'open')
+  }
+
+  /** Writes the draft's record; durable with the next flush of the store. */
+  record(inode: Inode, state: DraftRecord['state'], digests?: Digests): void {
+    const { draft } = inode
+    if (draft === undefined) return
+    const { tree } = this.deps
+    void tree.deps.store.drafts.put(draft.id, {
+      id: draft.id,
+      path: tree.localPath(inode),
+      ...(inode.base === undefined ? {} : { base: { uuid: inode.base.uuid, etag: inode.base.etag, size: inode.base.size } }),
+      size: draft.size,
+      state,
+      complete: draft.complete,
+      ...(digests === undefined ? {} : { md5: digests.md5, hash: digests.hash }),
+      facts: inode.facts(),
+      ...(inode.failure === undefined ? {} : { failure: inode.failure }),
+    })
+  }
+
+  // -- sending
+
+  /**
+   * Sends the inode's content if the server does not have it. When it resolves, the server has answered for everything written before the call.
+   * @throws what went wrong; the content is kept and tried again
+   */
+  async commit(inode: Inode, signal?: AbortSignal): Promise<void> {
+    const turn = inode.commits.then(() => this.commitNow(inode, signal))
+    inode.commits = turn.catch(() => {})
+    try {
+      await turn
+      this.clearUnsent(inode)
+    } catch (error) {
+      inode.failure = (error as Error).message
+      this.retryLater(inode)
+      throw error
+    }
+  }
+
+  private async commitNow(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
+    const { draft } = inode
+    if (draft === undefined || !draft.dirty || inode.unlinked) return
+    if (inode.localOnly) {
+      await draft.sync()
+      this.record(inode, 'local')
+      await this.deps.tree.deps.store.flushed()
+      draft.committed = draft.generation
+      return
+    }
+    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
+      const release = await this.lockPlace(inode)
+      try {
+        // Sent meanwhile by a rename, or nobody's any more.
+        if (inode.unlinked || inode.parent === undefined || inode.localOnly || snapshot.generation <= draft.committed) return
+        await this.send(inode, { folder: inode.parent, name: inode.name }, inode.base, snapshot, digests, signal)
+        this.sent(inode, snapshot, digests)
+      } finally {
+        release()
+      }
+    })
+  }
+
+  /** As commit, for a caller that holds the locks of the inode's name. */
+  async commitLocked(inode: Inode, signal?: AbortSignal): Promise<void> {
+    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
+      await this.send(inode, { folder: inode.parent!, name: inode.name }, inode.base, snapshot, digests, signal)
+      this.sent(inode, snapshot, digests)
+    })
+    this.clearUnsent(inode)
+  }
+
+  /**
+   * Sends the inode's content over the file at another name, whose node, with its Uuid, takes it (rename over an existing file).
+   * The caller holds the locks and then gives the inode that name. Returns the place the content went to: another name after a conflict.
+   */
+  async sendOver(inode: Inode, folder: Inode, name: string, target: Inode | undefined, signal?: AbortSignal): Promise<Place> {
+    if (inode.draft === undefined) await this.beginDraft(inode, undefined)
+    let place: Place = { folder, name }
+    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
+      // What we last sent to the target may be what the server shows.
+      for (const md5 of target?.sent ?? []) inode.sent.add(md5)
+      place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digests, signal)
+      inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
+      inode.expected = { ...digests, size: snapshot.size }
+      inode.sent.add(digests.md5)
+    })
+    return place
+  }
+
+  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digests: Digests) => Promise<void>): Promise<void> {
+    const draft = inode.draft!
+    let snapshot: Snapshot | undefined
+    while (snapshot === undefined) {
+      await draft.fill(signal)
+      snapshot = await draft.snapshot()
+    }
+    try {
+      await work(snapshot, await digestFile(snapshot.handle, snapshot.size))
+    } finally {
+      await snapshot.done()
+    }
+  }
+
+  /** Holds the inode's name and the folders above it; taken again if it was renamed while we waited. */
+  private async lockPlace(inode: Inode): Promise<() => void> {
+    for (;;) {
+      const { parent, name } = inode
+      if (parent === undefined) return () => {}
+      const release = await this.deps.locks.acquire({ shared: foldersOf(parent), exclusive: [nameKey(parent, name)] })
+      if (inode.parent === parent && inode.name === name) return release
+      release()
+    }
+  }
+
+  /** Uploads to a place unless the server has moved on there; then beside it. Returns where it went. */
+  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digests: Digests, signal: AbortSignal | undefined): Promise<Place> {
+    const { tree, confirmer, logger } = this.deps
+    const { server } = tree.deps
+    const over = await this.deps.secureBackup(place.folder, place.name) ?? base
+    await confirmer.nameFree(place.folder, place.name, signal)
+    let path = tree.pathAt(place.folder, place.name)
+    const theirs = await server.stat(path, { signal })
+    const verdict = judge(inode.sent, over, theirs, digests, snapshot.size)
+    if (verdict === 'conflict') {
+      const aside = await this.placeAside(place)
+      const ours = tree.pathAt(aside.folder, aside.name)
+      this.conflicts.push(ours)
+      logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: path, ours })
+      if (inode.parent === place.folder && inode.name === place.name) this.moveAside(inode, aside, theirs)
+      else inode.base = undefined
+      place = aside
+      path = ours
+    } else {
+      inode.base = over
+    }
+    if (verdict === 'same') return place
+    this.record(inode, 'closed', digests)
+    const started = performance.now()
+    await upload(server, path, snapshot.handle, snapshot.size, digests.md5, signal)
+    logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
+    return place
+  }
+
+  /** After the server's 200: our word stands until the server shows the content. */
+  private sent(inode: Inode, snapshot: Snapshot, digests: Digests): void {
+    inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
+    inode.expected = { ...digests, size: snapshot.size }
+    inode.sent.add(digests.md5)
+    this.awaitConfirmation(inode, digests)
+  }
+
+  /** Keeps the record and asks the server until it shows what was sent. */
+  awaitConfirmation(inode: Inode, digests: Digests): void {
+    inode.failure = undefined
+    inode.parent?.local.set(inode.name, inode)
+    this.record(inode, 'sent', digests)
+    this.deps.confirmer.awaitPresent(inode)
+  }
+
+  /** A free name beside `place` for our version. */
+  private async placeAside(place: Place): Promise<Place> {
+    for (let n = 1; ; n++) {
+      const name = conflictName(place.name, hostname(), new Date(), n)
+      if (await this.deps.tree.child(place.folder, name) === undefined) return { folder: place.folder, name }
+    }
+  }
+
+  /** Theirs keeps the name; the inode, with its open handles, is ours. */
+  private moveAside(inode: Inode, aside: Place, theirs: CellsNode | undefined): void {
+    const { tree } = this.deps
+    const { folder } = aside
+    const taken = inode.name
+    if (folder.local.get(taken) === inode) folder.local.delete(taken)
+    tree.deps.inodes.setUuid(inode, '')
+    inode.base = undefined
+    inode.sent.clear()
+    tree.deps.inodes.move(inode, folder, aside.name)
+    folder.local.set(aside.name, inode)
+    if (theirs !== undefined) tree.learn(folder, taken, theirs, tree.deps.metadata.now())
+    tree.notices.invalidateEntry?.(folder.ino, taken)
+  }
+
+  private retryLater(inode: Inode): void {
+    if (this.closed || !inode.dirty) return
+    const entry = this.unsent.get(inode) ?? { attempts: 0, timer: undefined }
+    entry.attempts++
+    clearTimeout(entry.timer)
+    const delay = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
+    entry.timer = setTimeout(() => {
+      this.commit(inode).catch((error: unknown) => this.deps.logger.warn('still cannot be sent', { path: this.deps.tree.localPath(inode), error }))
+    }, delay)
+    entry.timer.unref()
+    this.unsent.set(inode, entry)
+    // Kept for the next start too: the program was told of the failure, the content is not to be lost.
+    void this.keep(inode)
+  }
+
+  private async keep(inode: Inode): Promise<void> {
+    const { draft } = inode
+    if (draft === undefined) return
+    try {
+      await draft.sync()
+      this.record(inode, draft.complete ? 'closed' : 'open')
+    } catch (error) {
+      this.deps.logger.error('a change that could not be sent could not be secured either', { path: this.deps.tree.localPath(inode), error })
+    }
+  }
+
+  private clearUnsent(inode: Inode): void {
+    clearTimeout(this.unsent.get(inode)?.timer)
+    this.unsent.delete(inode)
+  }
+
+  // -- letting go
+
+  /** The last use of a handle is over. */
+  release(handle: Handle): void {
+    const { inode } = handle
+    inode.opens--
+    if (handle.write) inode.writers--
+    if (inode.opens === 0) inode.reader?.close()
+    if (inode.unlinked && inode.opens === 0) void this.dropDraft(inode)
+    // Pages of a shared mapping can arrive after the last close.
+    else if (inode.draft !== undefined && !inode.dirty) void this.dropIdleDraft(inode)
+    else if (inode.dirty && inode.writers === 0) this.commit(inode).catch((error: unknown) => this.deps.logger.warn('cannot be sent yet', { path: this.deps.tree.localPath(inode), error }))
+    this.deps.tree.deps.inodes.release(inode)
+  }
+
+  /** A draft without a change (a rename that failed, a truncate to the same size) is not kept as ours. */
+  async dropIdleDraft(inode: Inode): Promise<void> {
+    const { draft, parent } = inode
+    if (draft === undefined || draft.dirty || inode.opens > 0 || inode.writing > 0 || inode.unconfirmed || inode.localOnly || inode.version === undefined) return
+    if (parent?.local.get(inode.name) === inode && inode.heldAt === undefined) parent.local.delete(inode.name)
+    inode.base = undefined
+    await this.dropDraft(inode)
+  }
+
+  /** Forgets the inode's local content: it was deleted. Never rejects. */
+  async dropDraft(inode: Inode): Promise<void> {
+    this.clearUnsent(inode)
+    const { draft } = inode
+    if (draft === undefined) return
+    inode.draft = undefined
+    try {
+      await this.deps.tree.deps.store.drafts.remove(draft.id)
+      await draft.discard()
+    } catch (error) {
+      this.deps.logger.warn('a draft could not be removed', { error })
+    }
+    this.deps.tree.deps.inodes.release(inode)
+  }
+
+  /** Before an open file is deleted on the server: fetches what its readers may still want, up to a size. */
+  async keepForReaders(inode: Inode, signal?: AbortSignal): Promise<void> {
+    if (inode.opens === 0 || inode.draft !== undefined || inode.version === undefined || inode.version.size > MAX_KEPT) return
+    await this.change(inode, undefined, (draft) => draft.fill(signal))
+    if (inode.draft !== undefined) (inode.draft as Draft).committed = (inode.draft as Draft).generation
+  }
+
+  /** Sets a recovered draft aside where a person can find it. */
+  async toLostAndFound(record: DraftRecord): Promise<string> {
+    const { store } = this.deps.tree.deps
+    const base = record.path.slice(record.path.lastIndexOf('/') + 1)
+    const place = join(store.dir, 'lost+found', `${base || 'file'}.${randomUUID().slice(0, 8)}`)
+    await renameFile(store.draftFile(record.id), place)
+    await store.drafts.remove(record.id)
+    return place
+  }
+
+  close(): void {
+    this.closed = true
+    for (const { timer } of this.unsent.values()) clearTimeout(timer)
+  }
+}
+
+/** An open file of at most this size is fetched whole before it is deleted on the server, bytes. */
+const MAX_KEPT = 256 * 1024 * 1024
+
+/** May our content take the place of what the server has now? */
+function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: CellsNode | undefined, digests: Digests, size: number): 'send' | 'same' | 'conflict' {
+  // New here, or deleted there and edited here: the edit survives under its name.
+  if (theirs === undefined) return 'send'
+  if (theirs.kind !== 'file') return 'conflict'
+  if (theirs.etag === digests.md5 && theirs.size === size) return 'same'
+  if (sent.has(theirs.etag)) return 'send'
+  if (sent.size > 0 && theirs.etag === ETAG_TEMPORARY) return 'send'
+  if (base === undefined) return 'conflict'
+  if (theirs.uuid !== base.uuid && base.uuid !== '') return 'conflict'
+  return theirs.etag === base.etag ? 'send' : 'conflict'
+}
+
+export function nameKey(folder: Inode, name: string): string {
+  return `n${folder.ino}/${name}`
+}
+
+/** The lock keys of a folder and of all above it. */
+export function foldersOf(folder: Inode): string[] {
+  const keys: string[] = []
+  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) keys.push(`d${at.ino}`)
+  return keys
+}
+

@@ -1,0 +1,491 @@
+/**
+ * The operations of a filesystem over the tree and the contents. Knows neither driver nor kernel; every
+ * method is one operation of drivers/driver.ts, and either succeeds in whole or throws what errno.ts can name.
+ *
+ * Changes of names are sent at once, under the locks of treelock.ts; their effect here is applied after
+ * the server's answer, in one step without an await, so that nobody sees half of it.
+ */
+import { isCellsError } from '../cells/errors.js'
+import { hasFourByte, nameProblem } from '../cells/names.js'
+import type { Logger } from '../log.js'
+import type { BackupMoves } from './backup.js'
+import type { Confirmer } from './confirm.js'
+import { type Contents, foldersOf, type Handle, nameKey } from './contents.js'
+import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenResult, RenameFlags, StatFs } from './drivers/driver.js'
+import { FsError } from './errno.js'
+import { HandleTable } from './handles.js'
+import type { Inode } from './inodes.js'
+import { isLocalOnly } from './localnames.js'
+import { Renamer } from './rename.js'
+import { absent, type Listed, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+import { getXattr, listXattrs } from './xattrs.js'
+
+/** How long a driver may believe names and attributes. Short until a driver can be told of changes. */
+export const BELIEF_MS = 1_000
+
+const O_ACCMODE = 3
+const O_EXCL = 0o200
+const O_TRUNC = 0o1000
+const O_APPEND = 0o2000
+
+interface DirHandle {
+  readonly inode: Inode
+  snapshot: Listed[] | undefined
+}
+
+export interface FilesystemDeps {
+  readonly tree: Tree
+  readonly contents: Contents
+  readonly confirmer: Confirmer
+  readonly backups: BackupMoves
+  readonly locks: TreeLock
+  readonly readOnly: boolean
+  /** The server keeps 4-byte UTF-8 in names. */
+  readonly fourByteNames: () => boolean
+  readonly quota: (inode: Inode) => { total: number; used: number } | undefined
+  readonly logger: Logger
+}
+
+export class Filesystem implements FileSystem {
+  private readonly deps: FilesystemDeps
+  private readonly handles = new HandleTable<Handle>()
+  private readonly dirHandles = new HandleTable<DirHandle>()
+  private readonly renamer: Renamer
+
+  constructor(deps: FilesystemDeps) {
+    this.deps = deps
+    this.renamer = new Renamer(deps)
+  }
+
+  get openHandles(): number {
+    return this.handles.size
+  }
+
+  // -- names
+
+  async lookup(parent: Ino, name: string, caller: Caller): Promise<Entry> {
+    const folder = this.folder(parent)
+    const clean = name.normalize('NFC')
+    const inode = await this.deps.tree.child(folder, clean, caller.signal)
+    if (inode === undefined) throw absent(name)
+    return this.entry(inode)
+  }
+
+  forget(ino: Ino, count: number): void {
+    const inode = this.deps.tree.deps.inodes.get(ino)
+    if (inode === undefined) return
+    inode.lookups = Math.max(0, inode.lookups - count)
+    this.deps.tree.deps.inodes.release(inode)
+  }
+
+  async mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry> {
+    const { tree, confirmer, backups } = this.deps
+    const folder = this.folder(parent)
+    const clean = this.checkNew(folder, name)
+    await backups.settlePlace(folder, clean)
+    return this.withNewName(folder, clean, caller, async () => {
+      await confirmer.nameFree(folder, clean, caller.signal)
+      const at = tree.deps.metadata.now()
+      const [node] = await tree.deps.server.mkdir([tree.pathAt(folder, clean)], { signal: caller.signal })
+      const inode = tree.deps.inodes.create('folder', folder, clean, node?.uuid ?? '', undefined, tree.ownership('folder'))
+      inode.mode = mode & 0o7777
+      this.own(inode, caller)
+      this.stamp(inode)
+      folder.local.set(clean, inode)
+      // Made by us just now: empty, and known to be.
+      tree.deps.metadata.setAll(inode.ino, new Map(), at)
+      confirmer.awaitPresent(inode)
+      tree.deps.store.updateFacts(inode.uuid, inode.facts())
+      return this.entry(inode)
+    })
+  }
+
+  async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
+    const { tree, contents, confirmer, backups, locks } = this.deps
+    const folder = this.folder(parent)
+    this.checkWritable(folder)
+    const clean = name.normalize('NFC')
+    const held = await tree.child(folder, clean, caller.signal)
+    if (held !== undefined) await backups.beforeUnlink(held)
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] })
+    try {
+      const inode = await tree.child(folder, clean, caller.signal)
+      if (inode === undefined) throw absent(name)
+      if (inode.type === 'folder') throw new FsError('EISDIR', `${name} is a folder`)
+      if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
+      if (inode.onServer) {
+        await contents.keepForReaders(inode, caller.signal)
+        await tree.deps.server.remove([tree.pathAt(folder, clean)], { signal: caller.signal })
+        this.gone(folder, clean, inode, true)
+      } else {
+        this.gone(folder, clean, inode, false)
+      }
+      confirmer.drop(inode)
+      if (inode.opens === 0) await contents.dropDraft(inode)
+      this.touchFolder(folder)
+    } finally {
+      release()
+    }
+  }
+
+  async rmdir(parent: Ino, name: string, caller: Caller): Promise<void> {
+    const { tree, confirmer, locks } = this.deps
+    const folder = this.folder(parent)
+    this.checkWritable(folder)
+    const clean = name.normalize('NFC')
+    const inode = await tree.child(folder, clean, caller.signal)
+    if (inode === undefined) throw absent(name)
+    if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] })
+    try {
+      if (inode.parent !== folder || inode.unlinked) throw absent(name)
+      if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
+      // The server deletes a folder with all that is in it, so only a listing of this moment is proof enough.
+      if (![...inode.local.values()].some((it) => it !== null)) await this.provenEmpty(inode, caller.signal)
+      else throw new FsError('ENOTEMPTY', `${name} is not empty`)
+      await confirmer.confirmed(inode, caller.signal)
+      await tree.deps.server.remove([tree.pathAt(folder, clean)], { signal: caller.signal })
+      tree.deps.metadata.forget(inode.ino)
+      inode.local.clear()
+      this.gone(folder, clean, inode, true)
+      confirmer.drop(inode)
+      this.touchFolder(folder)
+    } finally {
+      release()
+    }
+  }
+
+  private async provenEmpty(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
+    const { tree } = this.deps
+    // A folder whose creation the server does not show yet has only what we put into it.
+    if (!inode.unconfirmed) await tree.load(inode)
+    if ((await tree.list(inode, signal)).length > 0) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
+  }
+
+  /** After a delete: the name leads nowhere. */
+  private gone(folder: Inode, name: string, inode: Inode, wasOnServer: boolean): void {
+    const { tree } = this.deps
+    folder.local.delete(name)
+    tree.deps.inodes.detach(inode)
+    inode.ctime = BigInt(Date.now()) * 1_000_000n
+    if (wasOnServer) tree.deps.metadata.set(folder.ino, name, undefined, tree.deps.metadata.now())
+  }
+
+  async rename(parent: Ino, name: string, newParent: Ino, newName: string, flags: RenameFlags, caller: Caller): Promise<void> {
+    const [from, to] = [this.folder(parent), this.folder(newParent)]
+    this.checkWritable(from)
+    const clean = name.normalize('NFC')
+    const target = this.checkNew(to, newName)
+    if (flags.exchange === true) throw new FsError('EINVAL', 'The server cannot exchange two names')
+    await this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller)
+    this.touchFolder(from)
+    if (to !== from) this.touchFolder(to)
+  }
+
+  link(): Promise<Entry> {
+    return Promise.reject(new FsError('EPERM', 'The server has no hard links'))
+  }
+
+  async symlink(parent: Ino, name: string, target: string, caller: Caller): Promise<Entry> {
+    const { contents } = this.deps
+    const folder = this.folder(parent)
+    const clean = this.checkNew(folder, name)
+    const inode = await this.withNewName(folder, clean, caller, async () => {
+      const made = await this.newFile('symlink', folder, clean, 0o777, caller)
+      // On the server a link is a small file that holds its target; that it is a link is a local fact.
+      await contents.change(made, undefined, (draft) => draft.write(0, Buffer.from(target)))
+      made.symlink = target
+      return made
+    })
+    await contents.commit(inode, caller.signal)
+    return this.entry(inode)
+  }
+
+  readlink(ino: Ino): Promise<string> {
+    const { symlink } = this.inode(ino)
+    return symlink === undefined ? Promise.reject(new FsError('EINVAL', 'Not a symbolic link')) : Promise.resolve(symlink)
+  }
+
+  // -- attributes
+
+  async getattr(ino: Ino, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
+    const inode = this.inode(ino)
+    if (this.handles.find(fh) === undefined && inode !== this.deps.tree.deps.inodes.root) {
+      try {
+        await this.deps.tree.revalidate(inode, caller.signal)
+      } catch (error) {
+        // What was known a moment ago is a better answer than an error about the network (design, invariant 8).
+        if (!isCellsError(error) || !error.transient) throw error
+      }
+    }
+    return { attr: inode.attr(), timeoutMs: BELIEF_MS }
+  }
+
+  async setattr(ino: Ino, change: AttrChange, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
+    const inode = this.inode(ino)
+    if (this.deps.readOnly) throw new FsError('EROFS')
+    if (change.size !== undefined) await this.truncate(inode, change.size, fh, caller)
+    const now = BigInt(Date.now()) * 1_000_000n
+    if (change.mode !== undefined) inode.mode = change.mode & 0o7777
+    if (change.uid !== undefined) inode.uid = change.uid
+    if (change.gid !== undefined) inode.gid = change.gid
+    if (change.atime !== undefined) inode.atime = change.atime === 'now' ? now : change.atime
+    if (change.mtime !== undefined) inode.mtime = change.mtime === 'now' ? now : change.mtime
+    inode.ctime = now
+    this.keepFacts(inode)
+    return { attr: inode.attr(), timeoutMs: BELIEF_MS }
+  }
+
+  private async truncate(inode: Inode, size: number, fh: number | undefined, caller: Caller): Promise<void> {
+    if (inode.type === 'folder') throw new FsError('EISDIR')
+    if (inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
+    if (size < 0 || !Number.isSafeInteger(size)) throw new FsError('EINVAL')
+    const handle = this.handles.find(fh)
+    await this.deps.contents.change(inode, handle, (draft) => draft.truncate(size))
+    // Nobody will close it.
+    if (handle === undefined && inode.writers === 0) await this.deps.contents.commit(inode, caller.signal)
+  }
+
+  private keepFacts(inode: Inode): void {
+    const { store } = this.deps.tree.deps
+    const version = inode.type === 'folder' ? undefined : inode.draft === undefined ? inode.version?.etag : inode.expected?.md5
+    if (inode.uuid !== '') store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
+    if (inode.draft !== undefined) {
+      const record = store.drafts.get(inode.draft.id)
+      if (record !== undefined) void store.drafts.put(record.id, { ...record, facts: inode.facts() })
+    }
+  }
+
+  // -- files
+
+  async create(parent: Ino, name: string, mode: number, flags: number, caller: Caller): Promise<Entry & OpenResult> {
+    const { contents } = this.deps
+    const folder = this.folder(parent)
+    const clean = this.checkNew(folder, name)
+    const existing = await this.deps.tree.child(folder, clean, caller.signal)
+    if (existing !== undefined && (flags & O_EXCL) === 0) {
+      const opened = await this.open(existing.ino, flags, caller)
+      return { ...this.entry(existing), ...opened }
+    }
+    const inode = await this.withNewName(folder, clean, caller, () => this.newFile('file', folder, clean, mode & 0o7777, caller))
+    const handle = contents.open(inode, { write: true, append: (flags & O_APPEND) !== 0 })
+    return { ...this.entry(inode), fh: this.handles.add(handle), keepCache: false }
+  }
+
+  /** Runs `make` with the name held and proven free. @throws FsError EEXIST */
+  private async withNewName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
+    const { tree, locks } = this.deps
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] })
+    try {
+      if (await tree.child(folder, name, caller.signal) !== undefined) throw new FsError('EEXIST', `${name} exists`)
+      const stale = folder.children.get(name)
+      if (stale !== undefined) tree.deps.inodes.detach(stale)
+      const made = await make()
+      this.touchFolder(folder)
+      return made
+    } finally {
+      release()
+    }
+  }
+
+  private async newFile(type: 'file' | 'symlink', folder: Inode, name: string, mode: number, caller: Caller): Promise<Inode> {
+    const { tree, contents } = this.deps
+    const inode = tree.deps.inodes.create(type, folder, name, '', undefined, tree.ownership(type))
+    inode.mode = mode
+    inode.localOnly = isLocalOnly(name, tree.foldersAbove(folder))
+    this.own(inode, caller)
+    this.stamp(inode)
+    folder.local.set(name, inode)
+    try {
+      await contents.beginNew(inode)
+      return inode
+    } catch (error) {
+      folder.local.delete(name)
+      tree.deps.inodes.detach(inode)
+      throw error
+    }
+  }
+
+  async open(ino: Ino, flags: number, caller: Caller): Promise<OpenResult> {
+    const inode = this.inode(ino)
+    if (inode.type === 'folder') throw new FsError('EISDIR')
+    const write = (flags & O_ACCMODE) !== 0
+    if (write && this.deps.readOnly) throw new FsError('EROFS')
+    if (write && inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
+    try {
+      await this.deps.tree.revalidate(inode, caller.signal)
+    } catch (error) {
+      if (!isCellsError(error) || !error.transient) throw error
+    }
+    const handle = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
+    if ((flags & O_TRUNC) !== 0 && write) {
+      try {
+        await this.deps.contents.change(inode, handle, (draft) => draft.truncate(0))
+      } catch (error) {
+        this.deps.contents.release(handle)
+        throw error
+      }
+    }
+    return { fh: this.handles.add(handle), keepCache: false }
+  }
+
+  async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
+    return this.deps.contents.read(this.handles.get(fh), offset, size, caller.signal)
+  }
+
+  async write(_ino: Ino, fh: number, offset: number, data: Buffer, _caller: Caller): Promise<number> {
+    const handle = this.handles.get(fh)
+    if (!handle.write) throw new FsError('EBADF', 'Not open for writing')
+    await this.deps.contents.change(handle.inode, handle, (draft) => draft.write(handle.append ? 'end' : offset, data))
+    return data.length
+  }
+
+  async flush(_ino: Ino, fh: number, caller: Caller): Promise<void> {
+    const handle = this.handles.get(fh)
+    if (handle.write && handle.inode.dirty) await this.deps.contents.commit(handle.inode, caller.signal)
+  }
+
+  async fsync(_ino: Ino, fh: number, _dataOnly: boolean, caller: Caller): Promise<void> {
+    const { inode } = this.handles.get(fh)
+    if (inode.dirty) await this.deps.contents.commit(inode, caller.signal)
+    await this.deps.tree.deps.store.flushed()
+  }
+
+  release(_ino: Ino, fh: number): Promise<void> {
+    const handle = this.handles.remove(fh)
+    if (handle !== undefined) this.deps.contents.release(handle)
+    return Promise.resolve()
+  }
+
+  async fallocate(_ino: Ino, fh: number, mode: number, offset: number, length: number): Promise<void> {
+    const handle = this.handles.get(fh)
+    if (mode !== 0 && mode !== 1) throw new FsError('EOPNOTSUPP', 'Only plain allocation is supported')
+    if (mode === 0 && offset + length > handle.inode.size) {
+      await this.deps.contents.change(handle.inode, handle, (draft) => draft.truncate(Math.max(draft.size, offset + length)))
+    }
+  }
+
+  // -- folders
+
+  opendir(ino: Ino): Promise<{ fh: number }> {
+    return Promise.resolve({ fh: this.dirHandles.add({ inode: this.folder(ino), snapshot: undefined }) })
+  }
+
+  async readdir(_ino: Ino, fh: number, offset: number, max: number, caller: Caller): Promise<DirEntry[]> {
+    const handle = this.dirHandles.get(fh)
+    if (offset === 0 || handle.snapshot === undefined) {
+      const { inode } = handle
+      const above = inode.parent ?? inode
+      handle.snapshot = [{ name: '.', attr: inode.attr() }, { name: '..', attr: above.attr() }, ...await this.deps.tree.list(inode, caller.signal)]
+    }
+    return handle.snapshot.slice(offset, offset + max).map(({ name, attr }, index) => ({ name, attr, next: offset + index + 1 }))
+  }
+
+  releasedir(_ino: Ino, fh: number): void {
+    const handle = this.dirHandles.remove(fh)
+    if (handle !== undefined) this.deps.tree.deps.inodes.release(handle.inode)
+  }
+
+  async fsyncdir(): Promise<void> {
+    await this.deps.tree.deps.store.flushed()
+  }
+
+  // -- the rest
+
+  statfs(ino: Ino): Promise<StatFs> {
+    const blockSize = 4096
+    // A server without a quota has no number to give: large, so that no program refuses to write.
+    const quota = this.deps.quota(this.inode(ino)) ?? { total: 2 ** 50, used: 0 }
+    const blocks = Math.floor(quota.total / blockSize)
+    const blocksFree = Math.max(0, Math.floor((quota.total - quota.used) / blockSize))
+    return Promise.resolve({ blockSize, blocks, blocksFree, files: 2 ** 32, filesFree: 2 ** 31, nameMax: 255 })
+  }
+
+  getxattr(ino: Ino, name: string): Promise<Buffer> {
+    const inode = this.inode(ino)
+    try {
+      return Promise.resolve(getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  listxattr(ino: Ino): Promise<string[]> {
+    const inode = this.inode(ino)
+    return Promise.resolve(listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode)))
+  }
+
+  setxattr(): Promise<void> {
+    return Promise.reject(new FsError('EOPNOTSUPP', 'The server has no extended attributes'))
+  }
+
+  removexattr(): Promise<void> {
+    return Promise.reject(new FsError('EOPNOTSUPP', 'The server has no extended attributes'))
+  }
+
+  // -- helpers
+
+  private inode(ino: Ino): Inode {
+    const inode = this.deps.tree.deps.inodes.get(ino)
+    if (inode === undefined) throw new FsError('ESTALE', `Inode ${ino} is not known`)
+    return inode
+  }
+
+  private folder(ino: Ino): Inode {
+    const inode = this.inode(ino)
+    if (inode.type !== 'folder') throw new FsError('ENOTDIR')
+    return inode
+  }
+
+  private entry(inode: Inode): Entry {
+    inode.lookups++
+    return { attr: inode.attr(), generation: 0, entryTimeoutMs: BELIEF_MS, attrTimeoutMs: BELIEF_MS }
+  }
+
+  private checkWritable(folder: Inode): void {
+    const { root } = this.deps.tree.deps.inodes
+    if (this.deps.readOnly) throw new FsError('EROFS')
+    if (folder === root && this.deps.tree.deps.remote === '') throw new FsError('EPERM', 'Workspaces are made and removed by an administrator of the server')
+    if (folder.readOnly) throw new FsError('EACCES', 'The folder is read-only on the server')
+    if (folder.unlinked) throw new FsError('ENOENT', 'The folder has been deleted')
+  }
+
+  /** The name as the server will hold it. @throws FsError for what it cannot hold, before anything is sent */
+  private checkNew(folder: Inode, name: string): string {
+    this.checkWritable(folder)
+    const clean = name.normalize('NFC')
+    if (Buffer.byteLength(clean) > 255) throw new FsError('ENAMETOOLONG')
+    if (isLocalOnly(clean, this.deps.tree.foldersAbove(folder))) return clean
+    // What a driver could not decode arrives as U+FFFD.
+    if (clean.includes('\ufffd')) throw this.refuse('EILSEQ', name, 'the name is not valid UTF-8')
+    const problem = nameProblem(clean, { fourByte: this.deps.fourByteNames() })
+    if (problem !== undefined) throw this.refuse(hasFourByte(clean) ? 'EILSEQ' : 'EINVAL', name, problem)
+    return clean
+  }
+
+  private refuse(code: 'EINVAL' | 'EILSEQ', name: string, problem: string): FsError {
+    this.deps.logger.warn('name refused', { name, problem })
+    return new FsError(code, `${JSON.stringify(name)}: ${problem}`)
+  }
+
+  private own(inode: Inode, caller: Caller): void {
+    inode.uid = caller.uid
+    inode.gid = caller.gid
+  }
+
+  private stamp(inode: Inode): void {
+    const now = BigInt(Date.now()) * 1_000_000n
+    inode.atime = now
+    inode.mtime = now
+    inode.ctime = now
+  }
+
+  private touchFolder(folder: Inode): void {
+    const now = BigInt(Date.now()) * 1_000_000n
+    folder.mtime = now
+    folder.ctime = now
+    if (folder.uuid !== '') this.deps.tree.deps.store.updateFacts(folder.uuid, folder.facts())
+  }
+}
+

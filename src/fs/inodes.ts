@@ -1,0 +1,219 @@
+/**
+ * Inode numbers and what they stand for. An inode lives while the kernel holds it (lookup count), a handle
+ * is open, content waits to be sent, or a child of it lives. Its number is a hash of the node's Uuid, so it is the same after a
+ * remount without being stored; a node made here gets a number before it has a Uuid, and that number is kept in
+ * the facts of its Uuid.
+ */
+import { createHash } from 'node:crypto'
+import type { VersionKey } from '../cache/blocks.js'
+import type { Facts } from '../cache/store.js'
+import type { Draft } from './drafts.js'
+import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.js'
+import type { VersionReader } from './reader.js'
+
+/** Content that the server has answered 200 to and does not show yet. */
+export interface Expected {
+  readonly md5: string
+  readonly hash: string
+  readonly size: number
+}
+
+export class Inode {
+  readonly ino: Ino
+  readonly type: FileType
+  parent: Inode | undefined
+  name: string
+  /** '' until the server has told it. */
+  uuid = ''
+  /** The server's content; undefined for a folder and for what was never sent. */
+  version: VersionKey | undefined
+  readOnly = false
+  mode: number
+  uid: number
+  gid: number
+  atime = 0n
+  mtime = 0n
+  ctime = 0n
+  symlink: string | undefined
+  lookups = 0
+  /** Open handles. */
+  opens = 0
+  /** Of which may write. */
+  writers = 0
+  /** Writes under way: the draft must not be taken away. */
+  writing = 0
+  /** No name leads here any more; lives on for its open handles. */
+  unlinked = false
+  /** Never sent (localnames.ts). */
+  localOnly = false
+  draft: Draft | undefined
+  /** The version the draft was made over; undefined: the file is new. */
+  base: VersionKey | undefined
+  /** md5s sent since the server last agreed: any of them may show up on the server. */
+  readonly sent = new Set<string>()
+  expected: Expected | undefined
+  /** A content or a folder of ours that the server does not show yet. */
+  unconfirmed = false
+  /** The server still has the node under this name (backup.ts). */
+  heldAt: { readonly parent: Inode; readonly name: string } | undefined
+  /** Why the last attempt to send failed, for people. */
+  failure: string | undefined
+  reader: VersionReader | undefined
+  /** Tail of the queue of commits. */
+  commits: Promise<void> = Promise.resolve()
+  /** Live children by name: the dentries. */
+  readonly children = new Map<string, Inode>()
+  /** Names where our truth differs from the server's last word: null is "not there". */
+  readonly local = new Map<string, Inode | null>()
+
+  constructor(ino: Ino, type: FileType, parent: Inode | undefined, name: string, owner: { mode: number; uid: number; gid: number }) {
+    this.ino = ino
+    this.type = type
+    this.parent = parent
+    this.name = name
+    this.mode = owner.mode
+    this.uid = owner.uid
+    this.gid = owner.gid
+  }
+
+  get size(): number {
+    if (this.symlink !== undefined) return Buffer.byteLength(this.symlink)
+    return this.draft?.size ?? this.version?.size ?? 0
+  }
+
+  /** The server has, or has been sent, a node for it. */
+  get onServer(): boolean {
+    return this.uuid !== '' || this.sent.size > 0
+  }
+
+  /** The program's changes exist only here. */
+  get dirty(): boolean {
+    return this.draft !== undefined && this.draft.dirty
+  }
+
+  attr(): Attr {
+    return {
+      ino: this.ino,
+      type: this.type,
+      mode: this.readOnly ? this.mode & ~0o222 : this.mode,
+      nlink: this.unlinked ? 0 : this.type === 'folder' ? 2 : 1,
+      uid: this.uid,
+      gid: this.gid,
+      size: this.type === 'folder' ? 4096 : this.size,
+      atime: this.atime,
+      mtime: this.mtime,
+      ctime: this.ctime,
+    }
+  }
+
+  /** The facts to keep by Uuid. */
+  facts(): Facts {
+    return {
+      mode: this.mode,
+      uid: this.uid,
+      gid: this.gid,
+      mtime: toPair(this.mtime),
+      atime: toPair(this.atime),
+      ...(this.symlink === undefined ? {} : { symlink: this.symlink }),
+      ...(this.uuid !== '' && this.ino !== inoOfUuid(this.uuid) ? { ino: this.ino } : {}),
+    }
+  }
+}
+
+export function toPair(time: bigint): readonly [number, number] {
+  const seconds = time / 1_000_000_000n
+  return [Number(seconds), Number(time - seconds * 1_000_000_000n)]
+}
+
+export function fromPair(pair: readonly [number, number]): bigint {
+  return BigInt(pair[0]) * 1_000_000_000n + BigInt(pair[1])
+}
+
+/** 48 bits of a hash, above the numbers of the root and of small fixed inodes. */
+export function inoOfUuid(uuid: string): Ino {
+  return createHash('md5').update(uuid).digest().readUIntBE(0, 6) + 16
+}
+
+/** Numbers of nodes made here lie above every hash. */
+const FIRST_LOCAL = 2 ** 49
+
+export class InodeTable {
+  private readonly byIno = new Map<Ino, Inode>()
+  private readonly byUuid = new Map<string, Inode>()
+  readonly root: Inode
+  private nextLocal: Ino
+  /** Is this folder's listing cached? Then its inode stays. */
+  private readonly hasListing: (ino: Ino) => boolean
+
+  constructor(root: { mode: number; uid: number; gid: number }, hasListing: (ino: Ino) => boolean) {
+    this.root = new Inode(ROOT_INO, 'folder', undefined, '', root)
+    this.byIno.set(ROOT_INO, this.root)
+    this.hasListing = hasListing
+    // Random start, so that numbers of an earlier process are not met again.
+    this.nextLocal = FIRST_LOCAL + Math.floor(Math.random() * 2 ** 48)
+  }
+
+  get(ino: Ino): Inode | undefined {
+    return this.byIno.get(ino)
+  }
+
+  ofUuid(uuid: string): Inode | undefined {
+    return uuid === '' ? undefined : this.byUuid.get(uuid)
+  }
+
+  get count(): number {
+    return this.byIno.size
+  }
+
+  all(): IterableIterator<Inode> {
+    return this.byIno.values()
+  }
+
+  /** A new inode below `parent`. `wanted` is its stored number, if it has one. */
+  create(type: FileType, parent: Inode, name: string, uuid: string, wanted: Ino | undefined, owner: { mode: number; uid: number; gid: number }): Inode {
+    let ino = wanted ?? (uuid === '' ? this.nextLocal++ : inoOfUuid(uuid))
+    while (this.byIno.has(ino)) ino = this.nextLocal++
+    const inode = new Inode(ino, type, parent, name, owner)
+    this.byIno.set(ino, inode)
+    this.setUuid(inode, uuid)
+    parent.children.set(name, inode)
+    return inode
+  }
+
+  setUuid(inode: Inode, uuid: string): void {
+    if (inode.uuid !== '' && this.byUuid.get(inode.uuid) === inode) this.byUuid.delete(inode.uuid)
+    inode.uuid = uuid
+    if (uuid !== '') this.byUuid.set(uuid, inode)
+  }
+
+  /** Gives the inode another name; whoever had that name is detached first by the caller. */
+  move(inode: Inode, parent: Inode, name: string): void {
+    const old = inode.parent
+    if (old?.children.get(inode.name) === inode) old.children.delete(inode.name)
+    inode.parent = parent
+    inode.name = name
+    parent.children.set(name, inode)
+    if (old !== undefined && old !== parent) this.release(old)
+  }
+
+  /** Takes the inode's name away. */
+  detach(inode: Inode): void {
+    if (inode.parent?.children.get(inode.name) === inode) inode.parent.children.delete(inode.name)
+    inode.unlinked = true
+    this.setUuid(inode, '')
+    this.release(inode)
+  }
+
+  /** Drops the inode, and then its parents, if nothing holds them any more. */
+  release(inode: Inode): void {
+    for (let at: Inode | undefined = inode; at !== undefined && at !== this.root; at = at.parent) {
+      if (at.lookups > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.children.size > 0 || at.local.size > 0) return
+      if (at.heldAt !== undefined || (at.parent?.local.get(at.name) === at && !at.unlinked)) return
+      if (!at.unlinked && this.hasListing(at.ino)) return
+      this.byIno.delete(at.ino)
+      if (this.byUuid.get(at.uuid) === at) this.byUuid.delete(at.uuid)
+      if (at.parent?.children.get(at.name) === at) at.parent.children.delete(at.name)
+      at.reader?.close()
+    }
+  }
+}

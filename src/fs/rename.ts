@@ -1,0 +1,262 @@
+/**
+ * rename(2) over a server that never replaces: a rename onto an existing name gives `x-1` there (contract,
+ * trap 4). So "write new, rename over" becomes new content for the *target's* node, which keeps its Uuid, shares
+ * and versions; the source's node goes. What the server can do itself (a free name) is one move.
+ */
+import { randomUUID } from 'node:crypto'
+import type { CellsNode } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { BackupMoves } from './backup.js'
+import type { Confirmer } from './confirm.js'
+import { type Contents, foldersOf, nameKey, type Place } from './contents.js'
+import type { Caller } from './drivers/driver.js'
+import { FsError } from './errno.js'
+import type { Inode } from './inodes.js'
+import { isBackupName, isLocalOnly } from './localnames.js'
+import { absent, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+
+export interface RenameDeps {
+  readonly tree: Tree
+  readonly contents: Contents
+  readonly confirmer: Confirmer
+  readonly backups: BackupMoves
+  readonly locks: TreeLock
+  readonly logger: Logger
+}
+
+export class Renamer {
+  private readonly deps: RenameDeps
+
+  constructor(deps: RenameDeps) {
+    this.deps = deps
+  }
+
+  async rename(from: Inode, name: string, to: Inode, newName: string, noReplace: boolean, caller: Caller): Promise<void> {
+    const { tree, backups, locks } = this.deps
+    const first = await tree.child(from, name, caller.signal)
+    if (first === undefined) throw absent(name)
+    if (from === to && name === newName) return
+    if (within(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
+    // Renames put off earlier take locks of their own: they go first.
+    await backups.settle(first)
+    const known = await tree.child(to, newName, caller.signal)
+    if (known !== undefined) await backups.settle(known)
+    if (first.type === 'folder') await backups.settlePlace(to, newName)
+    const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
+    if (first.type === 'folder') exclusive.add(`d${first.ino}`)
+    if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
+    const shared = new Set([...foldersOf(from), ...foldersOf(to)])
+    const release = await locks.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] })
+    try {
+      const source = await tree.child(from, name, caller.signal)
+      const target = await tree.child(to, newName, caller.signal)
+      if (source === undefined) throw absent(name)
+      if (source !== first || target !== known) throw new FsError('EBUSY', 'The names changed while they were being renamed')
+      if (source === target) return
+      if (target !== undefined && noReplace) throw new FsError('EEXIST', `${newName} exists`)
+      if (source.readOnly || target?.readOnly === true) throw new FsError('EACCES', 'Read-only on the server')
+      if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
+      else await this.renameFile(source, to, newName, target, caller)
+    } finally {
+      release()
+    }
+  }
+
+  private async renameFolder(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
+    const { tree, confirmer, backups } = this.deps
+    const { server } = tree.deps
+    if (target !== undefined) {
+      if (target.type !== 'folder') throw new FsError('ENOTDIR', `${newName} is not a folder`)
+      if (!target.unconfirmed) await tree.load(target)
+      if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
+    }
+    // What the index does not show yet may be lost in a move (trap 8).
+    await confirmer.confirmedBelow(source, caller.signal)
+    await backups.flush()
+    if (target !== undefined) {
+      await confirmer.confirmed(target, caller.signal)
+      await server.remove([tree.pathAt(to, newName)], { signal: caller.signal })
+      this.detachTarget(target, to, newName)
+    }
+    await this.move(source, to, newName, caller)
+  }
+
+  private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
+    const { tree, backups } = this.deps
+    if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
+    const [from, name] = [source.parent!, source.name]
+    const localOnly = isLocalOnly(newName, tree.foldersAbove(to))
+    const setAside = from === to && source.onServer && source.uuid !== '' && !source.unconfirmed && source.draft === undefined && isBackupName(name, newName)
+    if (setAside && (target === undefined || !target.onServer || target.draft === undefined)) {
+      if (target !== undefined) await this.removeTarget(target, to, newName, caller)
+      await backups.defer(source, to, newName)
+      return
+    }
+    if (!source.onServer) {
+      await this.renameUnsent(source, to, newName, target, localOnly, caller)
+    } else if (target !== undefined || this.clashes(source, to, newName) || backups.holds(to, newName)) {
+      if (target !== undefined && !target.onServer) this.dropUnsent(target, to, newName)
+      await this.replace(source, to, newName, target?.onServer === true ? target : undefined, caller)
+    } else {
+      await this.move(source, to, newName, caller)
+    }
+  }
+
+  /** The server has never had the source: the rename itself is only ours; an ordinary name then gets the content. */
+  private async renameUnsent(source: Inode, to: Inode, newName: string, target: Inode | undefined, localOnly: boolean, caller: Caller): Promise<void> {
+    const { tree, contents } = this.deps
+    const wasLocal = source.localOnly
+    if (target !== undefined && target.onServer && !localOnly) {
+      await this.replace(source, to, newName, target, caller)
+      return
+    }
+    if (target !== undefined && target.onServer) await this.removeTarget(target, to, newName, caller)
+    else if (target !== undefined) this.dropUnsent(target, to, newName)
+    const old: Place = { folder: source.parent!, name: source.name }
+    this.rename_(source, to, newName)
+    source.localOnly = localOnly
+    contents.record(source, localOnly ? 'local' : wasLocal ? 'closed' : 'open')
+    await tree.deps.store.flushed()
+    if (localOnly || !wasLocal) return
+    source.draft!.generation++
+    try {
+      await contents.commitLocked(source, caller.signal)
+    } catch (error) {
+      this.rename_(source, old.folder, old.name)
+      source.localOnly = true
+      contents.record(source, 'local')
+      throw error
+    }
+  }
+
+  /** The source's content becomes new content of the node at the target. */
+  private async replace(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
+    const { tree, contents, confirmer } = this.deps
+    const [from, name] = [source.parent!, source.name]
+    const { server, inodes, metadata } = tree.deps
+    const hadNode = source.onServer
+    const oldPath = hadNode ? tree.pathOf(source) : ''
+    if (target !== undefined) await contents.keepForReaders(target, caller.signal)
+    let place: Place
+    try {
+      place = await contents.sendOver(source, to, newName, target, caller.signal)
+    } catch (error) {
+      await contents.dropIdleDraft(source)
+      throw error
+    }
+    const taken = place.name === newName
+    const uuid = taken ? source.base?.uuid ?? target?.uuid ?? '' : ''
+    const expected = source.expected!
+    if (taken && target !== undefined) this.detachTarget(target, to, newName)
+    confirmer.drop(source)
+    this.rename_(source, place.folder, place.name)
+    inodes.setUuid(source, uuid)
+    source.localOnly = false
+    source.version = undefined
+    source.expected = expected
+    contents.awaitConfirmation(source, expected)
+    if (!hadNode) return
+    // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
+    from.local.set(name, null)
+    metadata.set(from.ino, name, undefined, metadata.now())
+    await server.removeObject(oldPath, { signal: caller.signal })
+    confirmer.awaitAbsent(from, name)
+  }
+
+  /** A move on the server to a free name. */
+  private async move(source: Inode, to: Inode, newName: string, caller: Caller): Promise<void> {
+    const { tree, confirmer, logger } = this.deps
+    const [from, name] = [source.parent!, source.name]
+    const { server, metadata } = tree.deps
+    await confirmer.nameFree(to, newName, caller.signal)
+    if (source.type === 'folder' && this.clashes(source, to, newName)) {
+      throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
+    }
+    const [oldPath, newPath] = [tree.pathOf(source), tree.pathAt(to, newName)]
+    if (from === to && name.toLowerCase() === newName.toLowerCase()) {
+      // The server takes a change of case for a collision: two steps (trap 4).
+      const between = tree.pathAt(to, `${newName.slice(0, 80)}.${randomUUID().slice(0, 8)}.renaming`)
+      await server.move(oldPath, between, { signal: caller.signal })
+      try {
+        await server.move(between, newPath)
+      } catch (error) {
+        await server.move(between, oldPath)
+        throw error
+      }
+    } else {
+      await server.move(oldPath, newPath, { signal: caller.signal })
+    }
+    logger.info('renamed', { from: oldPath, to: newPath })
+    const at = metadata.now()
+    const node = metadata.listing(from.ino)?.answers.get(name)?.node ?? nodeOf(source, newPath)
+    metadata.set(from.ino, name, undefined, at)
+    if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
+    this.rename_(source, to, newName)
+    source.ctime = BigInt(Date.now()) * 1_000_000n
+  }
+
+  /** Only the names here, in one step. */
+  private rename_(source: Inode, to: Inode, newName: string): void {
+    const [from, name] = [source.parent!, source.name]
+    if (from === to && name === newName) return
+    const overlay = from.local.get(name) === source
+    from.local.delete(name)
+    this.deps.tree.deps.inodes.move(source, to, newName)
+    to.local.delete(newName)
+    if (overlay) to.local.set(newName, source)
+  }
+
+  private detachTarget(target: Inode, to: Inode, name: string): void {
+    const { tree, confirmer, contents } = this.deps
+    confirmer.drop(target)
+    to.local.delete(name)
+    tree.deps.metadata.forget(target.ino)
+    tree.deps.inodes.detach(target)
+    if (target.opens === 0) void contents.dropDraft(target)
+  }
+
+  private dropUnsent(target: Inode, to: Inode, name: string): void {
+    this.detachTarget(target, to, name)
+  }
+
+  private async removeTarget(target: Inode, to: Inode, name: string, caller: Caller): Promise<void> {
+    const { tree, contents } = this.deps
+    await contents.keepForReaders(target, caller.signal)
+    if (target.onServer) {
+      await tree.deps.server.remove([tree.pathAt(to, name)], { signal: caller.signal })
+      tree.deps.metadata.set(to.ino, name, undefined, tree.deps.metadata.now())
+    }
+    this.detachTarget(target, to, name)
+  }
+
+  /** Another node of the folder differs from the name only in case: the server would make `name-1` of it. */
+  private clashes(source: Inode, to: Inode, newName: string): boolean {
+    const lower = newName.toLowerCase()
+    for (const [name, { node }] of this.deps.tree.deps.metadata.listing(to.ino)?.answers ?? []) {
+      if (node !== undefined && name !== newName && name.toLowerCase() === lower && node.uuid !== source.uuid && !to.local.has(name)) return true
+    }
+    return false
+  }
+}
+
+function within(folder: Inode, ancestor: Inode): boolean {
+  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
+  return false
+}
+
+/** A node as the server would show it, from what the inode knows; undefined while it has no Uuid. */
+function nodeOf(inode: Inode, path: string): CellsNode | undefined {
+  if (inode.uuid === '') return undefined
+  return {
+    uuid: inode.uuid,
+    path,
+    kind: inode.type === 'folder' ? 'folder' : 'file',
+    size: inode.version?.size ?? 0,
+    mtime: Number(inode.mtime / 1_000_000_000n),
+    etag: inode.version?.etag ?? '',
+    hash: '',
+    readOnly: inode.readOnly,
+    meta: {},
+  }
+}

@@ -1,0 +1,382 @@
+/**
+ * The tree as the mount shows it: the server's last word (cache/metadata.ts) under our own unconfirmed changes
+ * (Inode.local). Answers "what is at this name", lists folders, and takes the server's events in.
+ *
+ * A name is absent only by proof: a complete listing, a 404, or our own delete. If the server cannot
+ * be asked, the last known answer stands; where there is none, the error goes to the program.
+ */
+import type { MetadataCache } from '../cache/metadata.js'
+import type { Store } from '../cache/store.js'
+import { isCellsError } from '../cells/errors.js'
+import type { CellsServer } from '../cells/server.js'
+import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Attr, KernelNotices } from './drivers/driver.js'
+import { FsError } from './errno.js'
+import { fromPair, type Inode, inoOfUuid, type InodeTable } from './inodes.js'
+
+/** Who owns what the server gives no owner for. */
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+  readonly umask: number
+}
+
+export interface TreeDeps {
+  readonly server: CellsServer
+  readonly store: Store
+  readonly metadata: MetadataCache
+  readonly inodes: InodeTable
+  /** Folder of the server that is the mount's root; '' for all workspaces. */
+  readonly remote: string
+  readonly owner: Owner
+  readonly logger: Logger
+}
+
+/** A name in a folder: either a live inode or only the server's word. */
+export interface Listed {
+  readonly name: string
+  readonly attr: Attr
+}
+
+/** After this many single questions in a folder that was never listed, it is listed whole. */
+const STATS_BEFORE_LISTING = 1
+
+export class Tree {
+  readonly deps: TreeDeps
+  notices: KernelNotices = {}
+  /** Told of every node the server shows; true if that settled something unconfirmed. */
+  offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  private readonly loading = new Map<Inode, Promise<void>>()
+  private readonly asked = new WeakMap<Inode, number>()
+
+  constructor(deps: TreeDeps) {
+    this.deps = deps
+  }
+
+  // -- paths
+
+  /** The node's path on the server. @throws FsError ESTALE for an inode that has no name any more */
+  pathOf(inode: Inode): string {
+    if (inode === this.deps.inodes.root) return this.deps.remote
+    if (inode.heldAt !== undefined) return this.pathAt(inode.heldAt.parent, inode.heldAt.name)
+    if (inode.unlinked || inode.parent === undefined) throw new FsError('ESTALE', 'The file has been deleted')
+    return this.pathAt(inode.parent, inode.name)
+  }
+
+  pathAt(folder: Inode, name: string): string {
+    const above = this.pathOf(folder)
+    return above === '' ? name : `${above}/${name}`
+  }
+
+  /** Path below the mount, for people and for records. */
+  localPath(inode: Inode): string {
+    const names: string[] = []
+    for (let at: Inode | undefined = inode; at?.parent !== undefined; at = at.parent) names.unshift(at.name)
+    return names.join('/')
+  }
+
+  foldersAbove(folder: Inode): string[] {
+    return [...this.deps.remote.split('/'), ...this.localPath(folder).split('/')]
+  }
+
+  // -- asking
+
+  /** The live inode at a name, or undefined if the name is proven absent. */
+  async child(folder: Inode, name: string, signal?: AbortSignal): Promise<Inode | undefined> {
+    const local = folder.local.get(name)
+    if (local !== undefined) return local ?? undefined
+    const node = await this.node(folder, name, signal)
+    // Our own change may have come while the server was asked.
+    const now = folder.local.get(name)
+    if (now !== undefined) return now ?? undefined
+    return node === undefined ? undefined : this.inodeFor(folder, name, node)
+  }
+
+  private async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { metadata } = this.deps
+    const known = metadata.lookup(folder.ino, name)
+    if (known !== 'unknown') return known
+    if (!this.onServer(folder)) return undefined
+    try {
+      const listing = metadata.listing(folder.ino)
+      const listed = (listing?.completeAt ?? 0) > 0
+      const asked = this.asked.get(folder) ?? 0
+      if (folder === this.deps.inodes.root && this.deps.remote === '') {
+        await this.load(folder)
+      } else if (!listed && asked >= STATS_BEFORE_LISTING) {
+        this.asked.set(folder, 0)
+        await this.load(folder)
+      } else {
+        this.asked.set(folder, asked + 1)
+        const at = metadata.now()
+        const node = await this.deps.server.stat(this.pathAt(folder, name), { signal })
+        this.learn(folder, name, node, at)
+        return node
+      }
+      const loaded = metadata.listing(folder.ino)?.answers.get(name)
+      return loaded?.node
+    } catch (error) {
+      const stale = metadata.stale(folder.ino, name)
+      if (stale !== 'unknown' && stale !== undefined && isCellsError(error) && error.transient) {
+        this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
+        return stale
+      }
+      throw error
+    }
+  }
+
+  /** A folder made here that the server does not have yet has nothing to ask for. */
+  private onServer(folder: Inode): boolean {
+    return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
+  }
+
+  /** Takes the server's answer about one name in. */
+  learn(folder: Inode, name: string, node: CellsNode | undefined, at: number): void {
+    this.deps.metadata.set(folder.ino, name, node, at)
+    // What is just being indexed will look different in a second.
+    if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
+    const live = folder.children.get(name)
+    if (live !== undefined && node !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+    else if (node !== undefined) {
+      const elsewhere = this.deps.inodes.ofUuid(node.uuid)
+      if (elsewhere !== undefined) this.refresh(elsewhere, node)
+    }
+  }
+
+  /** Lists a folder, once at a time. @throws CellsError; FsError ENOENT when the folder itself is proven absent */
+  async load(folder: Inode): Promise<void> {
+    const running = this.loading.get(folder)
+    if (running !== undefined) return running
+    const work = this.loadNow(folder).finally(() => this.loading.delete(folder))
+    this.loading.set(folder, work)
+    return work
+  }
+
+  private async loadNow(folder: Inode): Promise<void> {
+    const { server, metadata } = this.deps
+    const at = metadata.now()
+    const nodes = new Map<string, CellsNode>()
+    const path = this.pathOf(folder)
+    if (path === '') {
+      for (const workspace of await server.workspaces()) nodes.set(workspace.slug, workspace.node)
+    } else {
+      try {
+        for await (const page of server.list(path)) {
+          for (const node of page) nodes.set(node.path.slice(node.path.lastIndexOf('/') + 1), node)
+        }
+      } catch (error) {
+        // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
+        if (!isCellsError(error, 'not-found') || !folder.unconfirmed) throw error
+      }
+    }
+    metadata.setAll(folder.ino, nodes, at)
+    for (const [name, node] of nodes) {
+      if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
+      const live = folder.children.get(name) ?? this.deps.inodes.ofUuid(node.uuid)
+      if (live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+    }
+  }
+
+  /** Names and attributes of a folder: the server's, with our own changes over them. */
+  async list(folder: Inode, signal?: AbortSignal): Promise<Listed[]> {
+    const { metadata, logger } = this.deps
+    if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
+      try {
+        await this.settleDoubts(folder, signal)
+      } catch (error) {
+        const known = metadata.listing(folder.ino)
+        if (!(isCellsError(error) && error.transient && known !== undefined && known.answers.size > 0)) throw error
+        logger.warn('the folder cannot be listed, showing what is known', { path: this.pathOf(folder), error })
+      }
+    }
+    const found: Listed[] = []
+    for (const [name, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+      if (node === undefined || folder.local.has(name)) continue
+      const live = folder.children.get(name)
+      found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attrOf(node) })
+    }
+    for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
+    return found
+  }
+
+  /** A few names in doubt are asked by name, else the folder is listed again. */
+  private async settleDoubts(folder: Inode, signal: AbortSignal | undefined): Promise<void> {
+    const { metadata, server } = this.deps
+    const listing = metadata.listing(folder.ino)
+    const doubted = [...(listing?.doubted.keys() ?? [])]
+    if (doubted.length > 0 && doubted.length <= 20 && listing !== undefined && this.pathOf(folder) !== '') {
+      const at = metadata.now()
+      const paths = new Map(doubted.map((name) => [name, this.pathAt(folder, name)]))
+      const answers = await server.statMany([...paths.values()], { signal })
+      for (const [name, path] of paths) {
+        const node = answers.get(path)
+        metadata.set(folder.ino, name, node, at)
+        const live = folder.children.get(name)
+        if (node !== undefined && live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+      }
+      if (metadata.complete(folder.ino) !== undefined) return
+    }
+    await this.load(folder)
+  }
+
+  // -- inodes of nodes
+
+  /** The live inode for what the server shows at a name. */
+  inodeFor(folder: Inode, name: string, node: CellsNode): Inode {
+    const { inodes, store } = this.deps
+    const here = folder.children.get(name)
+    if (here !== undefined && !here.unlinked) {
+      if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
+      // Somebody replaced it: programs that have the old one open keep it, the name leads to the new one.
+      inodes.detach(here)
+    }
+    const moved = inodes.ofUuid(node.uuid)
+    if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
+      // Moved by somebody else.
+      inodes.move(moved, folder, name)
+      this.refresh(moved, node)
+      return moved
+    }
+    const facts = this.factsOf(node)
+    const type = typeOf(node, facts.symlink)
+    const inode = inodes.create(type, folder, name, node.uuid, store.facts.get(node.uuid)?.ino, this.ownership(type))
+    this.applyNode(inode, node)
+    return inode
+  }
+
+  ownership(type: 'file' | 'folder' | 'symlink'): { mode: number; uid: number; gid: number } {
+    const { uid, gid, umask } = this.deps.owner
+    return { mode: type === 'symlink' ? 0o777 : (type === 'folder' ? 0o777 : 0o666) & ~umask, uid, gid }
+  }
+
+  /** Attributes of a node that has no live inode. */
+  private attrOf(node: CellsNode): Attr {
+    const facts = this.factsOf(node)
+    const type = typeOf(node, facts.symlink)
+    const owner = this.ownership(type)
+    const mode = facts.mode ?? owner.mode
+    const mtime = facts.mtime === undefined ? BigInt(node.mtime) * 1_000_000_000n : fromPair(facts.mtime)
+    return {
+      ino: facts.ino ?? inoOfUuid(node.uuid),
+      type,
+      mode: node.readOnly ? mode & ~0o222 : mode,
+      nlink: type === 'folder' ? 2 : 1,
+      uid: facts.uid ?? owner.uid,
+      gid: facts.gid ?? owner.gid,
+      size: type === 'folder' ? 4096 : facts.symlink === undefined ? node.size : Buffer.byteLength(facts.symlink),
+      atime: facts.atime === undefined ? mtime : fromPair(facts.atime),
+      mtime,
+      ctime: mtime,
+    }
+  }
+
+  /** What we keep of a node; times and link target only while they belong to the version shown. */
+  private factsOf(node: CellsNode): ReturnType<Store['facts']['get']> & object {
+    const facts = this.deps.store.facts.get(node.uuid) ?? {}
+    if (node.kind === 'folder' || facts.version === node.etag) return facts
+    return { mode: facts.mode, uid: facts.uid, gid: facts.gid, ino: facts.ino }
+  }
+
+  /** The server's word about a live inode. */
+  refresh(inode: Inode, node: CellsNode): void {
+    if (this.offer(inode, node)) return
+    if (inode.draft !== undefined || inode.unconfirmed || inode.unlinked) return
+    const version = inode.version
+    if (inode.type === 'folder' || version === undefined || version.etag !== node.etag || version.size !== node.size || inode.readOnly !== node.readOnly) {
+      const changed = inode.type !== 'folder' && version !== undefined && (version.etag !== node.etag || version.size !== node.size)
+      this.applyNode(inode, node)
+      if (changed) this.notices.invalidateInode?.(inode.ino)
+    }
+  }
+
+  applyNode(inode: Inode, node: CellsNode): void {
+    const facts = this.factsOf(node)
+    if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
+    inode.readOnly = node.readOnly
+    if (facts.mode !== undefined) inode.mode = facts.mode
+    inode.uid = facts.uid ?? inode.uid
+    inode.gid = facts.gid ?? inode.gid
+    inode.symlink = facts.symlink
+    inode.mtime = facts.mtime === undefined ? BigInt(node.mtime) * 1_000_000_000n : fromPair(facts.mtime)
+    inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
+    if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
+    if (inode.type !== 'folder') {
+      inode.version = { uuid: node.uuid, etag: node.etag, size: node.size }
+      inode.reader = undefined
+    }
+  }
+
+  /** Asks the server about an inode whose answer is no longer fresh. */
+  async revalidate(inode: Inode, signal?: AbortSignal): Promise<void> {
+    const { parent, name } = inode
+    if (parent === undefined || inode.unlinked || inode.heldAt !== undefined || parent.local.get(name) === inode) return
+    const node = await this.node(parent, name, signal)
+    if (node !== undefined && node.uuid === inode.uuid) this.refresh(inode, node)
+  }
+
+  // -- events
+
+  onEvent(event: CellsEvent): void {
+    switch (event.type) {
+      case 'create':
+      case 'content':
+      case 'meta':
+        this.changed(event.node.path, event.node)
+        break
+      case 'path':
+        this.changed(event.source.path, undefined)
+        this.changed(event.target.path, event.target)
+        break
+      case 'delete':
+        this.changed(event.source.path, undefined)
+        break
+      case 'idm':
+        this.deps.metadata.doubtAll()
+        break
+      case 'task':
+        break
+    }
+  }
+
+  /** Something happened at a path. `node` is what the server shows there now, as far as the event tells. */
+  private changed(path: string, node: CellsNode | undefined): void {
+    const { metadata } = this.deps
+    const place = this.locate(path)
+    if (place === undefined) return
+    const { folder, name } = place
+    const live = folder.children.get(name)
+    if (node !== undefined && live !== undefined && (live.uuid === node.uuid || live.uuid === '') && this.offer(live, node)) return
+    const answer = metadata.listing(folder.ino)?.answers.get(name)
+    const known = answer?.node
+    if (known !== undefined && node !== undefined && known.uuid === node.uuid && known.etag === node.etag && known.size === node.size) return
+    // An echo of our own delete or rename.
+    if (node === undefined && answer !== undefined && known === undefined) return
+    metadata.doubt(folder.ino, name)
+    if (folder.local.has(name)) return
+    this.notices.invalidateEntry?.(folder.ino, name)
+    if (live !== undefined) this.notices.invalidateInode?.(live.ino)
+  }
+
+  /** The live folder and the name that a server path stands for, if that folder is known here. */
+  private locate(path: string): { folder: Inode; name: string } | undefined {
+    const { remote, inodes } = this.deps
+    if (remote !== '' && !path.startsWith(`${remote}/`)) return undefined
+    const names = (remote === '' ? path : path.slice(remote.length + 1)).split('/')
+    const name = names.pop()!
+    let folder: Inode | undefined = inodes.root
+    for (const step of names) folder = folder?.children.get(step)
+    return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
+  }
+}
+
+function typeOf(node: CellsNode, symlink: string | undefined): 'file' | 'folder' | 'symlink' {
+  if (node.kind === 'folder') return 'folder'
+  return symlink === undefined ? 'file' : 'symlink'
+}
+
+/** ENOENT is the engine's word for a proven absence. */
+export function absent(name: string): FsError {
+  return new FsError('ENOENT', `${name} does not exist`)
+}
+

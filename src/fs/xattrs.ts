@@ -1,0 +1,22 @@
+/** What the server knows of a file, as extended attributes: `getfattr -d file` shows them. Read only. */
+import { FsError } from './errno.js'
+import type { Inode } from './inodes.js'
+
+type Source = (inode: Inode, path: string) => string | undefined
+
+const ATTRIBUTES: ReadonlyMap<string, Source> = new Map<string, Source>([
+  ['user.cells.uuid', (inode) => inode.uuid || undefined],
+  ['user.cells.etag', (inode) => inode.dirty ? undefined : (inode.expected?.md5 ?? inode.version?.etag) || undefined],
+  ['user.cells.path', (inode, path) => inode.localOnly ? undefined : path],
+])
+
+/** @throws FsError ENODATA */
+export function getXattr(inode: Inode, path: string, name: string): Buffer {
+  const value = ATTRIBUTES.get(name)?.(inode, path)
+  if (value === undefined) throw new FsError('ENODATA', `No attribute ${name}`)
+  return Buffer.from(value)
+}
+
+export function listXattrs(inode: Inode, path: string): string[] {
+  return [...ATTRIBUTES].filter(([, source]) => source(inode, path) !== undefined).map(([name]) => name)
+}
