@@ -177,7 +177,7 @@ await test('bad servers: one sentence each', async (t) => {
   const cases: [string, RegExp][] = [
     [web.url, /does not answer like a Pydio Cells server/],
     ['http://localhost:9', /refuses connections/],
-    ['http://no-such-host.invalid', /cannot find the host|cannot reach/],
+    ['https://no-such-host.invalid', /cannot find the host|cannot reach/],
     ['not a url', /is not a URL/],
     ['ftp://x.example', /does not begin with/],
   ]
