@@ -42,6 +42,8 @@ const BY_WORDS: readonly (readonly [RegExp, CellsErrorKind])[] = [
   [/Forbidden:|not (?:writeable|readable)|is not accessible|do not modify directly the root/i, 'forbidden'],
   [/deadline exceeded|request timeout|none available|connection (?:refused|error)|service unavailable/i, 'unavailable'],
   [/on top of an existing|already exists/i, 'exists'],
+  // The front proxy, when no service is registered for the path (yet).
+  [/page not found/i, 'unavailable'],
   [/Not Found:|could not retrieve node|\bnode not found|cannot find node|\bnot found\b|notfound/i, 'not-found'],
 ]
 

@@ -110,6 +110,8 @@ export class Listing {
     })
     const self = nodes.find((node) => node?.path === folder)
     if (self?.kind === 'file') throw new CellsError('invalid', `could not ${doing}: it is a file`)
+    // An existing folder comes with the answer; without it an empty list proves nothing.
+    if (self === undefined && raw.length === 0 && paths.length > 1) throw new CellsError('unavailable', `could not ${doing}: the server sent an empty answer`)
     const children = nodes.filter((node) => node !== undefined && parentOf(node.path) === folder && baseOf(node.path) !== MARKER) as CellsNode[]
     const counted = self?.meta['ChildrenCount']
     return { children, rows: raw.length - (self === undefined ? 0 : 1), total: counted === undefined ? undefined : asCount(counted) }

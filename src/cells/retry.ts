@@ -25,6 +25,8 @@ export function pauseBefore(attempt: number, random: () => number = Math.random)
 /** Refused before anything was done: safe to repeat even for a call that must not run twice. */
 function wasRefused(error: CellsError): boolean {
   if (error.kind === 'locked' || error.status === 429) return true
+  // Words of the server's own router when an inner service is not there (it is starting, say).
+  if (error.kind === 'unavailable' && /none available/.test(error.detail)) return true
   return error.kind === 'network' && /\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT|EHOSTUNREACH|ENETUNREACH)\b/.test(error.detail)
 }
 
