@@ -106,8 +106,10 @@ export class Jobs {
 
   #shown(job: Job): Task {
     if (Date.now() >= job.shownAt || job.task.Status === 'Running') return { ...job.task }
-    const { EndTime: _hidden, Progress: _progress, ...rest } = job.task
-    return { ...rest, Status: 'Running', StatusMessage: 'Pending' }
+    const shown: Task = { ...job.task, Status: 'Running', StatusMessage: 'Pending' }
+    delete shown.EndTime
+    delete shown.Progress
+    return shown
   }
 
   #announce(job: Job): void {

@@ -2,6 +2,7 @@
  * Move, copy, delete and restore: the checks that a call makes before it answers, and the work its job does
  * afterwards, with the recorded surprises (contract, section 5; traps 4, 5 and 8).
  */
+import { randomUUID } from 'node:crypto'
 import type { Access, Location } from './access.js'
 import { SOURCES, splitPath } from './access.js'
 import type { DemoUser, ServerVersion } from './auth/types.js'
@@ -237,8 +238,7 @@ export class Mutations {
     // The tree below is taken before anything is added: a folder may be copied into itself.
     const children = tree.children(source.uuid).filter(child => !child.hidden)
     const blob = source.blob ? await blobs.copy(source.blob) : undefined
-    const { uuid: _old, origin: _origin, ...fields } = source
-    const copy = tree.insert({ ...fields, parent: folder.uuid, name: this.#freeName(folder, name, source.folder), mtime: nowSeconds(), ...(blob ? { blob: { ...blob, mtime: nowSeconds() } } : {}) })
+    const copy = tree.insert({ ...source, uuid: randomUUID(), origin: undefined, parent: folder.uuid, name: this.#freeName(folder, name, source.folder), mtime: nowSeconds(), ...(blob ? { blob: { ...blob, mtime: nowSeconds() } } : {}) })
     bus.changed('CREATE', copy)
     for (const child of children) await this.#copyInto(child, copy, child.name)
   }

@@ -114,7 +114,7 @@ async function load(path: string): Promise<{ tables: Map<string, Map<string, unk
     if (end < 0) return { tables, lines, torn: true }
     for (const [name, key, value] of JSON.parse(text.slice(start, end)) as Change[]) {
       let table = tables.get(name)
-      if (!table) tables.set(name, (table = new Map()))
+      if (!table) tables.set(name, (table = new Map<string, unknown>()))
       if (value === null) table.delete(key)
       else table.set(key, value)
       lines++

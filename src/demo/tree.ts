@@ -54,9 +54,8 @@ export function compareNames(a: string, b: string): number {
   return x.length - y.length
 }
 
-// eslint-disable-next-line no-control-regex
-const ASCII = /^[\x00-\x7f]*$/
-const fastCompare = (a: string, b: string): number => (ASCII.test(a) && ASCII.test(b) ? (a < b ? -1 : a > b ? 1 : 0) : compareNames(a, b))
+const SURROGATE = /[\ud800-\udfff]/
+const fastCompare = (a: string, b: string): number => (SURROGATE.test(a) || SURROGATE.test(b) ? compareNames(a, b) : a < b ? -1 : a > b ? 1 : 0)
 
 export class Tree {
   readonly #rows: Table<NodeRecord>
@@ -194,7 +193,7 @@ export class Tree {
   #link(node: NodeRecord): void {
     if (node.parent === '') return
     let siblings = this.#children.get(node.parent)
-    if (!siblings) this.#children.set(node.parent, (siblings = new Map()))
+    if (!siblings) this.#children.set(node.parent, (siblings = new Map<string, string>()))
     siblings.set(node.name, node.uuid)
     this.#sorted.delete(node.parent)
   }

@@ -23,3 +23,15 @@ export function stringsField(body: Record<string, unknown>, name: string): strin
     return each
   })
 }
+
+/** The text of a field; `fallback` when it is absent or no text. */
+export function textField(body: Readonly<Record<string, unknown>>, name: string, fallback = ''): string {
+  const value = body[name]
+  return typeof value === 'string' ? value : fallback
+}
+
+/** The objects of a list field; [] when absent. */
+export function objectsField(body: Readonly<Record<string, unknown>>, name: string): Record<string, unknown>[] {
+  const value = body[name]
+  return Array.isArray(value) ? value.filter((each): each is Record<string, unknown> => typeof each === 'object' && each !== null) : []
+}

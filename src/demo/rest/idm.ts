@@ -8,6 +8,7 @@ import { notFound, RestError, unauthorized } from '../errors.js'
 import { readJson, sendJson } from '../http.js'
 import { nowSeconds } from '../tree.js'
 import { allow, policiesJson } from './policies.js'
+import { objectsField, textField } from './fields.js'
 
 /** When the built-in roles came into being. */
 const FOUNDED = 1592380800
@@ -49,7 +50,7 @@ export function getUser(ctx: Context, { req, res, user, rest }: Call): void {
 /** `POST /a/user` */
 export async function listUsers(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
-  const queries = (Array.isArray(body['Queries']) ? body['Queries'] : []) as Record<string, unknown>[]
+  const queries = objectsField(body, 'Queries')
   if (queries.some(query => query['NodeType'] === 'GROUP')) return sendJson(req, res, {})
   const wanted = queries.map(query => query['Login']).filter(login => typeof login === 'string')
   const found = ctx.auth.users.list().filter(each => wanted.length === 0 || wanted.some(login => wildcard(login).test(each.login)))
@@ -70,10 +71,10 @@ export async function putUser(ctx: Context, { req, res, user, rest }: Call): Pro
   const attributes = (body['Attributes'] ?? {}) as Record<string, string>
   if (body['IsGroup'] === true) {
     const uuid = randomUUID()
-    const label = String(body['GroupLabel'] ?? rest)
+    const label = textField(body, 'GroupLabel', rest)
     const policies = [allow('READ', 'profile:standard'), allow('WRITE', 'profile:admin')]
     const role = { Uuid: uuid, Label: `Group ${label}`, GroupRole: true, LastUpdated: nowSeconds(), AutoApplies: [''], Policies: policiesJson(policies, uuid) }
-    return sendJson(req, res, { Uuid: uuid, GroupPath: String(body['GroupPath'] ?? '/'), Attributes: { 'pydio:labelLike': label }, Roles: [role], IsGroup: true, GroupLabel: label, Policies: policiesJson(policies, uuid) })
+    return sendJson(req, res, { Uuid: uuid, GroupPath: textField(body, 'GroupPath', '/'), Attributes: { 'pydio:labelLike': label }, Roles: [role], IsGroup: true, GroupLabel: label, Policies: policiesJson(policies, uuid) })
   }
   const known = ctx.auth.users.find(rest)
   const next: DemoUser = {
@@ -115,7 +116,7 @@ export function getRole(ctx: Context, { req, res, rest }: Call): void {
 export async function putRole(ctx: Context, { req, res, user, rest }: Call): Promise<void> {
   const body = await readJson(req)
   if (!user.isAdmin) throw unauthorized()
-  const role: RoleRow = { uuid: rest, label: String(body['Label'] ?? rest), autoApplies: [], policies: [allow('READ', 'profile:standard'), allow('WRITE', 'profile:admin')], updated: nowSeconds() }
+  const role: RoleRow = { uuid: rest, label: textField(body, 'Label', rest), autoApplies: [], policies: [allow('READ', 'profile:standard'), allow('WRITE', 'profile:admin')], updated: nowSeconds() }
   customRoles(ctx).set(rest, role)
   sendJson(req, res, { Uuid: role.uuid, Label: role.label, LastUpdated: role.updated, Policies: role.policies })
 }
@@ -143,7 +144,7 @@ export function workspaceRowJson(ctx: Context, row: WorkspaceRow): object {
 /** `POST /a/workspace` */
 export async function listWorkspaces(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
-  const queries = (Array.isArray(body['Queries']) ? body['Queries'] : []) as Record<string, unknown>[]
+  const queries = objectsField(body, 'Queries')
   const slugs = queries.map(query => query['slug']).filter(slug => typeof slug === 'string')
   const scopes = queries.map(query => query['scope']).filter(scope => typeof scope === 'string' && scope !== 'ANY')
   const rows = [...ctx.access.workspaces.values()].filter(row => (user.isAdmin || ctx.access.view(user, row.slug) !== undefined)
@@ -160,7 +161,7 @@ export async function putWorkspace(ctx: Context, { req, res, user, rest }: Call)
   if (!ctx.tree.get(root)) throw notFound(404, `Could not retrieve node ${root}`)
   const known = [...ctx.access.workspaces.values()].find(row => row.slug === rest)
   const policies = Array.isArray(body['Policies']) ? (body['Policies'] as PolicyRow[]) : undefined
-  const row = ctx.access.addWorkspace({ ...known, slug: rest, label: String(body['Label'] ?? rest), description: String(body['Description'] ?? ''), scope: String(body['Scope'] ?? 'ADMIN'), root, attributes: '{"DEFAULT_RIGHTS":""}', ...(policies ? { policies } : {}) })
+  const row = ctx.access.addWorkspace({ ...known, slug: rest, label: textField(body, 'Label', rest), description: textField(body, 'Description'), scope: textField(body, 'Scope', 'ADMIN'), root, attributes: '{"DEFAULT_RIGHTS":""}', ...(policies ? { policies } : {}) })
   await ctx.store.commit()
   sendJson(req, res, { UUID: row.uuid, Label: row.label, Slug: row.slug, Scope: row.scope, Policies: row.policies, Attributes: row.attributes, RootNodes: roots })
 }
@@ -187,7 +188,7 @@ export const aclJson = (acl: AclRow): object => ({
 export async function putAcl(ctx: Context, { req, res }: Call): Promise<void> {
   const body = await readJson(req)
   const action = (body['Action'] ?? {}) as Record<string, string>
-  const acl = addAcl(ctx, { name: String(action['Name'] ?? ''), value: String(action['Value'] ?? ''), roleId: String(body['RoleID'] ?? ''), workspaceId: String(body['WorkspaceID'] ?? ''), nodeId: String(body['NodeID'] ?? '') })
+  const acl = addAcl(ctx, { name: textField(action, 'Name'), value: textField(action, 'Value'), roleId: textField(body, 'RoleID'), workspaceId: textField(body, 'WorkspaceID'), nodeId: textField(body, 'NodeID') })
   await ctx.store.commit()
   sendJson(req, res, aclJson(acl))
 }
@@ -209,7 +210,7 @@ function removeAcl(ctx: Context, acl: AclRow): void {
 export async function listAcls(ctx: Context, { req, res }: Call): Promise<void> {
   const body = await readJson(req)
   const limit = Number(body['Limit'] ?? 0)
-  const roles = ((Array.isArray(body['Queries']) ? body['Queries'] : []) as Record<string, unknown>[]).flatMap(query => (Array.isArray(query['RoleIDs']) ? query['RoleIDs'] : []) as string[])
+  const roles = (objectsField(body, 'Queries')).flatMap(query => (Array.isArray(query['RoleIDs']) ? query['RoleIDs'] : []) as string[])
   const built: AclRow[] = [...ctx.access.workspaces.values()].filter(row => row.everyone).flatMap((row, i) => ['read', 'write'].map((name, j) => ({ id: String(1000000 + 2 * i + j), name, value: '1', roleId: 'ROOT_GROUP', workspaceId: row.uuid, nodeId: row.root })))
   const found = [...built, ...ctx.access.acls.values()].filter(acl => roles.length === 0 || roles.includes(acl.roleId))
   const page = limit > 0 ? found.slice(0, limit) : found

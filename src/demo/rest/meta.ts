@@ -9,7 +9,7 @@ import { readJson, sendJson } from '../http.js'
 import type { MetaRow } from '../metadata.js'
 import { nodeJson } from '../render.js'
 import type { NodeRecord } from '../tree.js'
-import { stringsField } from './fields.js'
+import { objectsField, stringsField, textField } from './fields.js'
 import { policiesJson } from './policies.js'
 
 const nodeGone = (uuid: string, status: number): RestError =>
@@ -28,14 +28,14 @@ const metaJson = (row: MetaRow): object => ({ Uuid: row.uuid, NodeUuid: row.node
 /** `PUT /a/user-meta/update` */
 export async function updateMeta(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
-  const changes = (Array.isArray(body['MetaDatas']) ? body['MetaDatas'] : []) as Record<string, unknown>[]
+  const changes = objectsField(body, 'MetaDatas')
   const removing = body['Operation'] === 'DELETE'
   const rows: MetaRow[] = []
   for (const change of changes) {
-    const nodeUuid = String(change['NodeUuid'] ?? '')
-    const namespace = String(change['Namespace'] ?? '')
+    const nodeUuid = textField(change, 'NodeUuid')
+    const namespace = textField(change, 'Namespace')
     const { node, writable } = nodeByUuid(ctx, user, nodeUuid, 404)
-    const value = String(change['JsonValue'] ?? '')
+    const value = textField(change, 'JsonValue')
     if (removing) {
       for (const row of ctx.metadata.of(nodeUuid)) if (row.uuid === change['Uuid'] || (change['Uuid'] === undefined && row.namespace === namespace && ctx.metadata.readable(user, row))) ctx.metadata.remove(row.uuid)
       continue
@@ -108,9 +108,9 @@ function namespaceJson(row: { name: string; label: string; indexable: boolean; d
 export async function updateNamespaces(ctx: Context, { req, res }: Call): Promise<void> {
   const body = await readJson(req)
   const made: object[] = []
-  for (const each of (Array.isArray(body['Namespaces']) ? body['Namespaces'] : []) as Record<string, unknown>[]) {
-    const name = String(each['Namespace'] ?? '')
-    const definition = String(each['JsonDefinition'] ?? '')
+  for (const each of objectsField(body, 'Namespaces')) {
+    const name = textField(each, 'Namespace')
+    const definition = textField(each, 'JsonDefinition')
     try {
       JSON.parse(definition)
     } catch {
@@ -120,7 +120,7 @@ export async function updateNamespaces(ctx: Context, { req, res }: Call): Promis
       ctx.metadata.namespaces.delete(name)
       continue
     }
-    const row = { name, label: String(each['Label'] ?? ''), indexable: each['Indexable'] === true, definition, policies: (each['Policies'] ?? []) as PolicyRow[] }
+    const row = { name, label: textField(each, 'Label'), indexable: each['Indexable'] === true, definition, policies: (each['Policies'] ?? []) as PolicyRow[] }
     ctx.metadata.namespaces.set(name, row)
     made.push(namespaceJson(row, false))
   }
@@ -164,7 +164,7 @@ function matches(node: NodeRecord, query: Record<string, unknown>): boolean {
 /** `POST /a/tree/selection`: the id under which a zip of these nodes could be fetched. */
 export async function selection(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
-  const nodes = (Array.isArray(body['Nodes']) ? body['Nodes'] : []) as Record<string, unknown>[]
-  for (const node of nodes) ctx.access.must(ctx.access.locate(user, String(node['Path'] ?? ''), 404))
-  sendJson(req, res, { SelectionUUID: randomUUID(), Nodes: nodes.map(node => ({ Path: String(node['Path'] ?? '') })) })
+  const nodes = objectsField(body, 'Nodes')
+  for (const node of nodes) ctx.access.must(ctx.access.locate(user, textField(node, 'Path'), 404))
+  sendJson(req, res, { SelectionUUID: randomUUID(), Nodes: nodes.map(node => ({ Path: textField(node, 'Path') })) })
 }

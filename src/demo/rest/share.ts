@@ -7,6 +7,7 @@ import { nodeJson } from '../render.js'
 import { addAcl, dropWorkspace, userJson } from './idm.js'
 import { nodeByUuid } from './meta.js'
 import { allow, policiesJson } from './policies.js'
+import { textField } from './fields.js'
 
 const withoutDashes = (uuid: string): string => uuid.replaceAll('-', '')
 
@@ -22,9 +23,9 @@ export async function putLink(ctx: Context, { req, res, user }: Call): Promise<v
   const hash = withoutDashes(uuid).slice(0, 12)
   const policies = [allow('OWNER', user.uuid), allow('READ', `user:${user.login}`), allow('WRITE', `user:${user.login}`), allow('WRITE', 'profile:admin'), allow('READ', `user:${login}`)].map(policy => ({ Resource: uuid, ...policy }))
   const json = {
-    Uuid: uuid, LinkHash: hash, LinkUrl: `${ctx.url()}/public/${hash}`, Label: String(link['Label'] ?? node.name), UserUuid: hidden, UserLogin: login,
+    Uuid: uuid, LinkHash: hash, LinkUrl: `${ctx.url()}/public/${hash}`, Label: textField(link, 'Label', node.name), UserUuid: hidden, UserLogin: login,
     ...(body['PasswordEnabled'] === true ? { PasswordRequired: true } : {}),
-    ViewTemplateName: String(link['ViewTemplateName'] ?? ''), RootNodes: [{ Uuid: node.uuid }], Permissions: link['Permissions'] ?? [], Policies: policies, PoliciesContextEditable: true,
+    ViewTemplateName: textField(link, 'ViewTemplateName'), RootNodes: [{ Uuid: node.uuid }], Permissions: link['Permissions'] ?? [], Policies: policies, PoliciesContextEditable: true,
   }
   ctx.metadata.links.set(uuid, { uuid, nodeUuid: node.uuid, json })
   await ctx.store.commit()
@@ -58,14 +59,14 @@ export async function putCell(ctx: Context, call: Call): Promise<void> {
   const room = (body['Room'] ?? {}) as Record<string, unknown>
   const roots = (Array.isArray(room['RootNodes']) ? room['RootNodes'] : []) as { Uuid?: string }[]
   const { node } = nodeByUuid(ctx, user, roots[0]?.Uuid ?? '', 500)
-  const label = String(room['Label'] ?? node.name)
+  const label = textField(room, 'Label', node.name)
   const slugs = new Set([...ctx.access.workspaces.values()].map(row => row.slug))
   const stem = label.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'cell'
   let slug = stem
   for (let i = 1; slugs.has(slug); i++) slug = `${stem}-${i}`
   const uuid = randomUUID()
   ctx.access.addWorkspace({
-    uuid, slug, label, scope: 'ROOM', root: node.uuid, description: String(room['Description'] ?? ''),
+    uuid, slug, label, scope: 'ROOM', root: node.uuid, description: textField(room, 'Description'),
     policies: [allow('OWNER', user.uuid), allow('READ', `user:${user.login}`), allow('WRITE', `user:${user.login}`), allow('WRITE', 'profile:admin'), allow('READ', `role:${user.uuid}`)],
   })
   const members = new Map<string, Set<string>>([[user.uuid, new Set(['read', 'write'])]])

@@ -13,7 +13,7 @@ import { FOLDER_MARKER, nowSeconds } from '../tree.js'
 import type { NodeRecord } from '../tree.js'
 import { pageOf } from './listing.js'
 import type { Pagination } from './listing.js'
-import { numberField, onlyFields, stringsField } from './fields.js'
+import { numberField, objectsField, onlyFields, stringsField, textField } from './fields.js'
 
 /** `GET /a/tree/stat/{path}` */
 export function stat(ctx: Context, { req, res, user, rest }: Call): void {
@@ -97,11 +97,11 @@ function rowNames(ctx: Context, folder: NodeRecord, body: Record<string, unknown
 export async function create(ctx: Context, call: Call): Promise<void> {
   const { req, res, user } = call
   const body = await readJson(req)
-  const inputs = (Array.isArray(body['Nodes']) ? body['Nodes'] : []) as Record<string, unknown>[]
+  const inputs = objectsField(body, 'Nodes')
   if (inputs.length === 0) throw new RestError(500, 'please provide at least one node to create')
   const made: NodeJson[] = []
   for (const input of inputs) {
-    const path = String(input['Path'] ?? '')
+    const path = textField(input, 'Path')
     if (splitPath(path).length === 0) throw notFound(500, 'Workspace not found in Path')
     const location = ctx.access.locate(user, path, 500)
     if (input['Type'] === 'LEAF') made.push(await createFile(ctx, location, input))
@@ -174,8 +174,8 @@ export async function restore(ctx: Context, { req, res, user }: Call): Promise<v
 }
 
 function nodePaths(body: Record<string, unknown>): string[] {
-  const nodes = Array.isArray(body['Nodes']) ? (body['Nodes'] as Record<string, unknown>[]) : []
-  return nodes.map(node => String(node['Path'] ?? ''))
+  const nodes = objectsField(body, 'Nodes')
+  return nodes.map(node => textField(node, 'Path'))
 }
 
 export function render(ctx: Context, location: Location, node: NodeRecord, meta: Readonly<Record<string, string>>): NodeJson {

@@ -11,7 +11,7 @@ import { readBody } from '../http.js'
 import type { Table } from '../store.js'
 import { nowSeconds } from '../tree.js'
 import { S3Error } from './errors.js'
-import { commitBlob, receive, sendXml, writeTarget } from './put.js'
+import { commitBlob, placeholder, receive, sendXml, writeTarget } from './put.js'
 import type { S3Request } from './request.js'
 import { el, XMLNS } from './xml.js'
 
@@ -39,20 +39,14 @@ export const uploadsOf = (ctx: Context): Table<UploadRow> => ctx.store.table<Upl
 export async function initiate(request: S3Request): Promise<void> {
   const { ctx, key, user, bucket, req } = request
   const id = randomUUID()
-  let placeholder = ''
+  let made = ''
   try {
-    const { location, name } = await writeTarget(request)
-    if (!ctx.access.find(location)) {
-      const folder = location.names.slice(0, -1).reduce((at, each) => ctx.indexer.folderForPut(at, each), location.view.root)
-      const node = ctx.tree.insert({ parent: folder.uuid, name, folder: false, etag: 'temporary' })
-      ctx.bus.changed('CREATE', node)
-      placeholder = node.uuid
-    }
+    made = placeholder(request, await writeTarget(request))
   } catch (error) {
     // 2.x says 200 even without the right to write: the error comes with the parts.
     if (!(error instanceof S3Error) || ctx.version !== 2) throw error
   }
-  uploadsOf(ctx).set(id, { id, login: user.login, key, parts: {}, placeholder, contentType: ctx.flat ? (req.headers['content-type'] ?? 'application/octet-stream') : 'application/octet-stream' })
+  uploadsOf(ctx).set(id, { id, login: user.login, key, parts: {}, placeholder: made, contentType: ctx.flat ? (req.headers['content-type'] ?? 'application/octet-stream') : 'application/octet-stream' })
   await ctx.store.commit()
   sendXml(request, `<InitiateMultipartUploadResult ${XMLNS}>${el('Bucket', bucket)}${el('Key', key)}${el('UploadId', id)}</InitiateMultipartUploadResult>`)
 }

@@ -90,11 +90,23 @@ export async function putObject(request: S3Request): Promise<void> {
     segments: [{ id: written.id, size: written.size }], size: written.size, md5: written.md5, storageEtag: written.md5, hash: ctx.flat ? cellsHash(written.blocks) : '',
     mtime: nowSeconds(), contentType: ctx.flat ? (req.headers['content-type'] ?? 'application/octet-stream') : 'application/octet-stream',
   }
-  // A structured source takes its time over an empty object (0.2-1.6 s recorded).
-  if (written.size === 0 && !ctx.flat) await ctx.indexer.pause(1.5 * ctx.indexer.delayMs)
+  if (written.size === 0 && !ctx.flat) {
+    // A structured source takes its time over an empty object (0.2-1.6 s recorded); a new node is seen meanwhile.
+    placeholder(request, target)
+    await ctx.indexer.pause(1.5 * ctx.indexer.delayMs)
+  }
   await commitBlob(request, target, blob)
   res.writeHead(200, { 'Accept-Ranges': 'bytes', 'Content-Length': 0, 'ETag': ctx.flat ? `"${blob.storageEtag}"` : '""' })
   res.end()
+}
+
+/** A node without content, if the name is free: Etag `temporary`, no size. Returns its uuid, '' if there was a node. */
+export function placeholder({ ctx }: S3Request, { location, name }: WriteTarget): string {
+  if (ctx.access.find(location)) return ''
+  const folder = location.names.slice(0, -1).reduce((at, each) => ctx.indexer.folderForPut(at, each), location.view.root)
+  const node = ctx.tree.insert({ parent: folder.uuid, name, folder: false, etag: 'temporary' })
+  ctx.bus.changed('CREATE', node)
+  return node.uuid
 }
 
 /** The blob becomes the object's content; resolves when that survives the death of the process. */
@@ -130,7 +142,7 @@ export async function commitBlob({ ctx }: S3Request, { location, name }: WriteTa
 
 /** PUT with `x-amz-copy-source` (trap 7). */
 export async function copyObject(request: S3Request): Promise<void> {
-  const { ctx, req, res, user } = request
+  const { ctx, req, user } = request
   const target = await writeTarget(request)
   let raw = headerText(req, 'x-amz-copy-source').split('?')[0] ?? ''
   try {
@@ -161,7 +173,6 @@ export async function copyObject(request: S3Request): Promise<void> {
     } else ctx.indexer.later(0.95 * ctx.indexer.delayMs, () => commitBlob(request, target, blob))
   }
   sendXml(request, `<CopyObjectResult ${XMLNS}>${el('LastModified', modified)}${el('ETag', `"${etag}"`)}</CopyObjectResult>`)
-  void res
 }
 
 /** DELETE of an object: 204 whatever happens (contract, section 4). */
