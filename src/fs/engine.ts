@@ -3,7 +3,6 @@
  * stream. Opening brings back what an earlier process left behind; closing brings everything to safety.
  */
 import { mkdir, readdir, unlink } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { BlockCache } from '../cache/blocks.js'
 import { MetadataCache } from '../cache/metadata.js'
@@ -23,7 +22,7 @@ import type { ConnectionState, Engine, EngineStatus, FailedChange, SyncReport } 
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
+import { VERSION } from '../auth/version.js'
 
 export interface EngineOptions {
   readonly server: CellsServer
@@ -271,7 +270,7 @@ class MountEngine implements Engine {
     }
     const { usage } = this.blocks
     return {
-      version, server: server.url, remote, connection: this.connection, live: this.metadata.pushed,
+      version: VERSION, server: server.url, remote, connection: this.connection, live: this.metadata.pushed,
       pending: { count, bytes }, failures, conflicts: this.contents.conflicts,
       cache: { bytes: usage.bytes, limit: usage.limit }, openHandles: this.fs.openHandles,
     }

@@ -117,6 +117,8 @@ export class Tree {
       const loaded = metadata.listing(folder.ino)?.answers.get(name)
       return loaded?.node
     } catch (error) {
+      // A name that no server can hold is not there; asking about it could hang the server (trap 10).
+      if (isCellsError(error, 'invalid')) return undefined
       const stale = metadata.stale(folder.ino, name)
       if (stale !== 'unknown' && stale !== undefined && isCellsError(error) && error.transient) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
