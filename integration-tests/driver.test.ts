@@ -13,7 +13,7 @@ const MOUNT = fileURLToPath(new URL('./memory-mount.js', import.meta.url))
 interface Mount {
   readonly dir: string
   /** Runs a script with the mount as working folder. */
-  sh(script: string): Promise<string>
+  readonly sh: (script: string) => Promise<string>
   readonly service: Service
 }
 

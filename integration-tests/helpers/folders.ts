@@ -10,7 +10,7 @@ export interface TestFolder {
   /** Environment with HOME and all XDG folders inside `path`, and no CEC_* of the caller. */
   readonly env: NodeJS.ProcessEnv
   /** A new empty folder. */
-  folder(name: string): Promise<string>
+  readonly folder: (name: string) => Promise<string>
 }
 
 /** Environment of a user whose home is `home`. */

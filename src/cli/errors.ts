@@ -23,6 +23,9 @@ export const exitCodeOf = (error: unknown): number => (error instanceof UsageErr
 /** @inquirer's way to say Ctrl-C; by name, so that the package need not be loaded to recognise it. */
 const isPromptExit = (error: unknown): boolean => error instanceof Error && (error.name === 'ExitPromptError' || error.name === 'AbortPromptError')
 
+/** Errors of the mount and its store that carry a sentence; by name, since cec must not load what they come from. */
+const KNOWN_NAMES: ReadonlySet<string> = new Set(['MountError', 'StoreError'])
+
 const KNOWN = [AuthError, CellsError, FsError, UsageError, CommandError]
 
 /** One sentence for a person; '' when nothing is to be printed. */
@@ -30,6 +33,7 @@ export function sentenceOf(error: unknown): string {
   if (error instanceof SilentFailure) return ''
   if (isPromptExit(error)) return 'aborted by user'
   if (KNOWN.some((known) => error instanceof known)) return (error as Error).message
+  if (error instanceof Error && KNOWN_NAMES.has(error.name)) return error.message
   if (error instanceof Error) return `unexpected error: ${error.message.split('\n')[0] ?? error.name}`
   return `unexpected error: ${String(error)}`
 }

@@ -1,0 +1,52 @@
+/** What happens on the embedded server, a line each, told by its own event stream as to any other client. */
+import { resolveConnection } from '../../auth/connection.js'
+import { connect } from '../../cells/client.js'
+import type { CellsEvent, CellsNode } from '../../cells/types.js'
+import { humanSize } from '../human.js'
+import { GLOBAL_OPTIONS, resolveOptions } from '../options.js'
+
+function name(node: CellsNode): string {
+  return node.kind === 'folder' ? `${node.path}/` : node.path
+}
+
+/** Undefined for what is no news to a person. */
+function sentence(event: CellsEvent): string | undefined {
+  switch (event.type) {
+    case 'create':
+      return event.node.kind === 'folder' ? `new      ${name(event.node)}` : `new      ${name(event.node)} (${humanSize(event.node.size)})`
+    case 'content':
+      return `saved    ${name(event.node)} (${humanSize(event.node.size)})`
+    case 'path':
+      return `moved    ${name(event.source)} -> ${name(event.target)}`
+    case 'delete':
+      return `deleted  ${name(event.source)}`
+    case 'meta':
+    case 'idm':
+    case 'task':
+      return undefined
+  }
+}
+
+/** Follows the changes that `login` may see until `close`. */
+export function followChanges(url: string, login: string, password: string, say: (line: string) => void): { close(): void } {
+  let close = (): void => {}
+  const open = async (): Promise<void> => {
+    const settings = await resolveConnection({ ...resolveOptions(GLOBAL_OPTIONS, {}, {}), url, login, password })
+    const server = connect(settings)
+    const stream = server.events({
+      onEvent: (event) => {
+        const line = sentence(event)
+        if (line !== undefined) say(`${new Date().toTimeString().slice(0, 8)} ${line}`)
+      },
+      onState: () => {},
+    })
+    const previous = close
+    close = () => {
+      previous()
+      stream.close()
+      void server.close()
+    }
+  }
+  open().catch((error: unknown) => say(`changes cannot be shown: ${error instanceof Error ? error.message : String(error)}`))
+  return { close: () => close() }
+}

@@ -1,0 +1,68 @@
+/** What `cellsfs mount` is told, as data that can be handed to a process of its own. */
+import { resolve } from 'node:path'
+import type { Argv } from 'yargs'
+import { UsageError } from '../errors.js'
+import { resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
+
+export interface MountSettings {
+  /** Secrets included: they travel over a pipe, never in an argument. */
+  readonly globals: GlobalOptions
+  /** `<workspace>/a/b`, '' for all workspaces. */
+  readonly remote: string
+  readonly mountpoint: string
+  readonly allowOther: boolean
+  readonly readOnly: boolean
+  /** '' for the usual folder. */
+  readonly cacheDir: string
+  /** Undefined: the engine's default. */
+  readonly cacheBytes?: number
+  /** '' for the usual place: stderr in front, a file in the background. */
+  readonly logFile: string
+}
+
+export function declareMountOptions(yargs: Argv): Argv {
+  return yargs
+    .option('foreground', { alias: 'f', type: 'boolean', describe: 'Stay in front; prints `mounted <remote> at <folder>` when ready' })
+    .option('read-only', { type: 'boolean', describe: 'Nothing can be changed' })
+    .option('allow-other', { type: 'boolean', describe: 'Let other users of this machine in' })
+    .option('driver', { type: 'string', choices: ['fuse-native'], default: 'fuse-native', describe: 'How the kernel is reached' })
+    .option('cache-dir', { type: 'string', requiresArg: true, describe: 'Folder for cached content; one mount at a time' })
+    .option('cache-size', { type: 'string', requiresArg: true, describe: 'Bound of the cached content, like 500M or 10G' })
+    .option('log-file', { type: 'string', requiresArg: true, describe: 'Append the log to this file' })
+}
+
+/** @throws UsageError */
+export function mountSettings(argv: CecArgv, places: readonly string[]): MountSettings {
+  const [first, second, ...more] = places
+  if (first === undefined || more.length > 0) throw new UsageError('mount takes a remote folder (optional) and a mountpoint')
+  const text = (name: string): string => (argv[name] as string | undefined) ?? ''
+  // Absolute: a process in the background has another working folder.
+  const path = (given: string): string => (given === '' ? '' : resolve(given))
+  const globals = resolveGlobals(argv)
+  return {
+    globals: { ...globals, config: path(globals.config) },
+    remote: second === undefined ? '' : cleanRemote(first),
+    mountpoint: path(second ?? first),
+    allowOther: argv['allow-other'] === true,
+    readOnly: argv['read-only'] === true,
+    cacheDir: path(text('cache-dir')),
+    ...(text('cache-size') !== '' && { cacheBytes: parseSize(text('cache-size')) }),
+    logFile: path(text('log-file')),
+  }
+}
+
+function cleanRemote(text: string): string {
+  const segments = text.replace(/^cells:\/\//, '').split('/').filter((segment) => segment !== '')
+  if (segments.some((segment) => segment === '.' || segment === '..')) throw new UsageError(`"${text}" is not a path on the server`)
+  return segments.join('/')
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
+
+/** `500M`, `10G`, `1.5 GiB`, plain bytes. @throws UsageError */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim())
+  const bytes = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[match[2]!.toUpperCase()]!)
+  if (bytes <= 0) throw new UsageError(`"${text}" is not a size; give one like 500M or 10G`)
+  return bytes
+}

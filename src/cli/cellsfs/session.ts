@@ -1,0 +1,110 @@
+/**
+ * One mount from connection to the last byte saved, in this process: what `mount -f` and the background worker
+ * share. Signals end it: everything is saved, then unmounted, also while programs still use the mount.
+ */
+import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { VERSION } from '../../auth/version.js'
+import { accountIdOf } from '../../auth/url.js'
+import { resolveConnection } from '../../auth/connection.js'
+import { connect } from '../../cells/client.js'
+import { createFuseNativeDriver } from '../../fs/drivers/fuse-native.js'
+import { openEngine } from '../../fs/engine.js'
+import { FsError } from '../../fs/errno.js'
+import { mountFolders, runMount, type MountSession } from '../../fs/mount.js'
+import { checkMountpoint } from '../../fs/mountpoint.js'
+import { createLogger, type Logger } from '../../log.js'
+import { CommandError } from '../errors.js'
+import { parseLevel } from '../logger.js'
+import type { MountSettings } from './options.js'
+
+/** A log is set aside at this size when a mount starts. */
+const LOG_BYTES = 10 * 1024 * 1024
+
+export interface SessionHooks {
+  /** The drive answers. */
+  onReady(mountpoint: string): void
+  readonly signals: readonly NodeJS.Signals[]
+  /** Where the log goes without --log-file. */
+  readonly log: { readonly write: (line: string) => void } | 'file'
+}
+
+/**
+ * Mounts and stays until the mount has ended and all is saved.
+ * @throws MountError, CellsError, AuthError before it is ready; CommandError when something could not be saved
+ */
+export async function serveMount(settings: MountSettings, hooks: SessionHooks): Promise<void> {
+  const { remote } = settings
+  const mountpoint = await checkMountpoint(settings.mountpoint)
+  let write = (_line: string): void => {}
+  const logger = createLogger(parseLevel(settings.globals.log), (line) => write(line))
+  if (settings.logFile !== '') write = fileLog(settings.logFile)
+  else if (hooks.log !== 'file') ({ write } = hooks.log)
+
+  const connection = await resolveConnection(settings.globals, { logger })
+  const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
+  try {
+    // Also the proof that the server can be reached and lets us in. A token alone does not say whose folders these are.
+    const user = await server.whoami()
+    const account = accountIdOf(connection.url, user)
+    const folders = mountFolders(account, remote, mountpoint)
+    if (settings.logFile === '' && hooks.log === 'file') write = fileLog(folders.logFile)
+    const session = await runMount({
+      openEngine: () => openEngine({
+        server, remote, stateDir: folders.stateDir, cacheDir: settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir,
+        ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
+        uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
+      }),
+      driver: createFuseNativeDriver(logger),
+      mountpoint,
+      fsname: `cellsfs#${account}${remote === '' ? '' : `/${remote}`}`,
+      allowOther: settings.allowOther,
+      readOnly: settings.readOnly,
+      logger,
+    })
+    const release = endOnSignals(session, hooks.signals, logger)
+    hooks.onReady(mountpoint)
+    const { failed } = await session.finished
+    release()
+    if (failed.length > 0) {
+      throw new CommandError(`${failed.length} change${failed.length === 1 ? '' : 's'} could not be saved on the server (${failed[0]!.path || mountpoint}: ${failed[0]!.reason}); what was written is kept in ${folders.stateDir} for the next mount`)
+    }
+  } finally {
+    await server.close()
+  }
+}
+
+function endOnSignals(session: MountSession, signals: readonly NodeJS.Signals[], logger: Logger): () => void {
+  let asked = false
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (asked) {
+      logger.warn('asked to stop again: leaving at once; what was written is kept for the next mount')
+      process.exit(1)
+    }
+    asked = true
+    logger.info('saving and unmounting', { signal })
+    session.stop().catch((error: unknown) => {
+      if (!(error instanceof FsError) || error.code !== 'EBUSY') throw error
+      logger.warn('programs still use the mount; it is taken away under them after all is saved')
+      return session.stop({ lazy: true })
+    }).catch((error: unknown) => {
+      asked = false
+      logger.error('could not unmount', { error })
+    })
+  }
+  for (const signal of signals) process.on(signal, onSignal)
+  return () => { for (const signal of signals) process.off(signal, onSignal) }
+}
+
+function fileLog(path: string): (line: string) => void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) renameSync(path, `${path}.1`)
+  // Synchronous on a local file: a log that loses its last lines in a crash is of no use.
+  return (line) => {
+    try {
+      appendFileSync(path, line, { mode: 0o600 })
+    } catch {
+      // A full disk must not end the mount.
+    }
+  }
+}
