@@ -18,7 +18,7 @@ export const COMMANDS: readonly CommandLine[] = [
   { command: 'mkdir <path>', describe: 'Create folders', load: () => import('./mkdir.js') },
   { command: 'mv <source> <target>', describe: 'Move or rename on the server', load: () => import('./mv.js') },
   { command: 'oauth', describe: false, load: () => import('./oauth.js') },
-  { command: 'rm <path..>', describe: 'Delete files and folders', load: () => import('./rm.js') },
+  { command: 'rm <path>', describe: 'Delete files and folders', load: () => import('./rm.js') },
   { command: 'scp <source> <target>', describe: 'Upload or download', load: () => import('./scp.js') },
   { command: 'version', describe: 'Show version information', load: () => import('./version.js') },
 ]

@@ -20,9 +20,9 @@ function pathsDownTo(path: string): string[] {
  * @throws CommandError for a missing workspace, a missing ancestor without `parents`, a file in the way
  */
 async function missingFolders(server: CellsServer, path: string, parents: boolean, signal: AbortSignal): Promise<string[]> {
+  if (await server.stat(workspaceOf(path), { signal }) === undefined) throw new CommandError(`the workspace ${workspaceOf(path)} does not exist`)
   const all = pathsDownTo(path)
   const found = await server.statMany(all, { signal })
-  if (!found.has(workspaceOf(path))) throw new CommandError(`the workspace ${workspaceOf(path)} does not exist`)
   const file = all.find(each => found.get(each)?.kind === 'file')
   if (file !== undefined) throw new CommandError(file === path ? `${file} already exists and is a file` : `${file} is a file, not a folder`)
   const missing = all.filter(each => !found.has(each))

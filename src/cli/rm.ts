@@ -55,7 +55,7 @@ async function remove(server: CellsServer, paths: readonly string[], permanently
 const inBin = (path: string): boolean => isWithin(path, `${workspaceOf(path)}/${RECYCLE_BIN}`)
 
 async function handler(argv: CecArgv): Promise<void> {
-  const words = (argv['path'] as unknown[]).map(String)
+  const words = [argv['path'], ...(argv['_'] as unknown[]).slice(1)].map(String)
   const permanently = argv['permanently'] === true
   await withServer(argv, async (server, { signal, logger }) => {
     const { paths, missing } = await find(server, words, logger, signal)
@@ -75,10 +75,15 @@ async function handler(argv: CecArgv): Promise<void> {
 }
 
 export const command: CecCommand = {
-  command: 'rm <path..>',
+  command: 'rm <path>',
   describe: 'Delete files and folders',
+  // A variadic <path..> keeps its last word only, since repeated flags are parsed as "the last one wins"; so the further
+  // paths are let through as extra words, while unknown flags stay errors.
   builder: yargs => yargs
-    .positional('path', { type: 'string', array: true, describe: 'workspace/path; workspace/folder/% for all that is in a folder' })
+    .usage('cec rm <path..>\n\nDelete files and folders')
+    .strict(false)
+    .strictOptions()
+    .positional('path', { type: 'string', describe: 'workspace/path; workspace/folder/% for all that is in a folder' })
     .option('force', { alias: 'f', type: 'boolean', describe: 'Do not ask for confirmation' })
     .option('permanently', { alias: 'p', type: 'boolean', describe: 'Bypass the recycle bin' }),
   handler,
