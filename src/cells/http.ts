@@ -5,6 +5,7 @@
  * Two pools, so that bodies that stream for minutes never make a stat wait for a socket. More than about
  * 8-16 connections only add latency on a real server (contract, section 8).
  */
+import { setMaxListeners } from 'node:events'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici'
@@ -72,6 +73,8 @@ export class Http {
     if (this.url.protocol !== 'http:' && this.url.protocol !== 'https:') throw new CellsError('invalid', `the address must begin with http:// or https://, not ${this.url.protocol}`)
     this.logger = options.logger ?? silentLogger
     this.closed = this.#closing.signal
+    // One listener per call under way: many calls are no leak.
+    setMaxListeners(0, this.closed)
     this.#common = { 'user-agent': options.userAgent ?? 'cellsfs', ...lowerCase(settings.customHeaders) }
     const pool = (connections: number): Dispatcher => makePool(this.url, connections, settings.skipVerify)
     this.#pools = { rest: pool(options.restConnections ?? 8), data: pool(options.dataConnections ?? 8) }

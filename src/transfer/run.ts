@@ -3,6 +3,7 @@
  * are collected. An error that concerns one item lets the others go on; one that concerns
  * them all (sign-in, network, full disk) stops the rest.
  */
+import { setMaxListeners } from 'node:events'
 import { isAuthError } from '../auth/errors.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import { readAhead, Semaphore } from './pool.js'
@@ -43,6 +44,8 @@ export class TransferRun {
     this.listener = options.listener ?? {}
     this.#user = options.signal
     this.signal = options.signal === undefined ? this.#stop.signal : AbortSignal.any([options.signal, this.#stop.signal])
+    // Each request under way listens; that is no leak.
+    setMaxListeners(0, this.signal)
     this.#slots = new Semaphore(options.files ?? FILES)
     this.requests = new Semaphore(Math.max(REQUESTS, partsConcurrency))
   }
