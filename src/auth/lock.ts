@@ -19,7 +19,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hostname } from 'node:os'
 import { AuthError } from './errors.js'
 
-const FOREIGN_STALE_MS = 120_000
+/** Longer than anybody may hold a lock, shorter than others wait for it. */
+const FOREIGN_STALE_MS = 75_000
 
 function tryRead(read: () => string): string {
   try {
@@ -60,6 +61,7 @@ async function held(file: string): Promise<boolean> {
   }
   if (text === '') return false
   const [pid = '', start = '', where = ''] = text.split('\n')
+  if (!(Number(pid) > 0) || where === '') return false
   if (where === place()) return lives(Number(pid), start)
   const age = await stat(file).then((found) => Date.now() - found.mtimeMs, () => 0)
   return age < FOREIGN_STALE_MS
@@ -122,7 +124,7 @@ export async function withLock<T>(folder: string, work: () => Promise<T>, option
 }
 
 async function acquireAndRun<T>(folder: string, work: () => Promise<T>, options: { timeoutMs?: number; signal?: AbortSignal }): Promise<T> {
-  const end = Date.now() + (options.timeoutMs ?? 60_000)
+  const end = Date.now() + (options.timeoutMs ?? 90_000)
   let own: string | undefined
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })

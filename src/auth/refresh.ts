@@ -25,7 +25,7 @@ import { parseObject } from './whoami.js'
 /** cec refreshes a token that has this long to live or less, seconds. */
 const MARGIN_S = 60
 /** Longer than one refresh may take (discovery and token, 30 s each). */
-const LOCK_TIMEOUT_MS = 75_000
+const LOCK_TIMEOUT_MS = 90_000
 
 const fingerprint = (token: string): string => createHash('sha256').update(token).digest('hex').slice(0, 32)
 

@@ -36,5 +36,5 @@ export const labelOf = (url: string, user: string): string => `${user}@${new URL
 /** Plain http is fine towards ourselves only. */
 export function isLoopback(url: string): boolean {
   const host = new URL(url).hostname
-  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\./.test(host)
+  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127(\.\d+){3}$/.test(host)
 }
