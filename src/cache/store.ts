@@ -64,13 +64,23 @@ export interface MoveRecord {
   readonly at: number
 }
 
+/** The old name of a file whose content was sent over another one (see fs/removals.ts). Paths are below the mount. */
+export interface RemovalRecord {
+  readonly path: string
+  /** Where the content is now. */
+  readonly keeper: string
+  readonly md5: string
+}
+
 export class Store {
   readonly dir: string
   readonly facts: Database<Facts, string>
   readonly drafts: Database<DraftRecord, string>
   readonly moves: Database<MoveRecord, string>
+  readonly removals: Database<RemovalRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
+  private closing = false
 
   private constructor(dir: string, root: RootDatabase, unlock: () => void) {
     this.dir = dir
@@ -79,6 +89,7 @@ export class Store {
     this.facts = root.openDB<Facts, string>({ name: 'facts' })
     this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts' })
     this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
+    this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
   }
 
   /**
@@ -119,8 +130,13 @@ export class Store {
 
   /** Changes an entry of `facts` in memory order; durable soon after, and at the latest at `flushed()`. */
   updateFacts(uuid: string, change: Facts): void {
-    if (uuid === '') return
+    if (uuid === '' || this.closing) return
     void this.facts.put(uuid, { ...this.facts.get(uuid), ...change })
+  }
+
+  /** Keeps a draft's record; durable with the next `flushed()`. */
+  saveDraft(record: DraftRecord): void {
+    if (!this.closing) void this.drafts.put(record.id, record)
   }
 
   /** Resolves when everything put so far is on disk. */
@@ -129,6 +145,7 @@ export class Store {
   }
 
   async close(): Promise<void> {
+    this.closing = true
     await this.root.flushed
     await this.root.close()
     this.unlock()

@@ -34,7 +34,8 @@ export class Confirmer {
   /** By folder, then name. */
   private readonly absent = new Map<Inode, Map<string, Waiting>>()
   private timer: NodeJS.Timeout | undefined
-  private checking = false
+  private checking: Promise<void> | undefined
+  private readonly retiring = new Set<Promise<void>>()
   private closed = false
   private waiters: Array<{ done: () => boolean; resolve: () => void }> = []
 
@@ -91,9 +92,11 @@ export class Confirmer {
     await this.until(() => this.pending === 0, signal)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.closed = true
     clearTimeout(this.timer)
+    await this.checking
+    await Promise.all(this.retiring)
   }
 
   /** The server shows `node` where `inode` is. True if the inode's own word still stands or has just been settled. */
@@ -146,7 +149,10 @@ export class Confirmer {
       return
     }
     inode.base = version
-    void this.retireDraft(inode, node, ours).catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
+    const work = this.retireDraft(inode, node, ours)
+      .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
+      .finally(() => this.retiring.delete(work))
+    this.retiring.add(work)
   }
 
   /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
@@ -190,21 +196,22 @@ export class Confirmer {
   // -- asking
 
   private arm(): void {
-    if (this.closed || this.timer !== undefined || this.checking || this.pending === 0) return
+    if (this.closed || this.timer !== undefined || this.checking !== undefined || this.pending === 0) return
     let next = Infinity
     for (const wait of this.present.values()) next = Math.min(next, wait.next)
     for (const names of this.absent.values()) for (const wait of names.values()) next = Math.min(next, wait.next)
     const delay = Math.max(50, next - this.deps.tree.deps.metadata.now())
     this.timer = setTimeout(() => {
       this.timer = undefined
-      void this.check()
+      this.checking = this.check().finally(() => {
+        this.checking = undefined
+        this.arm()
+      })
     }, delay)
-    this.timer.unref()
   }
 
   /** Asks about everything that is due. Never rejects. */
   private async check(): Promise<void> {
-    this.checking = true
     try {
       const { tree, logger } = this.deps
       const now = tree.deps.metadata.now()
@@ -239,9 +246,6 @@ export class Confirmer {
       }
     } catch (error) {
       this.deps.logger.debug('asking about what was sent failed, will ask again', { error })
-    } finally {
-      this.checking = false
-      this.arm()
     }
   }
 

@@ -52,6 +52,8 @@ export interface ContentsDeps {
    * Returns the version that the server has at the place because of it.
    */
   readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
+  /** The name is no longer to be removed: it gets new content. */
+  readonly cancelRemoval: (folder: Inode, name: string) => Promise<void>
 }
 
 const FIRST_RETRY_MS = 2_000
@@ -171,7 +173,7 @@ export class Contents {
     const { draft } = inode
     if (draft === undefined) return
     const { tree } = this.deps
-    void tree.deps.store.drafts.put(draft.id, {
+    tree.deps.store.saveDraft({
       id: draft.id,
       path: tree.localPath(inode),
       ...(inode.base === undefined ? {} : { base: { uuid: inode.base.uuid, etag: inode.base.etag, size: inode.base.size } }),
@@ -283,6 +285,7 @@ export class Contents {
     const { tree, confirmer, logger } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
+    await this.deps.cancelRemoval(place.folder, place.name)
     await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
     const theirs = await server.stat(path, { signal })

@@ -19,6 +19,7 @@ import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
 import { fromPair, type Inode, InodeTable } from './inodes.js'
 import type { ConnectionState, Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
+import { Removals } from './removals.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 
@@ -73,6 +74,7 @@ class MountEngine implements Engine {
   private contents!: Contents
   private confirmer!: Confirmer
   private backups!: BackupMoves
+  private removals!: Removals
   private blocks!: BlockCache
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
@@ -118,12 +120,14 @@ class MountEngine implements Engine {
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
     const locks = new TreeLock()
     this.backups = new BackupMoves({ tree: this.tree, locks, contents: () => this.contents, logger })
+    this.removals = new Removals({ tree: this.tree, confirmer: this.confirmer, logger })
     this.contents = new Contents({
       tree: this.tree, confirmer: this.confirmer, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => this.backups.secure(folder, name),
+      cancelRemoval: (folder, name) => this.removals.cancel(folder, name),
     })
     this.fs = new Filesystem({
-      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, locks, logger,
+      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, locks, logger,
       readOnly: this.options.readOnly,
       fourByteNames: () => this.fourByteNames,
       quota: (inode) => this.quotaOf(inode),
@@ -167,6 +171,7 @@ class MountEngine implements Engine {
       if (!kept.has(name)) await unlink(this.store.draftFile(name))
     }
     await this.backups.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('renames of an earlier run wait for the server', { error }))
+    await this.removals.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
     for (const record of records) {
       try {
         await this.recoverDraft(record)
@@ -249,6 +254,7 @@ class MountEngine implements Engine {
     }))
     const deadline = AbortSignal.timeout(SYNC_CONFIRM_MS)
     try {
+      await this.removals.settled()
       await this.confirmer.drained(signal === undefined ? deadline : AbortSignal.any([signal, deadline]))
     } catch {
       failed.push({ path: prefix, reason: `The server has taken ${this.confirmer.pending} changes and does not show them yet` })
@@ -259,7 +265,7 @@ class MountEngine implements Engine {
 
   status(): EngineStatus {
     const { server, remote } = this.options
-    let count = this.backups.pending
+    let count = this.backups.pending + this.removals.count
     let bytes = 0
     const failures: FailedChange[] = []
     for (const inode of this.tree.deps.inodes.all()) {
@@ -281,7 +287,8 @@ class MountEngine implements Engine {
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()
     this.contents.close()
-    this.confirmer.close()
+    this.removals.close()
+    await this.confirmer.close()
     this.backups.close()
     for (const inode of this.tree.deps.inodes.all()) {
       if (inode.draft === undefined) continue
@@ -294,7 +301,7 @@ class MountEngine implements Engine {
   /** After a failed start: nothing was changed, only let go. */
   async abandon(): Promise<void> {
     this.stream?.close()
-    this.confirmer?.close()
+    await this.confirmer?.close()
     await this.store.close()
   }
 }

@@ -16,6 +16,7 @@ import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
 import { isLocalOnly } from './localnames.js'
+import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
@@ -39,6 +40,7 @@ export interface FilesystemDeps {
   readonly contents: Contents
   readonly confirmer: Confirmer
   readonly backups: BackupMoves
+  readonly removals: Removals
   readonly locks: TreeLock
   readonly readOnly: boolean
   /** The server keeps 4-byte UTF-8 in names. */
@@ -84,6 +86,7 @@ export class Filesystem implements FileSystem {
     const folder = this.folder(parent)
     const clean = this.checkNew(folder, name)
     await backups.settlePlace(folder, clean)
+    await this.deps.removals.settledAt(folder, clean)
     return this.withNewName(folder, clean, caller, async () => {
       await confirmer.nameFree(folder, clean, caller.signal)
       const at = tree.deps.metadata.now()
@@ -253,7 +256,7 @@ export class Filesystem implements FileSystem {
     if (inode.uuid !== '') store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
     if (inode.draft !== undefined) {
       const record = store.drafts.get(inode.draft.id)
-      if (record !== undefined) void store.drafts.put(record.id, { ...record, facts: inode.facts() })
+      if (record !== undefined) store.saveDraft({ ...record, facts: inode.facts() })
     }
   }
 
@@ -402,13 +405,10 @@ export class Filesystem implements FileSystem {
     return Promise.resolve({ blockSize, blocks, blocksFree, files: 2 ** 32, filesFree: 2 ** 31, nameMax: 255 })
   }
 
-  getxattr(ino: Ino, name: string): Promise<Buffer> {
+  // eslint-disable-next-line @typescript-eslint/require-await -- a throw must be a rejection
+  async getxattr(ino: Ino, name: string): Promise<Buffer> {
     const inode = this.inode(ino)
-    try {
-      return Promise.resolve(getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name))
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name)
   }
 
   listxattr(ino: Ino): Promise<string[]> {

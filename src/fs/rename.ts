@@ -13,6 +13,7 @@ import type { Caller } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
+import type { Removals } from './removals.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
@@ -21,6 +22,7 @@ export interface RenameDeps {
   readonly contents: Contents
   readonly confirmer: Confirmer
   readonly backups: BackupMoves
+  readonly removals: Removals
   readonly locks: TreeLock
   readonly logger: Logger
 }
@@ -72,6 +74,7 @@ export class Renamer {
       if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
     }
     // What the index does not show yet may be lost in a move (trap 8).
+    await this.deps.removals.settledBelow(source)
     await confirmer.confirmedBelow(source, caller.signal)
     await backups.flush()
     if (target !== undefined) {
@@ -132,11 +135,10 @@ export class Renamer {
 
   /** The source's content becomes new content of the node at the target. */
   private async replace(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer } = this.deps
+    const { tree, contents, confirmer, removals } = this.deps
     const [from, name] = [source.parent!, source.name]
-    const { server, inodes, metadata } = tree.deps
+    const { inodes } = tree.deps
     const hadNode = source.onServer
-    const oldPath = hadNode ? tree.pathOf(source) : ''
     if (target !== undefined) await contents.keepForReaders(target, caller.signal)
     let place: Place
     try {
@@ -158,10 +160,7 @@ export class Renamer {
     contents.awaitConfirmation(source, expected)
     if (!hadNode) return
     // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
-    from.local.set(name, null)
-    metadata.set(from.ino, name, undefined, metadata.now())
-    await server.removeObject(oldPath, { signal: caller.signal })
-    confirmer.awaitAbsent(from, name)
+    await removals.add(from, name, source, expected.md5)
   }
 
   /** A move on the server to a free name. */
@@ -169,6 +168,7 @@ export class Renamer {
     const { tree, confirmer, logger } = this.deps
     const [from, name] = [source.parent!, source.name]
     const { server, metadata } = tree.deps
+    await this.deps.removals.settledAt(to, newName)
     await confirmer.nameFree(to, newName, caller.signal)
     if (source.type === 'folder' && this.clashes(source, to, newName)) {
       throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)

@@ -1,0 +1,147 @@
+/**
+ * Old names of files whose content was sent over another file (rename over). The old node is to go, for good and
+ * past the bin, but not at once: a 2.x server keeps a ghost of a file that is deleted before it was indexed, and takes
+ * "one file deleted, another one with the same content" within a second for a move, which would give the
+ * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
+ * once, and the server is told when it shows the content under the new name.
+ */
+import type { RemovalRecord } from '../cache/store.js'
+import type { Logger } from '../log.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
+import type { Confirmer } from './confirm.js'
+import type { Place } from './contents.js'
+import type { Inode } from './inodes.js'
+import type { Tree } from './tree.js'
+
+const RETRY_MS = 10_000
+
+interface Removal {
+  readonly record: RemovalRecord
+  readonly folder: Inode
+  readonly name: string
+  readonly stop: AbortController
+  /** The delete has been sent: too late to cancel. */
+  sent: boolean
+}
+
+export interface RemovalDeps {
+  readonly tree: Tree
+  readonly confirmer: Confirmer
+  readonly logger: Logger
+}
+
+export class Removals {
+  private readonly deps: RemovalDeps
+  private readonly pending = new Map<Removal, Promise<void>>()
+  private closed = false
+
+  constructor(deps: RemovalDeps) {
+    this.deps = deps
+  }
+
+  get count(): number {
+    return this.pending.size
+  }
+
+  /** The node at a name is to go once `keeper`, which has its content, is confirmed. Durable when it resolves. */
+  async add(folder: Inode, name: string, keeper: Inode, md5: string): Promise<void> {
+    const { tree } = this.deps
+    const record: RemovalRecord = { path: joined(tree.localPath(folder), name), keeper: tree.localPath(keeper), md5 }
+    await tree.deps.store.removals.put(record.path, record)
+    await tree.deps.store.flushed()
+    folder.local.set(name, null)
+    this.begin(record, folder, name, keeper)
+  }
+
+  /** The name gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent. */
+  async cancel(folder: Inode, name: string): Promise<void> {
+    for (const [removal, work] of this.pending) {
+      if (removal.folder !== folder || removal.name !== name) continue
+      if (removal.sent) {
+        await work
+      } else {
+        removal.stop.abort()
+        this.pending.delete(removal)
+        await this.deps.tree.deps.store.removals.remove(removal.record.path)
+      }
+    }
+  }
+
+  /** Resolves when the node at a name is gone, if it was to go. */
+  async settledAt(folder: Inode, name: string): Promise<void> {
+    for (const [removal, work] of [...this.pending]) if (removal.folder === folder && removal.name === name) await work
+  }
+
+  /** Resolves when nothing in or below a folder is still to be removed. */
+  async settledBelow(folder: Inode): Promise<void> {
+    for (const [removal, work] of [...this.pending]) {
+      for (let at: Inode | undefined = removal.folder; at !== undefined; at = at.parent) if (at === folder) await work
+    }
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.pending.values())
+  }
+
+  /** What an earlier process recorded and did not come to send. */
+  async recover(place: (path: string) => Promise<Place | undefined>): Promise<void> {
+    const { tree } = this.deps
+    for (const { key, value } of [...tree.deps.store.removals.getRange()]) {
+      const [source, keeper] = [await place(value.path), await place(value.keeper)]
+      const live = keeper === undefined ? undefined : await tree.child(keeper.folder, keeper.name)
+      if (source === undefined || live === undefined) {
+        await tree.deps.store.removals.remove(key)
+        continue
+      }
+      source.folder.local.set(source.name, null)
+      this.begin(value, source.folder, source.name, live)
+    }
+  }
+
+  close(): void {
+    this.closed = true
+    for (const removal of this.pending.keys()) removal.stop.abort()
+  }
+
+  private begin(record: RemovalRecord, folder: Inode, name: string, keeper: Inode): void {
+    const removal: Removal = { record, folder, name, stop: new AbortController(), sent: false }
+    this.pending.set(removal, this.run(removal, keeper).finally(() => this.pending.delete(removal)))
+  }
+
+  /** Never rejects; tries until it is done or stopped. */
+  private async run(removal: Removal, keeper: Inode): Promise<void> {
+    const { tree, confirmer, logger } = this.deps
+    const { signal } = removal.stop
+    for (;;) {
+      try {
+        await confirmer.confirmed(keeper, signal)
+        const path = tree.pathAt(removal.folder, removal.name)
+        const node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
+        signal.throwIfAborted()
+        // Somebody may have written to the old name meanwhile: theirs stays.
+        if (node !== undefined && node.kind === 'file' && (node.etag === removal.record.md5 || node.etag === '')) {
+          removal.sent = true
+          await tree.deps.server.removeObject(path)
+          confirmer.awaitAbsent(removal.folder, removal.name)
+        } else if (removal.folder.local.get(removal.name) === null) {
+          removal.folder.local.delete(removal.name)
+          tree.deps.metadata.doubt(removal.folder.ino, removal.name)
+        }
+        await tree.deps.store.removals.remove(removal.record.path)
+        return
+      } catch (error) {
+        if (signal.aborted || this.closed) return
+        logger.warn('the old name of a renamed file cannot be removed yet', { path: removal.record.path, error })
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, RETRY_MS)
+          signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
+        })
+        if (signal.aborted) return
+      }
+    }
+  }
+}
+
+function joined(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`
+}
