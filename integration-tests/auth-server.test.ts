@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { beginSignIn, BROWSER_REDIRECT, finishSignIn, pasteRedirect, type Attempt, type Grant } from '../src/auth/oauth.js'
@@ -110,4 +110,22 @@ await test('kill -9 at any moment of a refresh: the next command works or says t
     if (next.code !== 0) assert.match(next.stderr, /login failed for .*sign in again: cec config relog/)
     assert.doesNotMatch(next.stderr, /unexpected|at .*\.js/)
   }
+})
+
+await test('C28 an upload outlives its token several times over', { skip: REAL !== undefined ? 'a real server\'s tokens live too long' : false }, async (t) => {
+  const demo = await startDemoServer({ indexDelayMs: 50, latencyMs: 150, accessTokenTtlS: 4 })
+  t.after(() => demo.close())
+  const home = await freshHome(t)
+  await storeAccount(home, demo.url, await signInByCode(demo.url, BROWSER_REDIRECT), 4)
+  const source = join(home.dir, 'many')
+  await mkdir(source)
+  for (let i = 0; i < 60; i++) await writeFile(join(source, `f${i}.txt`), `content ${i}`)
+  const startedAt = Date.now()
+  const up = await home.cec(['scp', '-n', source, 'cells://personal-files'])
+  assert.equal(up.code, 0, up.stderr + up.stdout)
+  const refreshes = [...demo.requests].filter(([route]) => route.includes('/oidc/oauth2/token')).reduce((sum, [, count]) => sum + count, 0) - 1
+  t.diagnostic(`${Math.round((Date.now() - startedAt) / 1000)} s, ${refreshes} refreshes`)
+  assert.ok(refreshes > 0)
+  const listed = await home.cec(['ls', '-r', 'personal-files/many'])
+  assert.equal(listed.stdout.trim().split('\n').length, 60)
 })

@@ -80,7 +80,7 @@ export async function listenForCallback(redirectUri: string, state: string, opti
     const good = url.searchParams.get('state') === state
     if (!good) answerWith(response, 400, 'Sign-in refused', 'This answer does not belong to the sign-in that is under way. Go back to your terminal.')
     else if (url.searchParams.has('error')) answerWith(response, 400, 'Sign-in refused', 'The server has refused the sign-in. Go back to your terminal.')
-    else answerWith(response, 200, 'You are signed in', 'You can close this page and go back to your terminal.')
+    else answerWith(response, 200, 'Back to your terminal', 'The answer of the server has been handed over. You can close this page.')
     // The page first: whoever waits for the answer closes the server.
     response.once('finish', () => settle?.resolve(url.href))
   }
