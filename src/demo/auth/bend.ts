@@ -38,7 +38,7 @@ export async function bend({ users, options, signing, provider }: BendDeps, ctx:
       const target = refusal ?? withoutIssuer(ctx.response.get('Location'))
       ctx.redirect(target)
       ctx.status = 302
-      ctx.body = `<a href="${escapeHtml(target)}">Found</a>.\n\n`
+      ctx.body = target.startsWith(`${url}/oauth2/`) ? `<a href="${escapeHtml(target)}">Found</a>.\n\n` : ''
       return
     }
     case '/oauth2/token': {

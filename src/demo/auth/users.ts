@@ -16,7 +16,7 @@ interface StoredUser {
 
 /** Logins and passwords that the demo prints; the same as those of the project's real test server, admin aside. */
 export const SAMPLE_LOGINS: ReadonlyArray<{ login: string; password: string; displayName: string; isAdmin: boolean }> = [
-  { login: 'admin', password: 'admin', displayName: 'Administrator', isAdmin: true },
+  { login: 'admin', password: 'admin', displayName: '', isAdmin: true },
   { login: 'alice', password: 'alice-P4ss', displayName: 'Alice', isAdmin: false },
   { login: 'bob', password: 'bob-P4ss', displayName: 'Bob', isAdmin: false },
 ]

@@ -60,7 +60,7 @@ function list(request: S3Request): void {
 interface Found {
   readonly rows: Row[]
   readonly prefixes: string[]
-  /** The listed folder, which Cells lists inside itself. */
+  /** The listed folder, which Cells lists inside itself, spelt as it was asked for. */
   readonly self: string[]
 }
 
@@ -81,7 +81,7 @@ function rowsOf({ ctx, user }: S3Request, prefix: string, shallow: boolean): Fou
   const folder = ctx.access.visible(location)
   if (!folder) return nothing()
   if (!folder.folder) return { rows: prefix.endsWith('/') ? [] : [rowOf(folder, location.path)], prefixes: [], self: [] }
-  const found: Found = { rows: [], prefixes: [], self: [`${location.path}/`] }
+  const found: Found = { rows: [], prefixes: [], self: [prefix] }
   const visit = (at: NodeRecord, path: string): void => {
     if (!ctx.flat) found.rows.push({ key: `${path}/.pydio`, size: FOLDER_MARKER, etag: createHash('md5').update(at.uuid).digest('hex'), mtime: at.mtime })
     for (const child of ctx.tree.children(at.uuid)) {
