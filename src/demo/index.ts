@@ -34,6 +34,7 @@ import { FOLDER_MARKER, Tree } from './tree.js'
 import { EventStream } from './ws-events.js'
 
 export type { Fault, RequestHook, RequestInfo } from './faults.js'
+export { SAMPLE_LOGINS } from './auth/users.js'
 export type { DemoUser, ServerVersion } from './auth/types.js'
 
 export interface DemoOptions {
@@ -141,11 +142,13 @@ export async function startDemoServer(options: DemoOptions = {}): Promise<DemoSe
   }
   async function close(): Promise<void> {
     events.close()
-    ctx.indexer.close()
-    ctx.bus.close()
     const closed = new Promise(resolve => server.close(resolve))
     for (const socket of sockets) socket.destroy()
     await closed
+    // What a client was told is under way is done before the end.
+    await ctx.jobs.idle()
+    ctx.indexer.close()
+    ctx.bus.close()
     await auth.close()
     await ctx.store.close()
     if (temporary) await rm(dataDir, { recursive: true, force: true })

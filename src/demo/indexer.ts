@@ -31,6 +31,8 @@ export class Indexer {
   readonly delayMs: number
   /** Uuids of nodes that a job is moving: a PUT below one is lost (trap 8). */
   readonly moving = new Set<string>()
+  /** `<parent uuid>/<name>` -> the end of the job that brings a folder there: a PUT below it waits. */
+  readonly arriving = new Map<string, Promise<void>>()
   readonly #o: IndexerOptions
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #settling = new Set<string>()
@@ -81,11 +83,31 @@ export class Indexer {
     const existing = tree.child(parent.uuid, name)
     if (existing?.folder) return existing.hidden ? tree.update(existing.uuid, { hidden: undefined, etag: '-1' }) : existing
     const key = `${parent.uuid}/${name}`
-    const uuid = this.#ghosts.get(key) ?? randomUUID()
+    const ghost = this.#ghosts.get(key)
     this.#ghosts.delete(key)
-    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: '-1' })
+    const folder = tree.insert({ uuid: ghost ?? randomUUID(), parent: parent.uuid, name, folder: true, etag: '-1', ...(ghost === undefined ? {} : { unmarked: true }) })
     bus.changed('CREATE', folder)
     return folder
+  }
+
+  /** The folder below `parent`, made if missing as the target of a job: it has no marker file. */
+  folderForJob(parent: NodeRecord, name: string): NodeRecord {
+    const { tree, bus } = this.#o
+    if (this.flat || tree.child(parent.uuid, name)) return this.folderForPut(parent, name)
+    const uuid = randomUUID()
+    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: md5(uuid), indexed: true, unmarked: true })
+    bus.changed('CREATE', folder)
+    return folder
+  }
+
+  /** A file that the index learns of in its final state (server-side copies). The name must be free or a file's. */
+  putIndexed(parent: NodeRecord, name: string, blob: Blob): void {
+    const { tree, bus } = this.#o
+    const existing = tree.child(parent.uuid, name)
+    if (existing?.blob) this.#discard(existing.blob)
+    const view = { size: blob.size, etag: this.flat ? blob.storageEtag : blob.md5, mtime: blob.mtime, indexed: true, blob }
+    if (existing) bus.changed('UPDATE_CONTENT', tree.update(existing.uuid, view))
+    else bus.changed('CREATE', tree.insert({ parent: parent.uuid, name, folder: false, ...view }))
   }
 
   /** New content at a name whose parent is a folder; the name must not be a folder's. */
@@ -115,21 +137,21 @@ export class Indexer {
    * Makes the last of `names` below `root`, and what is missing above it. The names must be free or folders.
    * On a structured source the folders exist but stay hidden for a while.
    */
-  mkdir(root: NodeRecord, names: readonly string[], untyped = false): NodeRecord {
+  mkdir(root: NodeRecord, names: readonly string[]): NodeRecord {
     const { tree } = this.#o
     let at = root
     names.forEach((name, i) => {
       const existing = tree.child(at.uuid, name)
       if (existing) at = existing
-      else at = this.#newFolder(at, name, i === names.length - 1, untyped)
+      else at = this.#newFolder(at, name, i === names.length - 1)
     })
     return at
   }
 
-  #newFolder(parent: NodeRecord, name: string, last: boolean, untyped: boolean): NodeRecord {
+  #newFolder(parent: NodeRecord, name: string, last: boolean): NodeRecord {
     const { tree, bus } = this.#o
     if (this.flat) {
-      const folder = tree.insert({ parent: parent.uuid, name, folder: true, etag: '-1', ...(untyped && last ? { untyped } : {}) })
+      const folder = tree.insert({ parent: parent.uuid, name, folder: true, etag: '-1' })
       bus.changed('CREATE', folder)
       return folder
     }
@@ -137,7 +159,7 @@ export class Indexer {
     // Trap 7b: the storage still has the folder, so nothing happens there and the index never hears of it.
     if (ghost) return { uuid: ghost, parent: parent.uuid, name, folder: true, size: 0, mtime: nowSeconds(), etag: '', indexed: false, hidden: true }
     const uuid = randomUUID()
-    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, hidden: true, etag: md5(uuid), indexed: !last, ...(untyped && last ? { untyped } : {}) })
+    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, hidden: true, etag: md5(uuid), indexed: !last })
     const made = Date.now()
     if (ASTRAL.test(name)) this.#poisons = [...this.#poisons.filter(time => made - time < 3 * this.delayMs), made]
     this.later(1.03 * this.delayMs, () => {

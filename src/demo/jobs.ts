@@ -50,6 +50,7 @@ export class Jobs {
   readonly #bus: EventBus
   readonly #lagMs: number
   readonly #logger: Logger
+  readonly #running = new Set<Promise<void>>()
 
   constructor(bus: EventBus, lagMs: number, logger: Logger) {
     this.#bus = bus
@@ -66,8 +67,8 @@ export class Jobs {
       task: { ID: randomUUID(), JobID: id, Status: 'Running', StatusMessage: 'Pending', TriggerOwner: spec.owner, StartTime: nowSeconds(), ...(spec.parameters ? { HasProgress: true as const } : {}) },
     }
     this.#jobs.set(id, job)
-    this.#announce(job)
-    void this.#run(job)
+    const run = this.#run(job).finally(() => this.#running.delete(run))
+    this.#running.add(run)
     return id
   }
 
@@ -84,8 +85,16 @@ export class Jobs {
     return found
   }
 
+  /** Resolves when no job is running. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running)
+  }
+
   async #run(job: Job): Promise<void> {
     const { task } = job
+    // The caller has its answer before the first word of the job.
+    if (this.#lagMs > 0) await new Promise(resolve => setTimeout(resolve, 5))
+    this.#announce(job)
     try {
       await job.spec.work(message => {
         task.StatusMessage = message

@@ -2,7 +2,7 @@
  * Move, copy, delete and restore: the checks that a call makes before it answers, and the work its job does
  * afterwards, with the recorded surprises (contract, section 5; traps 4, 5 and 8).
  */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Access, Location } from './access.js'
 import { SOURCES, splitPath } from './access.js'
 import type { DemoUser, ServerVersion } from './auth/types.js'
@@ -11,6 +11,7 @@ import { forbidden, notFound, RestError } from './errors.js'
 import type { EventBus } from './event-bus.js'
 import type { Indexer } from './indexer.js'
 import type { Jobs } from './jobs.js'
+import { freeName } from './names.js'
 import { nowSeconds } from './tree.js'
 import type { NodeRecord, Tree } from './tree.js'
 
@@ -51,6 +52,7 @@ export class Mutations {
     })
     if (!target.location.view.writable) throw forbidden(403, 'path is not writeable')
     if (mode === 'move') this.#lock(nodes)
+    const arrived = mode === 'move' ? this.#expect(nodes, target) : undefined
     const verb = mode === 'move' ? 'Moving' : 'Copying'
     const source = access.source(target.location)
     return jobs.start({
@@ -66,6 +68,7 @@ export class Mutations {
           }
         } finally {
           if (mode === 'move') this.#unlock(nodes)
+          arrived?.()
         }
       },
     })
@@ -75,7 +78,7 @@ export class Mutations {
   remove(user: DemoUser, paths: readonly string[], permanently: boolean): { Uuid: string; Label: string }[] {
     const { access, version } = this.#d
     if (paths.length === 0) throw new RestError(500, 'please provide at least one node')
-    const locations = paths.map(path => access.locate(user, path, version === 2 ? 500 : 404))
+    const locations = paths.map(path => access.locate(user, path, 403))
     const nodes = locations.map(location => {
       const node = access.must(location, version === 2 ? 500 : 404)
       this.#mayChange(location, node)
@@ -93,12 +96,13 @@ export class Mutations {
 
   /** `POST /a/tree/restore`. @throws RestError 500 for what is not directly in a bin */
   restore(user: DemoUser, paths: readonly string[]): { Uuid: string; Label: string; NodeUuid: string }[] {
-    const { access, tree, jobs, version } = this.#d
+    const { access, jobs, version } = this.#d
     return paths.map(path => {
+      if (!access.view(user, splitPath(path)[0] ?? '')) throw notFound(version === 2 ? 500 : 404, 'Not found')
       const location = access.locate(user, path, 403)
       const node = access.must(location, version === 2 ? 500 : 404)
-      const bin = this.#bin(node)
-      if (!bin || node.origin === undefined || node.parent !== bin.uuid) throw new RestError(500, 'cannot find restore location for selected node')
+      // What was restored once remembers its place, and may be "restored" again (to a name beside itself).
+      if (node.origin === undefined) throw new RestError(500, 'cannot find restore location for selected node')
       this.#mayChange(location, node)
       this.#lock([node])
       const origin = splitPath(node.origin)
@@ -109,9 +113,7 @@ export class Mutations {
         work: async () => {
           try {
             await this.#pause([node])
-            const root = tree.get(bin.parent)
-            if (!root) throw new Error('the workspace is gone')
-            this.#moveTo(node.uuid, this.#folders(root, origin.slice(0, -1)), origin.at(-1) ?? node.name)
+            this.#moveTo(node.uuid, this.#folders(this.#recycleRoot(node), origin.slice(0, -1)), origin.at(-1) ?? node.name, { origin: node.origin })
           } finally {
             this.#unlock([node])
           }
@@ -150,17 +152,19 @@ export class Mutations {
   }
 
   #startErasing(user: DemoUser, nodes: readonly NodeRecord[]): { Uuid: string; Label: string } {
-    const { jobs, indexer } = this.#d
+    const { jobs, indexer, tree } = this.#d
     const label = 'Deleting selection in background...'
     const id = jobs.start({
       kind: 'delete', owner: user.login, label, action: 'actions.tree.delete', paths: nodes.map(node => this.#sourcePath(node)),
-      work: async () => {
+      work: async progress => {
         const erase = (): void => {
           for (const { uuid } of nodes) indexer.erase(uuid)
           this.#unlock(nodes)
         }
         if (indexer.flat) return erase()
+        for (const { uuid } of nodes) if (tree.get(uuid)) tree.update(uuid, { deleting: true })
         await this.#pause(nodes)
+        for (const node of nodes) progress(`Deleting ${node.name}`)
         // The job is done when the objects are gone; the index hears of it a second later.
         indexer.later(1.05 * indexer.delayMs, erase)
       },
@@ -191,6 +195,24 @@ export class Mutations {
 
   #unlock(nodes: readonly NodeRecord[]): void {
     for (const node of nodes) this.#d.indexer.moving.delete(node.uuid)
+  }
+
+  /** A folder on its way to a place: a PUT below the new name waits for it. Returns what to call when it is there. */
+  #expect(nodes: readonly NodeRecord[], target: Target): (() => void) | undefined {
+    const { indexer, access, tree } = this.#d
+    const names = target.isParent ? target.location.names : target.location.names.slice(0, -1)
+    const parent = access.find({ ...target.location, names })
+    const node = nodes[0]
+    if (indexer.flat || !parent || !node?.folder || nodes.length > 1) return undefined
+    const name = target.isParent ? node.name : (target.location.names.at(-1) ?? '')
+    if (tree.child(parent.uuid, name)) return undefined
+    const key = `${parent.uuid}/${name}`
+    let done = (): void => {}
+    indexer.arriving.set(key, new Promise(resolve => (done = resolve)))
+    return () => {
+      indexer.arriving.delete(key)
+      done()
+    }
   }
 
   /** A move is seen 30-120 ms after the answer, the later the more there is below it. */
@@ -238,7 +260,9 @@ export class Mutations {
     // The tree below is taken before anything is added: a folder may be copied into itself.
     const children = tree.children(source.uuid).filter(child => !child.hidden)
     const blob = source.blob ? await blobs.copy(source.blob) : undefined
-    const copy = tree.insert({ ...source, uuid: randomUUID(), origin: undefined, parent: folder.uuid, name: this.#freeName(folder, name, source.folder), mtime: nowSeconds(), ...(blob ? { blob: { ...blob, mtime: nowSeconds() } } : {}) })
+    const uuid = randomUUID()
+    const etag = source.folder ? createHash('md5').update(uuid).digest('hex') : source.etag
+    const copy = tree.insert({ ...source, uuid, etag, unmarked: undefined, origin: undefined, parent: folder.uuid, name: this.#freeName(folder, name, source.folder), mtime: nowSeconds(), ...(blob ? { blob: { ...blob, mtime: nowSeconds() } } : {}) })
     bus.changed('CREATE', copy)
     for (const child of children) await this.#copyInto(child, copy, child.name)
   }
@@ -254,18 +278,12 @@ export class Mutations {
     return names.reduce((folder, name) => {
       const existing = this.#d.tree.child(folder.uuid, name)
       if (existing && !existing.folder) throw new Error('Errors found while copy/move node, stopping')
-      return this.#d.indexer.folderForPut(folder, name)
+      return this.#d.indexer.folderForJob(folder, name)
     }, root)
   }
 
-  /** Trap 4: never replaces. `x.ext` becomes `x-1.ext` if any name in the folder differs at most in case, itself included. */
   #freeName(folder: NodeRecord, wanted: string, isFolder: boolean): string {
-    const taken = new Set(this.#d.tree.names(folder.uuid).map(name => name.toLowerCase()))
-    const dot = isFolder ? -1 : wanted.lastIndexOf('.')
-    const [stem, extension] = dot < 0 ? [wanted, ''] : [wanted.slice(0, dot), wanted.slice(dot)]
-    let name = wanted
-    for (let i = 1; taken.has(name.toLowerCase()); i++) name = `${stem}-${i}${extension}`
-    return name
+    return freeName(this.#d.tree.names(folder.uuid), wanted, isFolder)
   }
 
   /** The bin that a node is in or is. */

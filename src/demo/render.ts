@@ -27,8 +27,7 @@ export interface RenderOptions {
 
 /** @param path with the workspace slug; `totalSize` from Tree.totalSize */
 export function nodeJson(node: NodeRecord, path: string, totalSize: number, options: RenderOptions): NodeJson {
-  const json: NodeJson = { Uuid: node.uuid, Path: path }
-  if (!node.untyped) json.Type = node.folder ? 'COLLECTION' : 'LEAF'
+  const json: NodeJson = { Uuid: node.uuid, Path: path, Type: node.folder ? 'COLLECTION' : 'LEAF' }
   if (totalSize !== 0) json.Size = String(totalSize)
   json.MTime = String(node.mtime)
   if (node.indexed) json.Mode = 511

@@ -4,13 +4,15 @@ import { SOURCES } from './access.js'
 import type { Context } from './context.js'
 import { nowSeconds } from './tree.js'
 
-/** `ro-ws`, a window onto common-files/ro-src: rights come from each user's readOnlyWorkspaces. */
+/** `ro-ws`, a window onto common-files/ro-src: alice may only read it, everybody else may write. */
 export function addReadOnlyWorkspace(ctx: Context): void {
   if ([...ctx.access.workspaces.values()].some(row => row.slug === 'ro-ws') || ctx.store.table<boolean>('flags').has('ro-ws')) return
   const common = ctx.tree.get(SOURCES.common.uuid)
   if (!common) throw new Error('index: no data source')
   const root = ctx.indexer.folderForPut(common, 'ro-src')
   ctx.access.addWorkspace({ slug: 'ro-ws', label: 'Read only', description: 'A folder that some may only read', root: root.uuid, everyone: true })
+  const alice = ctx.auth.users.find('alice')
+  if (alice && alice.readOnlyWorkspaces.length === 0) ctx.auth.users.put({ ...alice, readOnlyWorkspaces: ['ro-ws'] })
   ctx.store.table<boolean>('flags').set('ro-ws', true)
 }
 

@@ -23,12 +23,12 @@ export interface NodeRecord {
   readonly indexed: boolean
   /** Made by mkdir, not in the index yet: stat says 404 (trap 12). */
   readonly hidden?: boolean
-  /** S3 DELETE answered, the index does not know yet (trap 1, 6). */
+  /** Deleted from the storage, the index does not know yet (traps 1 and 6). */
   readonly deleting?: boolean
   /** The index will never catch up (trap 6). */
   readonly stale?: boolean
-  /** Node created without a Type (contract, section 2). */
-  readonly untyped?: boolean
+  /** A folder that came into being without a `.pydio` marker (target of a move, child of a ghost): adds no bytes. */
+  readonly unmarked?: boolean
   readonly blob?: Blob
   /** Where it was before it went to the recycle bin: uuid of the folder. */
   readonly origin?: string
@@ -182,7 +182,7 @@ export class Tree {
 
   #own(node: NodeRecord): number {
     if (node.hidden) return 0
-    return node.folder ? (node.parent === '' ? 0 : this.#marker) : Math.max(node.size, 0)
+    return node.folder ? (node.parent === '' || node.unmarked ? 0 : this.#marker) : Math.max(node.size, 0)
   }
 
   #addSum(uuid: string, delta: number): void {

@@ -99,17 +99,17 @@ export function deleteUser(ctx: Context, { req, res, user, rest }: Call): void {
 const customRoles = (ctx: Context): ReturnType<typeof ctx.store.table<RoleRow>> => ctx.store.table<RoleRow>('roles')
 
 /** `POST /a/role` */
-export async function listRoles(ctx: Context, { req, res }: Call): Promise<void> {
+export async function listRoles(ctx: Context, { req, res, user }: Call): Promise<void> {
   await readJson(req)
-  const own = ctx.auth.users.list().map(each => ({ ...userRoleJson(each), PoliciesContextEditable: true }))
-  sendJson(req, res, { Roles: [...BUILT_IN, ...customRoles(ctx).values()].map(role => roleJson(role, true)).concat(own) })
+  const own = ctx.auth.users.list().map(each => ({ ...userRoleJson(each), ...(user.isAdmin ? { PoliciesContextEditable: true } : {}) }))
+  sendJson(req, res, { Roles: [...BUILT_IN, ...customRoles(ctx).values()].map(role => roleJson(role, user.isAdmin)).concat(own) })
 }
 
 /** `GET /a/role/{uuid}` */
-export function getRole(ctx: Context, { req, res, rest }: Call): void {
+export function getRole(ctx: Context, { req, res, user, rest }: Call): void {
   const role = BUILT_IN.find(each => each.uuid === rest) ?? customRoles(ctx).get(rest)
   if (!role) throw notFound(404, `cannot find role with Uuid ${rest}`)
-  sendJson(req, res, roleJson(role, true))
+  sendJson(req, res, roleJson(role, user.isAdmin))
 }
 
 /** `PUT /a/role/{uuid}` */
@@ -128,7 +128,7 @@ export function deleteRole(ctx: Context, { req, res, user, rest }: Call): void {
   sendJson(req, res, { Uuid: rest })
 }
 
-export function workspaceRowJson(ctx: Context, row: WorkspaceRow): object {
+export function workspaceRowJson(ctx: Context, row: WorkspaceRow, editable: boolean): object {
   const root = ctx.tree.get(row.root)
   const place = root ? ctx.tree.place(root) : { chain: [], names: [] }
   const source = place.chain[0] === SOURCES.personal.uuid ? SOURCES.personal.name : SOURCES.common.name
@@ -137,7 +137,7 @@ export function workspaceRowJson(ctx: Context, row: WorkspaceRow): object {
     : { Uuid: row.root, Path: `${source}/${place.names.join('/')}`, Type: 'COLLECTION', ...(root ? { Size: String(ctx.tree.totalSize(root)), MTime: String(root.mtime), MetaStore: { name: JSON.stringify(root.name) } } : {}) }
   return {
     UUID: row.uuid, Label: row.label, Description: row.description, Slug: row.slug, Scope: row.scope, LastUpdated: row.lastUpdated, Policies: policiesJson(row.policies, row.uuid),
-    Attributes: row.everyone ? '{"DEFAULT_RIGHTS":"rw"}' : row.attributes, RootNodes: { [row.root]: node }, PoliciesContextEditable: true,
+    Attributes: row.everyone ? '{"DEFAULT_RIGHTS":"rw"}' : row.attributes, RootNodes: { [row.root]: node }, ...(editable ? { PoliciesContextEditable: true } : {}),
   }
 }
 
@@ -149,7 +149,7 @@ export async function listWorkspaces(ctx: Context, { req, res, user }: Call): Pr
   const scopes = queries.map(query => query['scope']).filter(scope => typeof scope === 'string' && scope !== 'ANY')
   const rows = [...ctx.access.workspaces.values()].filter(row => (user.isAdmin || ctx.access.view(user, row.slug) !== undefined)
     && (slugs.length === 0 || slugs.some(slug => wildcard(slug).test(row.slug))) && (scopes.length === 0 || scopes.includes(row.scope)))
-  sendJson(req, res, rows.length > 0 ? { Workspaces: rows.map(row => workspaceRowJson(ctx, row)), Total: rows.length } : {})
+  sendJson(req, res, rows.length > 0 ? { Workspaces: rows.map(row => workspaceRowJson(ctx, row, user.isAdmin)), Total: rows.length } : {})
 }
 
 /** `PUT /a/workspace/{slug}` */
@@ -185,8 +185,9 @@ export const aclJson = (acl: AclRow): object => ({
 })
 
 /** `PUT /a/acl` */
-export async function putAcl(ctx: Context, { req, res }: Call): Promise<void> {
+export async function putAcl(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
+  if (!user.isAdmin) throw unauthorized()
   const action = (body['Action'] ?? {}) as Record<string, string>
   const acl = addAcl(ctx, { name: textField(action, 'Name'), value: textField(action, 'Value'), roleId: textField(body, 'RoleID'), workspaceId: textField(body, 'WorkspaceID'), nodeId: textField(body, 'NodeID') })
   await ctx.store.commit()
@@ -207,19 +208,22 @@ function removeAcl(ctx: Context, acl: AclRow): void {
 }
 
 /** `POST /a/acl` */
-export async function listAcls(ctx: Context, { req, res }: Call): Promise<void> {
+export async function listAcls(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
+  if (!user.isAdmin) throw unauthorized()
   const limit = Number(body['Limit'] ?? 0)
   const roles = (objectsField(body, 'Queries')).flatMap(query => (Array.isArray(query['RoleIDs']) ? query['RoleIDs'] : []) as string[])
+  const actions = objectsField(body, 'Queries').flatMap(query => objectsField(query, 'Actions')).map(action => action['Name'])
   const built: AclRow[] = [...ctx.access.workspaces.values()].filter(row => row.everyone).flatMap((row, i) => ['read', 'write'].map((name, j) => ({ id: String(1000000 + 2 * i + j), name, value: '1', roleId: 'ROOT_GROUP', workspaceId: row.uuid, nodeId: row.root })))
-  const found = [...built, ...ctx.access.acls.values()].filter(acl => roles.length === 0 || roles.includes(acl.roleId))
+  const found = [...built, ...ctx.access.acls.values()].filter(acl => (roles.length === 0 || roles.includes(acl.roleId)) && (actions.length === 0 || actions.includes(acl.name)))
   const page = limit > 0 ? found.slice(0, limit) : found
   sendJson(req, res, page.length > 0 ? { ACLs: page.map(aclJson) } : {})
 }
 
 /** `POST /a/acl/bulk/delete` */
-export async function deleteAcls(ctx: Context, { req, res }: Call): Promise<void> {
+export async function deleteAcls(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
+  if (!user.isAdmin) throw unauthorized()
   const action = (body['Action'] ?? {}) as Record<string, string>
   let rows = 0
   for (const acl of [...ctx.access.acls.values()]) {

@@ -26,7 +26,7 @@ export async function startJob(ctx: Context, { req, res, user, rest }: Call): Pr
     return sendJson(req, res, { JobUuid: id })
   }
   if (name === 'datasource-resync') return sendJson(req, res, { JobUuid: `resync-ds-${String(parameters['dsName'])}` })
-  throw new RestError(500, `unknown job ${name}`)
+  sendJson(req, res, {})
 }
 
 function parse(text: unknown): Record<string, unknown> {

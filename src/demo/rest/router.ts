@@ -99,6 +99,8 @@ async function route(ctx: Context, req: IncomingMessage, res: ServerResponse): P
     const rest = match(pattern, path)
     if (rest !== undefined) return handler(ctx, { req, res, user, query: new URLSearchParams(rawQuery), rest })
   }
+  // Whoever is no administrator may not even know that a path does not exist.
+  if (!user.isAdmin) throw unauthorized()
   if (/^\/(tree|meta|user-meta|auth|jobs|share|user|role|workspace|acl|config)(\/|$)/.test(path)) return sendText(res, 404, '404: Page Not Found')
   sendText(res, 500, '')
 }

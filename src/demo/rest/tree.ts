@@ -52,7 +52,8 @@ export async function bulkGet(ctx: Context, { req, res, user }: Call): Promise<v
     const children = path.endsWith('/*')
     const plain = splitPath(children ? path.slice(0, -2) : path)
     if (plain.length === 0) {
-      if (children) nodes.push(...ctx.access.views(user).map(workspaceJson))
+      // The root itself is a node without any field.
+      nodes.push(...(children ? ctx.access.views(user).map(workspaceJson) : [{}]))
       continue
     }
     const location = ctx.access.locate(user, plain.join('/'), 404)
@@ -129,7 +130,7 @@ function createFolder(ctx: Context, location: Location, untyped: boolean): NodeJ
     }
   }
   if (ctx.version === 5 && at && names.length > 0) throw new RestError(500, 'node already exists')
-  const folder = ctx.indexer.mkdir(view.root, names, untyped)
+  const folder = ctx.indexer.mkdir(view.root, names)
   const json: NodeJson = { Uuid: folder.uuid, Path: names.length === 0 ? `${location.path}/` : location.path }
   if (!untyped) json.Type = 'COLLECTION'
   if (ctx.flat) json.MTime = String(folder.mtime)

@@ -115,6 +115,7 @@ export async function commitBlob({ ctx }: S3Request, { location, name }: WriteTa
   let folder = location.view.root
   let lost = false
   for (const each of location.names.slice(0, -1)) {
+    await indexer.arriving.get(`${folder.uuid}/${each}`)
     const existing = tree.child(folder.uuid, each)
     if (existing && !existing.folder) {
       await blobs.remove(blob.segments)
@@ -170,7 +171,12 @@ export async function copyObject(request: S3Request): Promise<void> {
       await commitBlob(request, target, blob)
       etag = blob.storageEtag
       modified = new Date().toISOString()
-    } else ctx.indexer.later(0.95 * ctx.indexer.delayMs, () => commitBlob(request, target, blob))
+    } else {
+      ctx.indexer.later(1.02 * ctx.indexer.delayMs, () => {
+        const folder = target.location.names.slice(0, -1).reduce((at, each) => ctx.indexer.folderForPut(at, each), target.location.view.root)
+        if (!ctx.tree.child(folder.uuid, target.name)?.folder) ctx.indexer.putIndexed(folder, target.name, blob)
+      })
+    }
   }
   sendXml(request, `<CopyObjectResult ${XMLNS}>${el('LastModified', modified)}${el('ETag', `"${etag}"`)}</CopyObjectResult>`)
 }
