@@ -9,7 +9,7 @@ export interface TestFolder {
   readonly path: string
   /** Environment with HOME and all XDG folders inside `path`, and no CEC_* of the caller. */
   readonly env: NodeJS.ProcessEnv
-  /** A new empty folder. */
+  /** A folder, made if need be. */
   readonly folder: (name: string) => Promise<string>
 }
 
@@ -39,7 +39,8 @@ export async function withFolder<T>(work: (folder: TestFolder) => Promise<T>): P
     return await work({
       path, env: homeEnv(join(path, 'home')),
       folder: async (name) => {
-        await mkdir(join(path, name), { recursive: true })
+        // A dead mount there is not ours to mend.
+        await mkdir(join(path, name), { recursive: true }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'ENOTCONN') throw error })
         return join(path, name)
       },
     })

@@ -5,7 +5,7 @@ import { GLOBAL_OPTIONS } from './options.js'
 import { runProgram } from './program.js'
 
 const COMMANDS: readonly CommandLine[] = [
-  { command: 'mount <places..>', describe: 'Mount a server, or a folder of it, as a drive', load: () => import('./cellsfs/mount.js') },
+  { command: 'mount <place> [mountpoint]', describe: 'Mount a server, or a folder of it, as a drive', load: () => import('./cellsfs/mount.js') },
   { command: 'umount <mountpoint>', describe: 'Save everything and unmount', load: () => import('./cellsfs/umount.js') },
   { command: 'status', describe: 'Show all mounts and what they still have to save', load: () => import('./cellsfs/status.js') },
   { command: 'sync [path]', describe: 'Wait until everything is on the server', load: () => import('./cellsfs/sync.js') },

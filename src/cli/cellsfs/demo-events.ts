@@ -33,10 +33,14 @@ export function followChanges(url: string, login: string, password: string, say:
   const open = async (): Promise<void> => {
     const settings = await resolveConnection({ ...resolveOptions(GLOBAL_OPTIONS, {}, {}), url, login, password })
     const server = connect(settings)
+    let last = ''
     const stream = server.events({
       onEvent: (event) => {
         const line = sentence(event)
-        if (line !== undefined) say(`${new Date().toTimeString().slice(0, 8)} ${line}`)
+        // One change can be announced several times.
+        if (line === undefined || line === last) return
+        last = line
+        say(`${new Date().toTimeString().slice(0, 8)} ${line}`)
       },
       onState: () => {},
     })

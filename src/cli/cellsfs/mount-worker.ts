@@ -33,8 +33,6 @@ async function work(): Promise<void> {
   } finally {
     process.off('disconnect', orphaned)
     if (process.connected) process.disconnect()
-    // libfuse's threads do not keep a mount alive that has ended, but they may keep the process.
-    setTimeout(() => process.exit(), 1_000).unref()
   }
 }
 

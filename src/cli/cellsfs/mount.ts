@@ -11,7 +11,7 @@ import { declareMountOptions, mountSettings, type MountSettings } from './option
 export const remoteName = (remote: string): string => (remote === '' ? '/' : remote)
 
 async function handler(argv: CecArgv): Promise<void> {
-  const settings = mountSettings(argv, argv['places'] as string[])
+  const settings = mountSettings(argv)
   // What is wrong with the folder is told before anybody is asked for a password.
   await checkMountpoint(settings.mountpoint)
   await ensureAccount(settings)
@@ -42,11 +42,12 @@ async function ensureAccount({ globals }: MountSettings): Promise<void> {
 }
 
 export const command: CecCommand = {
-  command: 'mount <places..>',
+  command: 'mount <place> [mountpoint]',
   describe: 'Mount a server, or a folder of it, as a drive',
   builder: (yargs) => declareMountOptions(yargs
     .usage('$0 mount [REMOTE] MOUNTPOINT\n\nMounts all workspaces, or the folder REMOTE (workspace/folder), at MOUNTPOINT, an empty folder. '
       + 'Goes to the background when the drive answers.')
-    .positional('places', { describe: 'remote folder (optional) and mountpoint', type: 'string' })),
+    .positional('place', { describe: 'remote folder, or the mountpoint if it stands alone', type: 'string' })
+    .positional('mountpoint', { describe: 'empty folder', type: 'string' })),
   handler,
 }

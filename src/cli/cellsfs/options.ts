@@ -32,17 +32,16 @@ export function declareMountOptions(yargs: Argv): Argv {
 }
 
 /** @throws UsageError */
-export function mountSettings(argv: CecArgv, places: readonly string[]): MountSettings {
-  const [first, second, ...more] = places
-  if (first === undefined || more.length > 0) throw new UsageError('mount takes a remote folder (optional) and a mountpoint')
+export function mountSettings(argv: CecArgv): MountSettings {
   const text = (name: string): string => (argv[name] as string | undefined) ?? ''
   // Absolute: a process in the background has another working folder.
   const path = (given: string): string => (given === '' ? '' : resolve(given))
   const globals = resolveGlobals(argv)
+  const remote = argv['mountpoint'] === undefined ? '' : text('place')
   return {
     globals: { ...globals, config: path(globals.config) },
-    remote: second === undefined ? '' : cleanRemote(first),
-    mountpoint: path(second ?? first),
+    remote: cleanRemote(remote),
+    mountpoint: path(text('mountpoint') || text('place')),
     allowOther: argv['allow-other'] === true,
     readOnly: argv['read-only'] === true,
     cacheDir: path(text('cache-dir')),

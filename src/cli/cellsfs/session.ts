@@ -3,10 +3,11 @@
  * share. Signals end it: everything is saved, then unmounted, also while programs still use the mount.
  */
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { VERSION } from '../../auth/version.js'
 import { accountIdOf } from '../../auth/url.js'
 import { resolveConnection } from '../../auth/connection.js'
+import { takeLock } from '../../cache/lock.js'
 import { connect } from '../../cells/client.js'
 import { createFuseNativeDriver } from '../../fs/drivers/fuse-native.js'
 import { openEngine } from '../../fs/engine.js'
@@ -20,6 +21,8 @@ import type { MountSettings } from './options.js'
 
 /** A log is set aside at this size when a mount starts. */
 const LOG_BYTES = 10 * 1024 * 1024
+/** Time for the last words after the end. */
+const EXIT_MS = 1_000
 
 export interface SessionHooks {
   /** The drive answers. */
@@ -42,6 +45,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
   else if (hooks.log !== 'file') ({ write } = hooks.log)
 
   const connection = await resolveConnection(settings.globals, { logger })
+  let unlock = (): void => {}
   const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
   try {
     // Also the proof that the server can be reached and lets us in. A token alone does not say whose folders these are.
@@ -49,9 +53,11 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
     const account = accountIdOf(connection.url, user)
     const folders = mountFolders(account, remote, mountpoint)
     if (settings.logFile === '' && hooks.log === 'file') write = fileLog(folders.logFile)
+    const cacheDir = settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir
+    unlock = lockCache(cacheDir)
     const session = await runMount({
       openEngine: () => openEngine({
-        server, remote, stateDir: folders.stateDir, cacheDir: settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir,
+        server, remote, stateDir: folders.stateDir, cacheDir,
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
         uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
       }),
@@ -70,8 +76,19 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       throw new CommandError(`${failed.length} change${failed.length === 1 ? '' : 's'} could not be saved on the server (${failed[0]!.path || mountpoint}: ${failed[0]!.reason}); what was written is kept in ${folders.stateDir} for the next mount`)
     }
   } finally {
+    unlock()
     await server.close()
+    // libfuse's threads do not keep a mount alive that has ended, but they keep the process while programs have files open.
+    setTimeout(() => process.exit(), EXIT_MS).unref()
   }
+}
+
+/** The engine locks its own folder; this one can be given by hand. */
+function lockCache(folder: string): () => void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const lock = takeLock(join(folder, 'lock'))
+  if (typeof lock === 'number') throw new CommandError(`the cache folder ${folder} is in use by another mount (process ${lock})`)
+  return lock
 }
 
 function endOnSignals(session: MountSession, signals: readonly NodeJS.Signals[], logger: Logger): () => void {
