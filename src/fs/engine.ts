@@ -22,6 +22,7 @@ import type { ConnectionState, Engine, EngineStatus, FailedChange, SyncReport } 
 import { Removals } from './removals.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
+import { WalkAhead } from './walkahead.js'
 
 import { VERSION } from '../auth/version.js'
 
@@ -128,6 +129,7 @@ class MountEngine implements Engine {
     })
     this.fs = new Filesystem({
       tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, locks, logger,
+      ahead: new WalkAhead({ tree: this.tree, contents: this.contents, logger }),
       readOnly: this.options.readOnly,
       fourByteNames: () => this.fourByteNames,
       quota: (inode) => this.quotaOf(inode),

@@ -20,6 +20,7 @@ import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
+import type { WalkAhead } from './walkahead.js'
 import { getXattr, listXattrs } from './xattrs.js'
 
 /** How long a driver may believe names and attributes. Short until a driver can be told of changes. */
@@ -41,6 +42,7 @@ export interface FilesystemDeps {
   readonly confirmer: Confirmer
   readonly backups: BackupMoves
   readonly removals: Removals
+  readonly ahead: WalkAhead
   readonly locks: TreeLock
   readonly readOnly: boolean
   /** The server keeps 4-byte UTF-8 in names. */
@@ -321,6 +323,7 @@ export class Filesystem implements FileSystem {
     } catch (error) {
       if (!isCellsError(error) || !error.transient) throw error
     }
+    if (!write) this.deps.ahead.opened(inode)
     const handle = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
     if ((flags & O_TRUNC) !== 0 && write) {
       try {
@@ -380,7 +383,9 @@ export class Filesystem implements FileSystem {
     if (offset === 0 || handle.snapshot === undefined) {
       const { inode } = handle
       const above = inode.parent ?? inode
-      handle.snapshot = [{ name: '.', attr: inode.attr() }, { name: '..', attr: above.attr() }, ...await this.deps.tree.list(inode, caller.signal)]
+      const entries = await this.deps.tree.list(inode, caller.signal)
+      this.deps.ahead.listed(inode)
+      handle.snapshot = [{ name: '.', attr: inode.attr() }, { name: '..', attr: above.attr() }, ...entries]
     }
     return handle.snapshot.slice(offset, offset + max).map(({ name, attr }, index) => ({ name, attr, next: offset + index + 1 }))
   }

@@ -97,9 +97,11 @@ export class VersionReader {
     return true
   }
 
-  /** Fetches ahead of need; never throws and never waits for the bytes. */
-  prefetch(): void {
-    if (this.key.size <= WHOLE_FETCH) this.startFrom(0, 1)
+  /** Fetches a small file ahead of need, if the budget allows. Never rejects. */
+  async prefetch(): Promise<void> {
+    if (this.key.size > WHOLE_FETCH || this.filling.has(0) || this.cached(0, this.key.size)) return
+    const count = Math.ceil(this.key.size / BLOCK_SIZE)
+    if (this.deps.budget.tryTake(count * BLOCK_SIZE)) await this.fetch(0, count)
   }
 
   /** Stops what is under way. */
