@@ -132,6 +132,10 @@ export async function sendStream(res: ServerResponse, source: AsyncIterable<Buff
     // The blob was replaced while it was read: what follows cannot be told from a short body.
   }
   if (sent === length) res.end()
-  // end() of the socket, not destroy(): what has been written still arrives, then the connection closes.
-  else res.socket?.end()
+  else {
+    // Even if not one byte could be read, the answer has begun before it breaks off.
+    res.flushHeaders()
+    // end() of the socket, not destroy(): what has been written still arrives, then the connection closes.
+    res.socket?.end()
+  }
 }

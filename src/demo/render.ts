@@ -53,7 +53,8 @@ export function workspaceJson(view: View): NodeJson {
       ws_permissions: text(view.writable ? 'read,write' : 'read'),
       ws_scope: text(row.scope),
       ws_slug: text(row.slug),
-      ws_syncable: 'true',
+      // A cell is not offered to sync clients.
+      ...(row.scope === 'ROOM' ? {} : { ws_syncable: 'true' }),
       ws_uuid: text(row.uuid),
     },
   }

@@ -7,8 +7,8 @@ import { unauthorized } from '../errors.js'
 import { sendJson, sendText } from '../http.js'
 import { bearer } from './bearer.js'
 
-/** Version numbers that the embedded server gives itself. */
-export const RELEASES: Readonly<Record<ServerVersion, string>> = { 2: '2.0.8', 4: '4.4.13', 5: '5.0.1' }
+/** Version numbers that the embedded server gives itself. 4.4.3 is before 4.4.12: no trailing checksums. */
+export const RELEASES: Readonly<Record<ServerVersion, string>> = { 2: '2.0.8', 4: '4.4.3', 5: '5.0.1' }
 
 /** `GET /a/config/discovery`; with a token it tells the version (newer-servers, section 5). */
 export async function discovery(ctx: Context, req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -16,7 +16,7 @@ export async function discovery(ctx: Context, req: IncomingMessage, res: ServerR
   // A real 2.x server answers everybody but administrators with 401 here as soon as they send a token.
   if (req.headers.authorization !== undefined && (!user || (ctx.version === 2 && !user.isAdmin))) throw unauthorized()
   const [url, ws] = [ctx.url(), ctx.url().replace(/^http/, 'ws')]
-  const routes = ctx.version === 5 ? { 'route-rest-v2': `${url}/v2`, 'route-rest': `${url}/a` } : {}
+  const routes = ctx.version === 5 ? { 'route-rest': `${url}/a`, 'route-io': `${url}/io` } : {}
   sendJson(req, res, {
     ...(user ? { PackageType: 'PydioHome', PackageLabel: 'Pydio Cells Home Edition', Version: RELEASES[ctx.version], BuildStamp: 1592380800, BuildRevision: 'embedded' } : {}),
     Endpoints: {
@@ -32,7 +32,6 @@ export function bootConf(ctx: Context, req: IncomingMessage, res: ServerResponse
   const base = ctx.version === 2 ? url : ''
   sendJson(req, res, {
     ENDPOINT_REST_API: `${base}/a`, ENDPOINT_S3_GATEWAY: `${base}/io`, ENDPOINT_WEBSOCKET: ctx.version === 2 ? `${url.replace(/^http/, 'ws')}/ws/event` : '/ws/event',
-    // Announced by 5.x only. The embedded server answers there with its web page, so a client must confirm it (newer-servers, section 6).
     FRONTEND_URL: url, PUBLIC_BASEURI: '/public', session_timeout: 1440, client_timeout: 1440, client_timeout_warning: 3,
     customWording: { title: 'Pydio Cells', icon: 'plug/gui.ajax/res/themes/common/images/LoginBoxLogo.png', iconBinary: '' },
     backend: { BuildRevision: '', BuildStamp: '', License: 'agplv3', PackageLabel: 'Pydio Cells Home Edition', PackageType: 'PydioHome', Version: '86ebd28a3c44fbdbb5036933de4fdfaa' },
