@@ -28,13 +28,17 @@ export interface Step {
   /** Anything else to do first. */
   readonly before?: (session: ReplaySession) => Promise<void> | void
   readonly signing?: Partial<SigningKey> & { readonly skewMs?: number }
+  /** Placeholder whose value is the S3 access key. */
+  readonly signAs?: string
+  /** Placeholders that mean an earlier value: -2 is the one before the latest. */
+  readonly use?: Readonly<Record<string, number>>
   readonly presigned?: 'token' | 'gateway, token after' | 'gateway, token signed'
   /** The body that the recording holds only as a digest. */
   readonly body?: Buffer
+  /** In place of the recorded headers of the same names; placeholders are filled in. */
+  readonly headers?: Readonly<Record<string, string>>
   /** Body in aws-chunked coding with a signature per chunk. */
   readonly chunks?: readonly Buffer[]
-  /** Replaces the recorded parameters (placeholders included). */
-  readonly path?: string
 }
 
 const READ_DEADLINE_MS = 8_000
@@ -57,6 +61,8 @@ export class ReplaySession {
   readonly vars = new Map<string, string>()
   /** Every value that a placeholder has had, oldest first: recordings use earlier ones again. */
   readonly history = new Map<string, string[]>()
+  /** Content made up for bodies that the recording holds only as a digest, by that digest. */
+  readonly contents = new Map<string, Buffer>()
   readonly options: SessionOptions
   #pending: Array<() => Promise<boolean>> = []
 
@@ -82,6 +88,29 @@ export class ReplaySession {
     this.#keepCookie(answer)
   }
 
+  /** Opens a login challenge of the OIDC flow. */
+  async authorize(): Promise<void> {
+    const query = new URLSearchParams({
+      client_id: 'cells-client', response_type: 'code', state: 'abcdefgh12345678', redirect_uri: 'http://localhost:3000/servers/callback', scope: 'openid email profile pydio offline',
+    })
+    const answer = await this.send({ method: 'GET', path: `/oidc/oauth2/auth?${query.toString()}`, headers: {} })
+    this.set('LOGIN_CHALLENGE', /login_challenge=([0-9a-f]+)/.exec(answer.headers.location ?? '')?.[1] ?? '')
+  }
+
+  /** Answers the open challenge, which gives a code. */
+  async answerChallenge(): Promise<void> {
+    const { login, password } = this.options
+    const answer = await this.json('POST', '/a/frontend/session', { AuthInfo: { type: 'credentials', login, password, challenge: this.vars.get('LOGIN_CHALLENGE') } })
+    this.set('CODE', /[?&]code=([^&"]+)/.exec(answer.body.toString())?.[1] ?? '')
+  }
+
+  /** Learns which of our ids stands for a recorded one that no answer has named before it is used. */
+  async learn(path: string, recorded: string, pick: (body: Record<string, unknown>) => unknown): Promise<void> {
+    const answer = await this.json('GET', path)
+    const ours = pick(parse(answer.body.toString()))
+    if (typeof ours === 'string') this.twins.set(recorded, ours)
+  }
+
   /** Runs one item; undefined: not an exchange. Otherwise what differs. */
   async play(item: RecordedItem, step: Step = {}): Promise<string[] | undefined> {
     if (step.setup !== undefined) await this.setUp(step.setup)
@@ -92,12 +121,17 @@ export class ReplaySession {
       return undefined
     }
     const { response } = item
+    const later = new Map(this.vars)
+    for (const [placeholder, index] of Object.entries(step.use ?? {})) this.vars.set(placeholder, this.history.get(placeholder)?.at(index) ?? '')
     const deadline = Date.now() + (isRead(item.request) ? READ_DEADLINE_MS : 0)
     for (;;) {
       const request = this.#prepare(item.name, item.request, step)
       const answer = await this.send(request, typeof response.status === 'string' ? NO_REPLY_MS : 20_000)
-      const found = differences(response, answer, this.twins)
+      const twins = this.twins.fork()
+      const found = differences(response, answer, twins)
+      if (found.length === 0) this.twins.learnFrom(twins)
       if (found.length === 0 || Date.now() >= deadline) {
+        for (const placeholder of Object.keys(step.use ?? {})) this.vars.set(placeholder, later.get(placeholder) ?? '')
         this.#capture(item.request, request, answer)
         return found
       }
@@ -125,7 +159,7 @@ export class ReplaySession {
     for (const [name, text] of Object.entries(files)) {
       const path = name.includes('-files/') ? name : `${this.options.base}/${name}`
       if (path.endsWith('/')) {
-        await this.#json('POST', '/a/tree/create', { Nodes: [{ Path: path.slice(0, -1), Type: 'COLLECTION' }] })
+        await this.json('POST', '/a/tree/create', { Nodes: [{ Path: path.slice(0, -1), Type: 'COLLECTION' }] })
         this.#expect(path.slice(0, -1), (node) => node !== undefined)
       } else {
         const body = Buffer.from(text)
@@ -142,12 +176,12 @@ export class ReplaySession {
   #prepare(name: string, recorded: RecordedRequest, step: Step): WireRequest {
     const body = this.#body(recorded, step)
     const headers: Record<string, string> = {}
-    for (const [key, value] of Object.entries(recorded.headers ?? {})) {
+    for (const [key, value] of Object.entries({ ...recorded.headers, ...step.headers })) {
       if (!/SigV4\(|^null$/.test(String(value))) headers[key.toLowerCase()] = this.#fill(String(value))
     }
     const json = typeof recorded.body === 'object' && recorded.body !== null
     if (json && recorded.path.startsWith('/a/') && headers['content-type'] === undefined) headers['content-type'] = 'application/json'
-    let path = this.#fill(step.path ?? recorded.path)
+    let path = this.#fill(recorded.path)
     if (step.presigned !== undefined) path = this.#presign(recorded, step.presigned)
     const request: WireRequest = { method: recorded.method, path, headers, ...(body === undefined ? {} : { body }) }
     if (body !== undefined && headers['transfer-encoding'] === undefined) headers['content-length'] ??= String(body.length)
@@ -156,7 +190,7 @@ export class ReplaySession {
     const signed = String(recorded.headers?.['authorization'] ?? '').includes('SigV4(')
     const bearer = Object.keys(headers).some((key) => key === 'x-pydio-bearer' || key === 'authorization')
     if (bearer && !signed) return request
-    const token = name.startsWith('user2') ? 'TOKEN_USER2' : 'TOKEN'
+    const token = step.signAs ?? (name.startsWith('user2') ? 'TOKEN_USER2' : 'TOKEN')
     const key = this.#key({ accessKey: headers['x-pydio-bearer'] === undefined ? this.vars.get(token) ?? '' : 'gateway', ...step.signing })
     if (step.chunks === undefined) return { ...request, headers: signHeaders(this.options.url, request, key) }
     const length = signChunks('', step.chunks, key).length
@@ -181,19 +215,29 @@ export class ReplaySession {
     if (how === 'token') return presign(this.options.url, recorded.method, plain, this.#key())
     const key = this.#key({ accessKey: 'gateway' })
     if (how === 'gateway, token after') return `${presign(this.options.url, recorded.method, plain, key)}&${token}`
-    return presign(this.options.url, recorded.method, `${plain}?${token}`, { ...key, secret: 'not what a presigner would use' })
+    return presign(this.options.url, recorded.method, `${plain}?${token}`, key)
   }
 
   #body(recorded: RecordedRequest, step: Step): Buffer | undefined {
-    if (step.body !== undefined) return step.body
     const { body } = recorded
+    if (step.body !== undefined) {
+      const digest = (body as { md5?: unknown } | null)?.md5
+      if (typeof digest === 'string') this.#stands(digest, step.body)
+      return step.body
+    }
     if (body === null || body === undefined) return recorded.headers?.['transfer-encoding'] === undefined ? undefined : Buffer.from('x')
     if (typeof body === 'string') return Buffer.from(this.#fill(body))
     const blob = body as { length?: unknown; md5?: unknown }
     if (typeof blob.length !== 'number' || typeof blob.md5 !== 'string') return Buffer.from(this.#fill(JSON.stringify(body)))
-    const content = randomBytes(blob.length)
-    this.twins.set(blob.md5, md5(content))
+    const content = this.contents.get(blob.md5) ?? randomBytes(blob.length)
+    this.#stands(blob.md5, content)
     return content
+  }
+
+  /** `content` is what the recording knows by `digest`. */
+  #stands(digest: string, content: Buffer): void {
+    this.contents.set(digest, content)
+    this.twins.set(digest, md5(content))
   }
 
   #fill(text: string): string {
@@ -206,6 +250,7 @@ export class ReplaySession {
     this.#keepCookie(answer)
     const challenge = /login_challenge=([0-9a-f]+)/.exec(answer.headers.location ?? '')?.[1]
     if (challenge !== undefined) this.set('LOGIN_CHALLENGE', challenge)
+    if (answer.headers['last-modified'] !== undefined) this.set('LAST_MODIFIED', answer.headers['last-modified'])
     if (answer.status === 200 && text.startsWith('{')) {
       const body = JSON.parse(text) as Record<string, unknown>
       for (const [field, name] of [['JWT', 'TOKEN'], ['access_token', 'ACCESS_TOKEN'], ['refresh_token', 'REFRESH_TOKEN'], ['id_token', 'ID_TOKEN'], ['SelectionUUID', 'SELECTION']] as const) {
@@ -239,24 +284,25 @@ export class ReplaySession {
     if (recorded.path === '/a/tree/create') for (const path of paths) this.#expect(path, (node) => node !== undefined && node.Etag !== 'temporary')
     if (/^\/a\/tree\/(delete|restore)$/.test(recorded.path)) for (const path of paths) this.#expect(path, (node) => node === undefined)
     if (recorded.path === '/a/jobs/user/move') {
-      const { nodes: sources = [] } = parse(String(body['JsonParameters'] ?? '{}')) as { nodes?: string[] }
+      const { nodes: sources = [] } = parse(body['JsonParameters']) as { nodes?: string[] }
       for (const source of sources) this.#expect(source.replace(/^\//, ''), (node) => node === undefined)
     }
     if (recorded.path === '/a/jobs/user/copy') {
-      const { nodes: sources = [], target: to = '', targetParent = false } = parse(String(body['JsonParameters'] ?? '{}')) as { nodes?: string[]; target?: string; targetParent?: boolean }
+      const { nodes: sources = [], target: to = '', targetParent = false } = parse(body['JsonParameters']) as { nodes?: string[]; target?: string; targetParent?: boolean }
       for (const source of sources) this.#expect(targetParent ? `${to}/${source.split('/').pop()}` : to, (node) => node !== undefined && node.Etag !== 'temporary')
     }
   }
 
   #expect(path: string, wanted: (node: { Etag?: string } | undefined) => boolean): void {
     this.#pending.push(async () => {
-      const answer = await this.#json('GET', `/a/tree/stat/${encodePath(path)}`)
+      const answer = await this.json('GET', `/a/tree/stat/${encodePath(path)}`)
       if (answer.status !== 200 && answer.status !== 404) return false
       return wanted(answer.status === 404 ? undefined : (parse(answer.body.toString('utf8'))['Node'] as { Etag?: string } | undefined))
     })
   }
 
-  #json(method: string, path: string, body?: unknown): Promise<WireAnswer> {
+  /** A call of our own, with the current token. */
+  json(method: string, path: string, body?: unknown): Promise<WireAnswer> {
     const headers: Record<string, string> = { authorization: `Bearer ${this.vars.get('TOKEN')}` }
     if (body === undefined) return this.send({ method, path, headers })
     const bytes = Buffer.from(JSON.stringify(body))
@@ -268,9 +314,9 @@ const encodePath = (path: string): string => path.split('/').map(encodeURICompon
 const pause = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, POLL_MS) })
 const isS3 = ({ path }: RecordedRequest): boolean => /^\/(io|data)([/?]|$)/.test(path) || path === '/'
 
-function parse(text: string): Record<string, unknown> {
+function parse(text: unknown): Record<string, unknown> {
   try {
-    return JSON.parse(text) as Record<string, unknown>
+    return JSON.parse(typeof text === 'string' ? text : '{}') as Record<string, unknown>
   } catch {
     return {}
   }

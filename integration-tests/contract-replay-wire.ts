@@ -29,7 +29,9 @@ const NO_ANSWER: WireAnswer = { status: 0, headers: {}, body: Buffer.alloc(0), c
 export function send(url: string, { method, path, headers, body }: WireRequest, timeoutMs: number): Promise<WireAnswer> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
+    let answered = false
     const request = httpRequest({ hostname, port, method, path, headers, agent: false }, (response) => {
+      answered = true
       const chunks: Buffer[] = []
       const done = (cut: boolean): void => {
         clearTimeout(timer)
@@ -45,9 +47,10 @@ export function send(url: string, { method, path, headers, body }: WireRequest, 
     }, timeoutMs)
     request.on('error', (error) => {
       clearTimeout(timer)
-      // A server may refuse before it has read the body, and close: the answer has then been seen already.
-      if (request.destroyed && (request as { res?: unknown }).res !== undefined) return
-      reject(error)
+      if (answered) return
+      // Cut before the first byte of an answer.
+      if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') resolve({ ...NO_ANSWER, cut: true })
+      else reject(error)
     })
     if (headers['expect'] === '100-continue') request.once('continue', () => request.end(body))
     else request.end(body)
