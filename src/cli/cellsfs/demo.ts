@@ -3,7 +3,7 @@
  * mount), and a line for each thing that happens.
  */
 import { mkdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { DemoServer } from '../../demo/index.js'
 import { SAMPLE_LOGINS } from '../../demo/auth/users.js'
 import { createLogger } from '../../log.js'
@@ -64,6 +64,12 @@ async function startServer(flags: DemoFlags, globals: GlobalOptions): Promise<De
   }
 }
 
+/** How our programs are called here: by name when installed, else by their file. */
+function program(name: 'cec' | 'cellsfs'): string {
+  const own = process.argv[1] ?? ''
+  return own.endsWith('.js') ? `node ${join(dirname(own), `${name}.js`)}` : name
+}
+
 function introduce(url: string, login: string, password: string, mountpoint: string | undefined): string {
   const account = `CEC_URL=${url} CEC_LOGIN=${login} CEC_PASSWORD=${password}`
   return [
@@ -75,10 +81,10 @@ function introduce(url: string, login: string, password: string, mountpoint: str
     '  In another terminal:',
     '',
     ...(mountpoint === undefined
-      ? [`    ${account} cellsfs mount -f DIR`]
-      : [`    cd ${mountpoint} && ls -l *`, '    cp ~/some/file personal-files/   # or vim, git, tar, rsync ...', '    getfattr -d personal-files/*']),
+      ? [`    ${account} ${program('cellsfs')} mount DIR`]
+      : [`    cd ${mountpoint} && ls -l *`, '    cp ~/some/file personal-files/   # or vim, git, tar, rsync ...', '    getfattr -d personal-files/*     # package attr: what the server knows about a file']),
     `    export ${account}`,
-    '    cec ls personal-files             # node dist/bin/cec.js without a global install',
+    `    ${program('cec')} ls personal-files`,
     '',
     '  Ctrl-C ends it; everything is kept.',
     '',
