@@ -1,6 +1,6 @@
 /**
- * A server for tests of file commands: the embedded one, or a real one named by CELLS_URL, CELLS_LOGIN and CELLS_PASSWORD.
- * Each test works in a folder of its own, removed afterwards.
+ * A server for tests of file commands: the embedded one, or a real one named by CELLS_URL, CELLS_LOGIN and CELLS_PASSWORD
+ * (and CELLS_WORKSPACE, CELLS_WORKSPACE_2 if its workspaces have other names). Each test works in a folder of its own, removed afterwards.
  */
 import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
@@ -30,8 +30,9 @@ export interface FilesServer {
   close(): Promise<void>
 }
 
-export const WS = 'common-files'
-export const WS2 = 'personal-files'
+export const WS = process.env['CELLS_WORKSPACE'] ?? 'common-files'
+/** For moves and copies across workspaces. */
+export const WS2 = process.env['CELLS_WORKSPACE_2'] ?? 'personal-files'
 
 /** @param options for the embedded server; its index lags 200 ms unless they say otherwise */
 export async function startFilesServer(options: DemoOptions = {}): Promise<FilesServer> {
