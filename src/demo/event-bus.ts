@@ -5,7 +5,8 @@
  */
 import type { Place, Tree, NodeRecord } from './tree.js'
 
-export type ChangeType = 'CREATE' | 'UPDATE_CONTENT' | 'UPDATE_META'
+/** UPDATE_USER_META is known from 4.x on. */
+export type ChangeType = 'CREATE' | 'UPDATE_CONTENT' | 'UPDATE_META' | 'UPDATE_USER_META'
 
 export interface Snapshot {
   readonly node: NodeRecord
@@ -24,18 +25,27 @@ export type BusEvent =
 
 export type BusListener = (event: BusEvent) => void
 
-const RANK: Readonly<Record<ChangeType, number>> = { CREATE: 2, UPDATE_CONTENT: 1, UPDATE_META: 0 }
+const RANK: Readonly<Record<ChangeType, number>> = { CREATE: 2, UPDATE_CONTENT: 1, UPDATE_META: 0, UPDATE_USER_META: 0 }
+
+/** Newer servers send at most this many "silent" events a second (those below a deleted folder) and drop the rest. */
+const SILENT_PER_SECOND = 20
 
 export class EventBus {
   readonly #tree: Tree
   readonly #delayMs: number
+  readonly #dropsSilent: boolean
   readonly #listeners = new Set<BusListener>()
   readonly #batch = new Map<string, { type: ChangeType; timer: NodeJS.Timeout }>()
   readonly #repeats = new Set<NodeJS.Timeout>()
 
-  constructor(tree: Tree, delayMs: number) {
+  #silentSecond = 0
+  #silentSent = 0
+
+  /** `dropsSilent`: as 4.x and 5.x do (newer-servers 3.7). */
+  constructor(tree: Tree, delayMs: number, dropsSilent: boolean) {
     this.#tree = tree
     this.#delayMs = delayMs
+    this.#dropsSilent = dropsSilent
   }
 
   /** Returns the function that ends the subscription. */
@@ -78,13 +88,21 @@ export class EventBus {
     this.changed('UPDATE_META', target)
   }
 
-  /** Call before the nodes leave the tree. */
+  /** Call before the nodes leave the tree, the topmost first. */
   deleted(nodes: readonly NodeRecord[]): void {
-    for (const node of nodes) {
+    for (const [i, node] of nodes.entries()) {
+      if (i > 0 && this.#dropsSilent && !this.#silentAllowed()) return
       const event: BusEvent = { kind: 'node', type: 'DELETE', source: this.snapshot(node) }
       this.emit(event)
       this.#repeat(1, event)
     }
+  }
+
+  #silentAllowed(): boolean {
+    const second = Math.floor(Date.now() / 1000)
+    if (second !== this.#silentSecond) this.#silentSent = 0
+    this.#silentSecond = second
+    return this.#silentSent++ < SILENT_PER_SECOND
   }
 
   emit(event: BusEvent): void {

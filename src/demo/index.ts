@@ -122,6 +122,8 @@ export async function startDemoServer(options: DemoOptions = {}): Promise<DemoSe
     const route = routeName(req.method ?? '', path)
     const count = (requests.get(route) ?? 0) + 1
     requests.set(route, count)
+    const began = performance.now()
+    res.on('close', () => logger.debug('demo: request', { method: req.method, path: safeDecode(path), status: res.headersSent ? res.statusCode : 'none', ms: Math.round(performance.now() - began) }))
     if (demo.onRequest) {
       const fault = await demo.onRequest({ method: req.method ?? '', path: safeDecode(path), route, query: new URLSearchParams(target.split('?')[1] ?? ''), headers: req.headers, count })
       if (fault && await applyFault(fault, req, res)) return
@@ -174,7 +176,7 @@ async function openContext(dataDir: string, version: ServerVersion, delayMs: num
   const store = await Store.open(dataDir)
   const tree = new Tree(store, flat ? 0 : FOLDER_MARKER)
   const blobs = await BlobStore.open(join(dataDir, 'blobs'), flat)
-  const bus = new EventBus(tree, 0.98 * delayMs)
+  const bus = new EventBus(tree, 0.98 * delayMs, flat)
   const indexer = new Indexer({ store, tree, blobs, bus, flat, delayMs, logger })
   const access = new Access(store, tree)
   const metadata = new Metadata(store, access)

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -52,6 +54,22 @@ test('version 5: error codes, trailers, presigned with the token', async t => {
   const put = await alice.s3('PUT', `${HOME}/t`, { body, headers: { 'x-amz-content-sha256': 'STREAMING-UNSIGNED-PAYLOAD-TRAILER', 'x-amz-decoded-content-length': '5', 'Content-Encoding': 'aws-chunked' } })
   assert.equal(put.status, 200)
   assert.equal((await alice.s3('GET', `${HOME}/t`)).text, 'hello')
+})
+
+test('trap 8 on a flat source: an upload ends in the folder that was moved meanwhile', async t => {
+  const server = await openDemo(t, { serverVersion: 4 })
+  const alice = await signIn(server)
+  await alice.s3('PUT', `${HOME}/before/first`, { body: 'x' })
+  const upload = request({ port: server.port, method: 'PUT', path: `/io/${HOME}/before/late`, headers: { 'X-Pydio-Bearer': alice.token, 'Content-Length': 4 } })
+  upload.write('ab')
+  await until('the upload to begin', () => server.requests.get('PUT s3') === 2)
+  await alice.move(`${HOME}/before`, `${HOME}/after`)
+  await until('the move', () => alice.stat(`${HOME}/after`))
+  const answered = once(upload, 'response')
+  upload.end('cd')
+  await answered
+  assert.deepEqual(await alice.names(`${HOME}/after`), ['first', 'late'])
+  assert.equal(await alice.stat(`${HOME}/before`), undefined)
 })
 
 for (const serverVersion of [2, 5] as const) {

@@ -33,9 +33,12 @@ export class Store {
   #written: Promise<void> = Promise.resolve()
   #scheduled: Promise<void> | undefined
   #closed = false
+  /** Bytes of the log that are whole lines. */
+  #length: number
 
-  private constructor(file: FileHandle, tables: Map<string, Map<string, unknown>>) {
+  private constructor(file: FileHandle, length: number, tables: Map<string, Map<string, unknown>>) {
     this.#file = file
+    this.#length = length
     this.#tables = tables
   }
 
@@ -45,7 +48,8 @@ export class Store {
     const { tables, lines, torn } = await load(path)
     const live = [...tables.values()].reduce((sum, table) => sum + table.size, 0)
     if (torn || lines > 1000 + 2 * live) await rewrite(path, tables)
-    return new Store(await open(path, 'a', 0o600), tables)
+    const file = await open(path, 'a', 0o600)
+    return new Store(file, (await file.stat()).size, tables)
   }
 
   table<T>(name: string): Table<T> {
@@ -97,8 +101,19 @@ export class Store {
     const line = JSON.stringify(this.#pending) + '\n'
     this.#pending = []
     this.#scheduled = undefined
-    this.#written = this.#written.catch(() => {}).then(() => this.#file.appendFile(line))
+    this.#written = this.#written.catch(() => {}).then(() => this.#append(line))
     return this.#written
+  }
+
+  async #append(line: string): Promise<void> {
+    try {
+      await this.#file.appendFile(line)
+      this.#length += Buffer.byteLength(line)
+    } catch (error) {
+      // A full disk may have taken half of the line: the next one must not continue it.
+      await this.#file.truncate(this.#length).catch(() => {})
+      throw error
+    }
   }
 }
 

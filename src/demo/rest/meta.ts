@@ -50,7 +50,7 @@ export async function updateMeta(ctx: Context, { req, res, user }: Call): Promis
     const row: MetaRow = { uuid: known?.uuid ?? randomUUID(), nodeUuid, namespace, value, owner: own ? user.login : '', policies: own ? ownPolicies(user) : (ctx.metadata.namespaces.get(namespace)?.policies ?? []) }
     ctx.metadata.put(row)
     rows.push(row)
-    if (!own) ctx.bus.changed('UPDATE_META', node)
+    if (!own) ctx.bus.changed(ctx.flat ? 'UPDATE_USER_META' : 'UPDATE_META', node)
   }
   await ctx.store.commit()
   sendJson(req, res, removing || rows.length === 0 ? {} : { MetaDatas: rows.map(metaJson) })

@@ -19,6 +19,8 @@ const MAX_KEY_BYTES = 1024
 export interface WriteTarget {
   readonly location: Location
   readonly name: string
+  /** Uuid of the folder, if it was there when the write began. */
+  readonly parent: string | undefined
 }
 
 /**
@@ -56,7 +58,7 @@ export async function writeTarget(request: S3Request): Promise<WriteTarget> {
     if (ctx.version === 2) await ctx.indexer.pause(0.55 * ctx.indexer.delayMs)
     throw new S3Error(ctx.version === 2 ? 'XMinioBackendDown' : 'InternalError')
   }
-  return { location, name }
+  return { location, name, parent: at?.uuid }
 }
 
 /** Streams a request body into the blob store and checks what was promised about it. */
@@ -110,11 +112,13 @@ export function placeholder({ ctx }: S3Request, { location, name }: WriteTarget)
 }
 
 /** The blob becomes the object's content; resolves when that survives the death of the process. */
-export async function commitBlob({ ctx }: S3Request, { location, name }: WriteTarget, blob: Blob): Promise<void> {
+export async function commitBlob({ ctx }: S3Request, { location, name, parent }: WriteTarget, blob: Blob): Promise<void> {
   const { tree, indexer, blobs, store } = ctx
-  let folder = location.view.root
+  // On a flat source a write ends in the folder where it began, wherever that has been moved meanwhile.
+  const known = ctx.flat && parent !== undefined ? tree.get(parent) : undefined
+  let folder = known ?? location.view.root
   let lost = false
-  for (const each of location.names.slice(0, -1)) {
+  for (const each of known ? [] : location.names.slice(0, -1)) {
     await indexer.arriving.get(`${folder.uuid}/${each}`)
     const existing = tree.child(folder.uuid, each)
     if (existing && !existing.folder) {
