@@ -22,7 +22,11 @@ export class Deadline {
     this.signal = this.#controller.signal
     this.#endsAt = Date.now() + timeoutMs
     this.#sources = sources.filter((source) => source !== undefined)
-    this.#onAbort = () => this.#controller.abort(new CellsError('aborted', sentence('aborted', doing)))
+    this.#onAbort = () => {
+      // A source that is itself a Deadline says more than "aborted".
+      const reason: unknown = this.#sources.find((source) => source.aborted)?.reason
+      this.#controller.abort(reason instanceof CellsError ? reason : new CellsError('aborted', sentence('aborted', doing)))
+    }
     if (this.#sources.some((source) => source.aborted)) this.#onAbort()
     for (const source of this.#sources) source.addEventListener('abort', this.#onAbort, { once: true })
     this.#timer = setTimeout(() => this.fail(new CellsError('timeout', sentence('timeout', doing))), Math.min(timeoutMs, 2 ** 31 - 1))

@@ -13,28 +13,35 @@ export class Features {
   readonly #rest: Rest
   #version: Promise<string> | undefined
   #bootConf: Promise<Record<string, unknown>> | undefined
+  #knowsPermanent: Promise<boolean> | undefined
   #permanentDelete: boolean | undefined
 
   constructor(rest: Rest) {
     this.#rest = rest
   }
 
-  /** `2.0.8`, `5.0.0-alpha17`; '' when the server does not tell. Only a signed-in user is told. */
+  /** `2.0.8`, `5.0.0-alpha17`; '' when the server does not tell this user. */
   async version(signal?: AbortSignal): Promise<string> {
-    this.#version ??= this.#ask('/a/config/discovery', true, signal).then((answer) => {
+    // A 2.x server tells administrators only.
+    this.#version ??= this.#ask('/a/config/discovery', { signedIn: true, privileged: true }, signal).then((answer) => {
       const version = asString(answer['Version'])
       return /^v?\d+\.\d+/.test(version) ? version.replace(/^v/, '') : ''
     })
     return this.#remember(this.#version, '', () => { this.#version = undefined })
   }
 
+  /** Generation of the server, at least: by its version, else by what only later ones have. */
   async major(signal?: AbortSignal): Promise<number> {
-    return Number.parseInt(await this.version(signal), 10) || 2
+    const version = Number.parseInt(await this.version(signal), 10)
+    if (Number.isSafeInteger(version)) return version
+    if (await this.apiV2(signal) !== '') return 5
+    this.#knowsPermanent ??= this.#ask('/a/config/discovery/openapi', { signedIn: false, privileged: false }, signal).then((answer) => JSON.stringify(answer).includes('"RemovePermanently"'))
+    return await this.#remember(this.#knowsPermanent, false, () => { this.#knowsPermanent = undefined }) ? 4 : 2
   }
 
   /** Base path of the second API of 5.x (`/v2`), '' where there is none. */
   async apiV2(signal?: AbortSignal): Promise<string> {
-    this.#bootConf ??= this.#ask('/a/frontend/bootconf', false, signal)
+    this.#bootConf ??= this.#ask('/a/frontend/bootconf', { signedIn: false, privileged: false }, signal)
     const conf = await this.#remember(this.#bootConf, {}, () => { this.#bootConf = undefined })
     const base = asString(conf['ENDPOINT_REST_API_V2'])
     if (base === '') return ''
@@ -56,8 +63,8 @@ export class Features {
     return paths.some(hasFourByte) ? { fourByte: (await this.major(signal)) >= 4 } : {}
   }
 
-  async #ask(path: string, signedIn: boolean, signal?: AbortSignal): Promise<Record<string, unknown>> {
-    const answer = await this.#rest.call({ method: 'GET', path, doing: 'ask what the server can do', signedIn, timeoutMs: TIMEOUTS.probe, signal, attempts: 2 })
+  async #ask(path: string, how: { signedIn: boolean; privileged: boolean }, signal?: AbortSignal): Promise<Record<string, unknown>> {
+    const answer = await this.#rest.call({ method: 'GET', path, doing: 'ask what the server can do', ...how, timeoutMs: TIMEOUTS.probe, signal, attempts: 2 })
     return isObject(answer) ? answer : {}
   }
 

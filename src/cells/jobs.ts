@@ -44,11 +44,14 @@ export class Jobs {
     // Accepted by the server, and the tree is destroyed (trap 5).
     if (isWithin(to, from)) throw new CellsError('invalid', `could not move ${from} into itself`)
     await this.#settled(options, `move ${from} to ${to}`, async (deadline) => {
-      const job = await this.startJob('move', [from], to, false, options)
-      await this.#watched([job], deadline, async () => {
-        const node = await this.#until(to, (node) => node !== undefined, deadline)
-        // Across workspaces, and for folders, the copy shows before the source has gone.
-        if (node?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
+      await this.#parts.tree.guard.checkExisting(from, deadline.signal)
+      await this.#parts.tree.guard.creating(to, deadline.signal, async () => {
+        const job = await this.#start('move', [from], to, false, options)
+        await this.#watched([job], deadline, async () => {
+          const node = await this.#until(to, (node) => node !== undefined, deadline)
+          // Across workspaces, and for folders, the copy shows before the source has gone.
+          if (node?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
+        })
       })
     })
   }
@@ -61,17 +64,31 @@ export class Jobs {
     await this.#settled(options, `copy ${from} to ${to}`, async (deadline) => {
       const node = await this.#parts.tree.stat(from, { signal: deadline.signal })
       if (node === undefined) throw new CellsError('not-found', `could not copy ${from}: it does not exist`)
-      const job = await this.startJob('copy', [from], to, false, options)
-      await this.#watched([job], deadline, async () => {
-        // The target folder shows before its content has been copied.
-        if (node.kind === 'folder') await this.#untilDone(job, deadline)
-        await this.#until(to, (copy) => copy !== undefined && (node.kind === 'folder' || copy.etag !== ETAG_TEMPORARY), deadline)
+      await this.#parts.tree.guard.checkExisting(from, deadline.signal)
+      await this.#parts.tree.guard.creating(to, deadline.signal, async () => {
+        const job = await this.#start('copy', [from], to, false, options)
+        await this.#watched([job], deadline, async () => {
+          // The target folder shows before its content has been copied.
+          if (node.kind === 'folder') await this.#untilDone(job, deadline)
+          await this.#until(to, (copy) => copy !== undefined && (node.kind === 'folder' || copy.etag !== ETAG_TEMPORARY), deadline)
+        })
       })
     })
   }
 
   async startJob(name: 'copy' | 'move', sources: readonly string[], target: string, targetIsParent: boolean, options: CallOptions = {}): Promise<Job> {
-    const parameters = { nodes: sources.map(checkExistingPath), target: checkExistingPath(target), targetParent: targetIsParent }
+    const guard = this.#parts.tree.guard
+    const nodes = sources.map(checkExistingPath)
+    const into = checkExistingPath(target)
+    for (const source of nodes) {
+      await guard.checkExisting(source, options.signal)
+      await guard.creating(targetIsParent ? `${into}/${baseOf(source)}` : into, options.signal, () => Promise.resolve())
+    }
+    return this.#start(name, nodes, into, targetIsParent, options)
+  }
+
+  async #start(name: 'copy' | 'move', nodes: readonly string[], target: string, targetParent: boolean, options: CallOptions): Promise<Job> {
+    const parameters = { nodes, target, targetParent }
     const answer = await this.#parts.rest.call({
       method: 'PUT', path: `/a/jobs/user/${name}`, json: { JobName: name, JsonParameters: JSON.stringify(parameters) }, idempotent: false,
       doing: `${name} ${parameters.nodes.join(', ')}`, signal: options.signal, timeoutMs: TIMEOUTS.startJob,
@@ -91,6 +108,7 @@ export class Jobs {
     const wanted = all.filter((path) => !all.some((other) => other !== path && isWithin(path, other)))
     if (wanted.length === 0) return
     await this.#settled(options, `delete ${describe(wanted)}`, async (deadline) => {
+      await mapLimited(wanted, 4, (path) => this.#parts.tree.guard.checkExisting(path, deadline.signal))
       const outside = wanted.filter((path) => !isInBin(path))
       if (options.permanently !== true || outside.length === 0) return this.#delete(wanted, {}, deadline)
       if (this.#parts.features.permanentDelete !== false) {

@@ -16,8 +16,9 @@ import { asCount, parseNode } from './node.js'
 import type { Objects } from './objects.js'
 import type { CallOptions } from './server.js'
 import { TIMEOUTS } from './timeouts.js'
-import { nodesOf, type Tree } from './tree.js'
+import { isAnother, nodesOf, type Tree } from './tree.js'
 import type { CellsNode } from './types.js'
+import { escapeWildcards, hasWildcard } from './wildcards.js'
 
 export const PAGE = 500
 const PARALLEL_PAGES = 4
@@ -98,17 +99,18 @@ export class Listing {
     }
   }
 
-  async #page(folder: string, offset: number, options: CallOptions): Promise<Page> {
+  async #page(folder: string, offset: number, options: CallOptions, asked: string = this.#tree.exactPath(folder)): Promise<Page> {
     const doing = `list ${folder}`
     // A folder named "*" would be taken for its parent's listing.
-    const paths = baseOf(folder) === '*' ? [`${folder}/*`] : [folder, `${folder}/*`]
+    const paths = baseOf(folder) === '*' ? [`${asked}/*`] : [asked, `${asked}/*`]
     const answer = await this.#tree.bulk({ NodePaths: paths, Limit: PAGE, Offset: offset }, doing, options.timeoutMs ?? TIMEOUTS.page, options.signal)
     const raw = nodesOf(answer)
-    const nodes = raw.map(parseNode)
+    const nodes = raw.map(parseNode).map((node) => (node === undefined || asked === folder ? node : { ...node, path: backFrom(asked, folder, node.path) }))
     nodes.forEach((node, i) => {
       if (node === undefined) this.#logger.warn('the server lists a name that cannot be used, left out', { folder, entry: describe(raw[i]) })
     })
     const self = nodes.find((node) => node?.path === folder)
+    if (self !== undefined && asked === folder && hasWildcard(folder) && isAnother(self, folder)) return this.#page(folder, offset, options, escapeWildcards(folder))
     if (self?.kind === 'file') throw new CellsError('invalid', `could not ${doing}: it is a file`)
     // An existing folder comes with the answer; without it an empty list proves nothing.
     if (self === undefined && raw.length === 0 && paths.length > 1) throw new CellsError('unavailable', `could not ${doing}: the server sent an empty answer`)
@@ -118,10 +120,16 @@ export class Listing {
   }
 
   async #hidden(folder: string, total: number | undefined, visible: ReadonlySet<string>, options: CallOptions): Promise<CellsNode[]> {
-    const keys = await this.#objects.listKeys(folder, (total ?? 10_000) + 1000, options)
+    const asked = this.#tree.exactPath(folder)
+    const keys = (await this.#objects.listKeys(asked, (total ?? 10_000) + 1000, options)).map((key) => backFrom(asked, folder, key))
     const missing = keys.filter((key) => parentOf(key) === folder && baseOf(key) !== MARKER && !visible.has(key))
     return [...(await this.#tree.statMany(missing, options)).values()].filter((node) => parentOf(node.path) === folder)
   }
+}
+
+/** What lies at or below `asked` as it is called below `folder`. */
+function backFrom(asked: string, folder: string, path: string): string {
+  return path === asked || path.startsWith(`${asked}/`) ? folder + path.slice(asked.length) : path
 }
 
 function describe(raw: unknown): string {

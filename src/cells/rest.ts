@@ -26,6 +26,8 @@ export interface RestCall extends CallOptions {
   /** The answer is XML or nothing of note: returned as text. */
   readonly asText?: boolean
   readonly attempts?: number
+  /** A 401 means "not for you" here, as for an ordinary user asking an administrator's call, and says nothing about the token. */
+  readonly privileged?: boolean
 }
 
 export class Rest {
@@ -51,7 +53,7 @@ export class Rest {
     const reply = call.signedIn === false ? await this.#exchange(call, deadline, undefined) : await this.#signedIn(call, deadline)
     const answer = { status: reply.status, contentType: reply.contentType, body: reply.body }
     if (reply.status < 200 || reply.status >= 300 || (/html/i.test(reply.contentType) && call.asText !== true)) {
-      const fault = restFault(answer, call.doing)
+      const fault = restFault(call.privileged === true && reply.status === 401 ? { ...answer, status: 403 } : answer, call.doing)
       noteRetryAfter(fault, reply.header('retry-after') || undefined)
       throw fault
     }
@@ -67,7 +69,7 @@ export class Rest {
   async #signedIn(call: RestCall, deadline: Deadline): Promise<TextReply> {
     const token = await getToken(this.tokens, deadline)
     const reply = await this.#exchange(call, deadline, token)
-    if (reply.status !== 401) return reply
+    if (reply.status !== 401 || call.privileged === true) return reply
     this.tokens.reject(token)
     return this.#exchange(call, deadline, await getToken(this.tokens, deadline))
   }

@@ -14,8 +14,6 @@ export const TIMEOUTS = {
   s3List: 30_000,
   /** One folder; the server does not answer at all when a file has that name. */
   mkdir: 15_000,
-  /** Several folders in one call: the server itself waits up to 50 s for its index. */
-  mkdirMany: 75_000,
   /** Asking for a job. */
   startJob: 30_000,
   /** A job of the server from start to end; a big copy takes its time. */

@@ -16,8 +16,8 @@ export interface WakeUps {
 }
 
 /** Milliseconds after the start; then every LAST_PAUSE. Without events, and with them. */
-const SCHEDULE = [0, 25, 60, 110, 180, 300, 500, 750, 1000, 1120, 1300, 1600, 2000, 2500, 3000]
-const SCHEDULE_WITH_EVENTS = [0, 30, 100, 250, 600, 1060, 1300, 1700, 2200, 3000]
+const SCHEDULE = [0, 40, 110, 220, 450, 800, 1070, 1260, 1600, 2100, 2800]
+const SCHEDULE_WITH_EVENTS = [0, 60, 250, 1080, 1600, 2300]
 const LAST_PAUSE = 1500
 
 /** Whether an event says something about `path`: about itself, or about a folder above it. */
