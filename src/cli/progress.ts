@@ -52,9 +52,10 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     stream: process.stderr,
     format: '{percentage}% [{bar}] {text}',
     barsize,
-    barCompleteString: '='.repeat(barsize),
-    barIncompleteString: '-'.repeat(barsize),
-    barGlue: '>',
+    formatBar: progress => {
+      const filled = Math.floor(progress * barsize)
+      return filled >= barsize ? '='.repeat(barsize) : `${'='.repeat(filled)}>`.padEnd(barsize, '-')
+    },
     fps: 1000 / redrawMs,
     hideCursor: true,
     clearOnComplete: false,
@@ -73,7 +74,8 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
   const showOverall = (): void => {
     if (overall === undefined) return
     overall.setTotal(Math.max(1, total()))
-    overall.update(done, { text: `${elapsed()} ${done}/${total()}${counts.complete ? '' : '+'}` })
+    const more = !counts.complete ? '+' : done >= total() ? ', confirming' : ''
+    overall.update(done, { text: `${elapsed()} ${done}/${total()}${more}` })
   }
   const step = (): void => {
     done++
