@@ -31,21 +31,30 @@ export async function unmountAll(folder: string): Promise<void> {
   }
 }
 
-/** Runs `work` in a temporary folder that is removed afterwards, mounts and all. */
-export async function withFolder<T>(work: (folder: TestFolder) => Promise<T>): Promise<T> {
+/** A temporary folder; `remove` takes it away, mounts and all. */
+export async function openFolder(): Promise<TestFolder & { readonly remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'cellsfs-'))
+  await mkdir(join(path, 'home', 'run'), { recursive: true, mode: 0o700 })
+  return {
+    path, env: homeEnv(join(path, 'home')),
+    folder: async (name) => {
+      // A dead mount there is not ours to mend.
+      await mkdir(join(path, name), { recursive: true }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'ENOTCONN') throw error })
+      return join(path, name)
+    },
+    remove: async () => {
+      await unmountAll(path)
+      await rm(path, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
+
+/** Runs `work` in a temporary folder that is removed afterwards. */
+export async function withFolder<T>(work: (folder: TestFolder) => Promise<T>): Promise<T> {
+  const folder = await openFolder()
   try {
-    await mkdir(join(path, 'home', 'run'), { recursive: true, mode: 0o700 })
-    return await work({
-      path, env: homeEnv(join(path, 'home')),
-      folder: async (name) => {
-        // A dead mount there is not ours to mend.
-        await mkdir(join(path, name), { recursive: true }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'ENOTCONN') throw error })
-        return join(path, name)
-      },
-    })
+    return await work(folder)
   } finally {
-    await unmountAll(path)
-    await rm(path, { recursive: true, force: true, maxRetries: 5 })
+    await folder.remove()
   }
 }

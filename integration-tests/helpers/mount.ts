@@ -46,7 +46,7 @@ export interface World {
   /** Environment of all commands: own home, and CEC_URL, CEC_LOGIN, CEC_PASSWORD. */
   readonly env: NodeJS.ProcessEnv
   /** Mounts once more; `name` tells folders apart. `flags` for `cellsfs mount -f`. */
-  readonly mount: (options?: { name?: string; remote?: string; flags?: readonly string[]; env?: NodeJS.ProcessEnv }) => Promise<Drive>
+  readonly mount: (options?: MountHow) => Promise<Drive>
   /** A client of the server beside all mounts: a colleague, or the check of what the server really has. */
   readonly client: CellsServer
   readonly cellsfs: (args: readonly string[], options?: RunOptions) => Promise<RunResult>
@@ -101,13 +101,23 @@ export async function withMount<T>(options: WorldOptions & { readonly flags?: re
   return withServer(server, async (world) => work({ ...world, ...await world.mount({ flags }) }))
 }
 
-async function startMount(
-  folder: TestFolder, root: string, env: NodeJS.ProcessEnv,
-  { name = 'drive', remote, flags = [], env: more = {} }: { name?: string; remote?: string; flags?: readonly string[]; env?: NodeJS.ProcessEnv },
-): Promise<Drive> {
+export interface MountHow {
+  /** Tells mountpoints apart. */
+  readonly name?: string
+  readonly remote?: string
+  /** For `cellsfs mount -f`. */
+  readonly flags?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** CELLSFS_DRIVER chooses how the kernel is reached. */
+const driverFlags = process.env['CELLSFS_DRIVER'] === undefined ? [] : ['--driver', process.env['CELLSFS_DRIVER']]
+
+/** `cellsfs mount -f` as a process; resolves when it is ready. */
+export async function startMount(folder: TestFolder, root: string, env: NodeJS.ProcessEnv, { name = 'drive', remote, flags = [], env: more = {} }: MountHow): Promise<Drive> {
   const path = await folder.folder(name)
   const all = { ...env, ...more }
-  const service = new Service(process.execPath, [CELLSFS, 'mount', '-f', ...flags, ...(remote === undefined ? [] : [remote]), path], { env: all })
+  const service = new Service(process.execPath, [CELLSFS, 'mount', '-f', ...driverFlags, ...flags, ...(remote === undefined ? [] : [remote]), path], { env: all })
   const line = await service.line()
   if (!line.startsWith('mounted ')) throw new Error(`not the ready line: ${line}`)
   const dir = remote === undefined ? join(path, root) : path
