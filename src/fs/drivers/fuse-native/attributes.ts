@@ -61,6 +61,7 @@ export function attributeOperations(context: Context): Pick<OperationTable, Attr
     setxattr: {
       deadline: DEADLINES.metadata,
       run: async (request, _, path, name, value, _position, flags) => {
+        ownNamespace(name)
         await fs.setxattr(await inoOf(path, request), name, Buffer.from(value), flags, request)
         return { values: [value.buffer] }
       },
@@ -69,6 +70,7 @@ export function attributeOperations(context: Context): Pick<OperationTable, Attr
     getxattr: {
       deadline: DEADLINES.metadata,
       run: async (request, _, path, name, buffer) => {
+        ownNamespace(name)
         const value = await fs.getxattr(await inoOf(path, request), name, request)
         return { result: fill(buffer, value), values: [buffer.buffer] }
       },
@@ -82,8 +84,19 @@ export function attributeOperations(context: Context): Pick<OperationTable, Attr
       },
       failed: (_path, buffer) => [buffer.buffer],
     },
-    removexattr: plain(DEADLINES.metadata, async (request, _, path, name) => fs.removexattr(await inoOf(path, request), name, request)),
+    removexattr: plain(DEADLINES.metadata, async (request, _, path, name) => {
+      ownNamespace(name)
+      await fs.removexattr(await inoOf(path, request), name, request)
+    }),
   }
+}
+
+/**
+ * ls asks for an ACL and a label of every file, and the kernel for a capability at every write. "Not supported" is true, and
+ * ls(1) stops asking after it.
+ */
+function ownNamespace(name: string): void {
+  if (!name.startsWith('user.')) throw new FsError('EOPNOTSUPP')
 }
 
 /** xattr(7): a size of 0 asks for the length, a buffer too small is ERANGE. */

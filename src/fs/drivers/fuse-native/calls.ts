@@ -27,10 +27,13 @@ export function saving(bytes: number): number {
   return DEADLINES.save + bytes / 512
 }
 
+const UID = process.getuid?.() ?? 0
+const GID = process.getgid?.() ?? 0
+
 /** libfuse 2 through fuse-native does not tell who asks: requests act as the owner of this process. */
 export class Request implements Caller {
-  readonly uid = process.getuid?.() ?? 0
-  readonly gid = process.getgid?.() ?? 0
+  readonly uid = UID
+  readonly gid = GID
   readonly pid = 0
   #controller: AbortController | undefined
   #expired = false
@@ -96,7 +99,7 @@ export function createHandler<N extends OpName>(name: N, operation: Operation<N>
 
 function report(log: Logger, op: string, code: string, path: unknown, error: unknown): void {
   // Ordinary answers of a filesystem are nobody's news.
-  if (code === 'ENOENT' || code === 'ENODATA' || code === 'EEXIST') return
+  if (code === 'ENOENT' || code === 'ENODATA' || code === 'EEXIST' || code === 'EOPNOTSUPP') return
   const facts = { op, path, code, error }
   if (code === 'EIO' || code === 'ETIMEDOUT') log.warn('a request failed', facts)
   else log.debug('a request was refused', facts)
