@@ -72,12 +72,19 @@ export interface RemovalRecord {
   readonly md5: string
 }
 
+/** A delete that the server has not been told yet (see fs/unlinks.ts). */
+export interface UnlinkRecord {
+  /** Below the mount. */
+  readonly path: string
+}
+
 export class Store {
   readonly dir: string
   readonly facts: Database<Facts, string>
   readonly drafts: Database<DraftRecord, string>
   readonly moves: Database<MoveRecord, string>
   readonly removals: Database<RemovalRecord, string>
+  readonly unlinks: Database<UnlinkRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
   private closing = false
@@ -89,6 +96,7 @@ export class Store {
     this.facts = root.openDB<Facts, string>({ name: 'facts' })
     this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts' })
     this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
+    this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
     this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
   }
 

@@ -52,8 +52,8 @@ export interface ContentsDeps {
    * Returns the version that the server has at the place because of it.
    */
   readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
-  /** The name is no longer to be removed: it gets new content. */
-  readonly cancelRemoval: (folder: Inode, name: string) => Promise<void>
+  /** The name gets new content: what was still to be deleted there is deleted, or stays to be written over. */
+  readonly freeName: (folder: Inode, name: string) => Promise<void>
 }
 
 const FIRST_RETRY_MS = 2_000
@@ -285,7 +285,7 @@ export class Contents {
     const { tree, confirmer, logger } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
-    await this.deps.cancelRemoval(place.folder, place.name)
+    await this.deps.freeName(place.folder, place.name)
     await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
     const theirs = await server.stat(path, { signal })

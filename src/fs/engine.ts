@@ -22,6 +22,7 @@ import type { ConnectionState, Engine, EngineStatus, FailedChange, SyncReport } 
 import { Removals } from './removals.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
+import { Unlinks } from './unlinks.js'
 import { WalkAhead } from './walkahead.js'
 
 import { VERSION } from '../auth/version.js'
@@ -76,6 +77,7 @@ class MountEngine implements Engine {
   private confirmer!: Confirmer
   private backups!: BackupMoves
   private removals!: Removals
+  private unlinks!: Unlinks
   private blocks!: BlockCache
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
@@ -122,13 +124,17 @@ class MountEngine implements Engine {
     const locks = new TreeLock()
     this.backups = new BackupMoves({ tree: this.tree, locks, contents: () => this.contents, logger })
     this.removals = new Removals({ tree: this.tree, confirmer: this.confirmer, logger })
+    this.unlinks = new Unlinks({ tree: this.tree, confirmer: this.confirmer, logger })
     this.contents = new Contents({
       tree: this.tree, confirmer: this.confirmer, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => this.backups.secure(folder, name),
-      cancelRemoval: (folder, name) => this.removals.cancel(folder, name),
+      freeName: async (folder, name) => {
+        await this.removals.cancel(folder, name)
+        await this.unlinks.settledAt(folder, name)
+      },
     })
     this.fs = new Filesystem({
-      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, locks, logger,
+      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, unlinks: this.unlinks, locks, logger,
       ahead: new WalkAhead({ tree: this.tree, contents: this.contents, logger }),
       readOnly: this.options.readOnly,
       fourByteNames: () => this.fourByteNames,
@@ -174,6 +180,7 @@ class MountEngine implements Engine {
     }
     await this.backups.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('renames of an earlier run wait for the server', { error }))
     await this.removals.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
+    await this.unlinks.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
     for (const record of records) {
       try {
         await this.recoverDraft(record)
@@ -256,7 +263,8 @@ class MountEngine implements Engine {
     }))
     const deadline = AbortSignal.timeout(SYNC_CONFIRM_MS)
     try {
-      await this.removals.settled()
+      await abortable(this.unlinks.settled(), deadline)
+      await abortable(this.removals.settled(), deadline)
       await this.confirmer.drained(signal === undefined ? deadline : AbortSignal.any([signal, deadline]))
     } catch {
       failed.push({ path: prefix, reason: `The server has taken ${this.confirmer.pending} changes and does not show them yet` })
@@ -267,9 +275,9 @@ class MountEngine implements Engine {
 
   status(): EngineStatus {
     const { server, remote } = this.options
-    let count = this.backups.pending + this.removals.count
+    let count = this.backups.pending + this.removals.count + this.unlinks.count
     let bytes = 0
-    const failures: FailedChange[] = []
+    const failures: FailedChange[] = [...this.unlinks.failures]
     for (const inode of this.tree.deps.inodes.all()) {
       if (!inode.dirty || inode.unlinked || inode.localOnly) continue
       count++
@@ -290,6 +298,7 @@ class MountEngine implements Engine {
     this.stream?.close()
     this.contents.close()
     this.removals.close()
+    await this.unlinks.close()
     await this.confirmer.close()
     this.backups.close()
     for (const inode of this.tree.deps.inodes.all()) {
@@ -308,3 +317,10 @@ class MountEngine implements Engine {
   }
 }
 
+
+/** What `work` gives, or a rejection when the signal fires first. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return Promise.race([work, new Promise<T>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })])
+}

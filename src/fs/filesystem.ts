@@ -20,6 +20,7 @@ import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
+import type { Unlinks } from './unlinks.js'
 import type { WalkAhead } from './walkahead.js'
 import { getXattr, listXattrs } from './xattrs.js'
 
@@ -42,6 +43,7 @@ export interface FilesystemDeps {
   readonly confirmer: Confirmer
   readonly backups: BackupMoves
   readonly removals: Removals
+  readonly unlinks: Unlinks
   readonly ahead: WalkAhead
   readonly locks: TreeLock
   readonly readOnly: boolean
@@ -89,6 +91,7 @@ export class Filesystem implements FileSystem {
     const clean = this.checkNew(folder, name)
     await backups.settlePlace(folder, clean)
     await this.deps.removals.settledAt(folder, clean)
+    await this.deps.unlinks.settledAt(folder, clean)
     return this.withNewName(folder, clean, caller, async () => {
       await confirmer.nameFree(folder, clean, caller.signal)
       const at = tree.deps.metadata.now()
@@ -107,7 +110,7 @@ export class Filesystem implements FileSystem {
   }
 
   async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer, backups, locks } = this.deps
+    const { tree, contents, confirmer, backups, unlinks, locks } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
     const clean = name.normalize('NFC')
@@ -121,10 +124,11 @@ export class Filesystem implements FileSystem {
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
       if (inode.onServer) {
         await contents.keepForReaders(inode, caller.signal)
-        await tree.deps.server.remove([tree.pathAt(folder, clean)], { signal: caller.signal })
-        this.gone(folder, clean, inode, true)
+        await unlinks.add(folder, clean)
+        this.gone(folder, clean, inode)
+        folder.local.set(clean, null)
       } else {
-        this.gone(folder, clean, inode, false)
+        this.gone(folder, clean, inode)
       }
       confirmer.drop(inode)
       if (inode.opens === 0) await contents.dropDraft(inode)
@@ -135,7 +139,7 @@ export class Filesystem implements FileSystem {
   }
 
   async rmdir(parent: Ino, name: string, caller: Caller): Promise<void> {
-    const { tree, confirmer, locks } = this.deps
+    const { tree, confirmer, unlinks, locks } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
     const clean = name.normalize('NFC')
@@ -149,11 +153,14 @@ export class Filesystem implements FileSystem {
       // The server deletes a folder with all that is in it, so only a listing of this moment is proof enough.
       if (![...inode.local.values()].some((it) => it !== null)) await this.provenEmpty(inode, caller.signal)
       else throw new FsError('ENOTEMPTY', `${name} is not empty`)
+      await this.deps.removals.settledBelow(inode)
       await confirmer.confirmed(inode, caller.signal)
-      await tree.deps.server.remove([tree.pathAt(folder, clean)], { signal: caller.signal })
+      await unlinks.coverBelow(inode)
+      await unlinks.add(folder, clean)
       tree.deps.metadata.forget(inode.ino)
       inode.local.clear()
-      this.gone(folder, clean, inode, true)
+      this.gone(folder, clean, inode)
+      folder.local.set(clean, null)
       confirmer.drop(inode)
       this.touchFolder(folder)
     } finally {
@@ -169,12 +176,11 @@ export class Filesystem implements FileSystem {
   }
 
   /** After a delete: the name leads nowhere. */
-  private gone(folder: Inode, name: string, inode: Inode, wasOnServer: boolean): void {
+  private gone(folder: Inode, name: string, inode: Inode): void {
     const { tree } = this.deps
     folder.local.delete(name)
     tree.deps.inodes.detach(inode)
     inode.ctime = BigInt(Date.now()) * 1_000_000n
-    if (wasOnServer) tree.deps.metadata.set(folder.ino, name, undefined, tree.deps.metadata.now())
   }
 
   async rename(parent: Ino, name: string, newParent: Ino, newName: string, flags: RenameFlags, caller: Caller): Promise<void> {

@@ -5,6 +5,7 @@
  * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
  * once, and the server is told when it shows the content under the new name.
  */
+import { createHash } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
@@ -47,7 +48,7 @@ export class Removals {
   async add(folder: Inode, name: string, keeper: Inode, md5: string): Promise<void> {
     const { tree } = this.deps
     const record: RemovalRecord = { path: joined(tree.localPath(folder), name), keeper: tree.localPath(keeper), md5 }
-    await tree.deps.store.removals.put(record.path, record)
+    await tree.deps.store.removals.put(removalKey(record), record)
     await tree.deps.store.flushed()
     folder.local.set(name, null)
     this.begin(record, folder, name, keeper)
@@ -62,7 +63,7 @@ export class Removals {
       } else {
         removal.stop.abort()
         this.pending.delete(removal)
-        await this.deps.tree.deps.store.removals.remove(removal.record.path)
+        await this.deps.tree.deps.store.removals.remove(removalKey(removal.record))
       }
     }
   }
@@ -127,7 +128,7 @@ export class Removals {
           removal.folder.local.delete(removal.name)
           tree.deps.metadata.doubt(removal.folder.ino, removal.name)
         }
-        await tree.deps.store.removals.remove(removal.record.path)
+        await tree.deps.store.removals.remove(removalKey(removal.record))
         return
       } catch (error) {
         if (signal.aborted || this.closed) return
@@ -140,6 +141,11 @@ export class Removals {
       }
     }
   }
+}
+
+/** Keys of the store are bounded, paths are longer at times. */
+function removalKey(record: RemovalRecord): string {
+  return createHash('sha1').update(record.path).digest('hex')
 }
 
 function joined(folder: string, name: string): string {

@@ -14,6 +14,7 @@ import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
+import type { Unlinks } from './unlinks.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
@@ -23,6 +24,7 @@ export interface RenameDeps {
   readonly confirmer: Confirmer
   readonly backups: BackupMoves
   readonly removals: Removals
+  readonly unlinks: Unlinks
   readonly locks: TreeLock
   readonly logger: Logger
 }
@@ -74,6 +76,7 @@ export class Renamer {
       if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
     }
     // What the index does not show yet may be lost in a move (trap 8).
+    await this.deps.unlinks.settledBelow(source)
     await this.deps.removals.settledBelow(source)
     await confirmer.confirmedBelow(source, caller.signal)
     await backups.flush()
@@ -168,6 +171,7 @@ export class Renamer {
     const { tree, confirmer, logger } = this.deps
     const [from, name] = [source.parent!, source.name]
     const { server, metadata } = tree.deps
+    await this.deps.unlinks.settledAt(to, newName)
     await this.deps.removals.settledAt(to, newName)
     await confirmer.nameFree(to, newName, caller.signal)
     if (source.type === 'folder' && this.clashes(source, to, newName)) {
