@@ -24,6 +24,8 @@ export interface Attr {
   readonly atime: bigint
   readonly mtime: bigint
   readonly ctime: bigint
+  /** When the file was made, where that is known. */
+  readonly btime?: bigint
 }
 
 /** Answer to lookup and to everything that makes a name. Counts as one lookup of `attr.ino` until `forget`. */
@@ -64,6 +66,16 @@ export interface OpenResult {
   readonly fh: number
   /** Pages of an earlier open are still those of this version. */
   readonly keepCache: boolean
+  /** The kernel keeps no pages for this handle: it is open on another version than other handles of the inode. */
+  readonly directIo?: boolean
+}
+
+export interface OpenFolderResult {
+  readonly fh: number
+  /** The kernel may keep the listing (absent: no) ... */
+  readonly cacheable?: boolean
+  /** ... and the one it has is still right. */
+  readonly keepCache?: boolean
 }
 
 export interface RenameFlags {
@@ -106,7 +118,7 @@ export interface FileSystem {
   fsync(ino: Ino, fh: number, dataOnly: boolean, caller: Caller): Promise<void>
   /** Last reference of the handle is gone. Never throws. */
   release(ino: Ino, fh: number): Promise<void>
-  opendir(ino: Ino, caller: Caller): Promise<{ fh: number }>
+  opendir(ino: Ino, caller: Caller): Promise<OpenFolderResult>
   /** Entries after cookie `offset` (0: from the start, '.' and '..' first), at most `max`; [] at the end. A snapshot per opendir, rewound by offset 0. */
   readdir(ino: Ino, fh: number, offset: number, max: number, caller: Caller): Promise<DirEntry[]>
   releasedir(ino: Ino, fh: number): void
@@ -118,12 +130,40 @@ export interface FileSystem {
   setxattr(ino: Ino, name: string, value: Buffer, flags: number, caller: Caller): Promise<void>
   removexattr(ino: Ino, name: string, caller: Caller): Promise<void>
   fallocate(ino: Ino, fh: number, mode: number, offset: number, length: number, caller: Caller): Promise<void>
+
+  // -- What only some drivers can use, and an engine may leave out.
+
+  /** Counts one lookup of an inode that a listing has just named, and says what `lookup` would; undefined: not known any more. */
+  hold?(ino: Ino): Entry | undefined
+  /** How long a driver may believe that a name which `lookup` refused with ENOENT is not there, milliseconds. */
+  readonly absentTimeoutMs?: number
+  /** lseek(2) with SEEK_DATA or SEEK_HOLE. ENXIO beyond the end. */
+  lseek?(ino: Ino, fh: number, offset: number, whence: 'data' | 'hole', caller: Caller): Promise<number>
+  /** Copies at most `length` bytes and says how many. EOPNOTSUPP: the program copies through read and write. */
+  copyFileRange?(from: FileRange, to: FileRange, length: number, caller: Caller): Promise<number>
 }
 
-/** What a driver can tell the kernel on the engine's behalf. Absent methods: the driver cannot. */
+export interface FileRange {
+  readonly ino: Ino
+  readonly fh: number
+  readonly offset: number
+}
+
+/**
+ * What a driver can tell the kernel on the engine's behalf. Absent methods: the driver cannot. All return at once and never throw; the
+ * kernel is told soon, in the background.
+ */
 export interface KernelNotices {
+  /** Content and attributes have changed, or a folder's listing. */
   invalidateInode?(ino: Ino): void
+  /** Attributes only: cached content is still right. */
+  invalidateAttributes?(ino: Ino): void
+  /** The name leads elsewhere now, or somewhere for the first time. */
   invalidateEntry?(parent: Ino, name: string): void
+  /** The name is gone from the server, also under programs that use it. */
+  removed?(parent: Ino, ino: Ino, name: string): void
+  /** Nothing is certain any more: all names are asked for again. */
+  invalidateAll?(): void
 }
 
 export interface MountOptions {
@@ -132,6 +172,10 @@ export interface MountOptions {
   readonly allowOther: boolean
   readonly readOnly: boolean
   readonly debug: boolean
+  /** Kernel driver: the kernel collects writes and owns size and times of files that are being written. Default no. */
+  readonly writeback?: boolean
+  /** Kernel driver: the mount goes when this process dies, instead of answering ENOTCONN. Default no. */
+  readonly autoUnmount?: boolean
 }
 
 export interface Mounted {
