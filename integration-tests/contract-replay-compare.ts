@@ -85,6 +85,9 @@ export function differences(recorded: RecordedResponse, ours: WireAnswer, twins:
   return found
 }
 
+/** The same for two JSON values. */
+export const jsonDifferences = (recorded: unknown, ours: unknown, twins: Twins): string[] => compare('', '', recorded, ours, twins)
+
 function headerDifferences(recorded: Readonly<Record<string, string | string[]>>, ours: WireAnswer, twins: Twins): string[] {
   const found: string[] = []
   const base = (value: string | string[] | undefined): string => String(value ?? '').split(';')[0]!.trim()

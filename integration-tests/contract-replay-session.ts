@@ -5,6 +5,7 @@
  * that only reads is repeated until it matches or its time is over: the recorder's clock is not ours.
  */
 import { randomBytes } from 'node:crypto'
+import { effectsOf, encodePath, isRead, isS3, parse, type Effect, type StatNode } from './contract-replay-effects.js'
 import { differences, md5, Twins, type RecordedResponse } from './contract-replay-compare.js'
 import { presign, send, signChunks, signHeaders, type SigningKey, type WireAnswer, type WireRequest } from './contract-replay-wire.js'
 
@@ -154,20 +155,30 @@ export class ReplaySession {
     this.#pending = []
   }
 
+  /** Stores `text` through S3 and returns when the server has answered. */
+  async putObject(path: string, text: string): Promise<void> {
+    const body = Buffer.from(text)
+    this.twins.set(md5(body), md5(body))
+    const request = { method: 'PUT', path: `/io/${encodePath(path)}`, headers: {}, body }
+    const answer = await this.send({ ...request, headers: this.#sign(request) })
+    if (answer.status !== 200) throw new Error(`PUT of ${path}: ${answer.status} ${answer.body.toString()}`)
+  }
+
+  removeObject(path: string): Promise<WireAnswer> {
+    const request = { method: 'DELETE', path: `/io/${encodePath(path)}`, headers: {} }
+    return this.send({ ...request, headers: this.#sign(request) })
+  }
+
   async setUp(files: Readonly<Record<string, string>>): Promise<void> {
     await this.settle()
     for (const [name, text] of Object.entries(files)) {
       const path = name.includes('-files/') ? name : `${this.options.base}/${name}`
       if (path.endsWith('/')) {
         await this.json('POST', '/a/tree/create', { Nodes: [{ Path: path.slice(0, -1), Type: 'COLLECTION' }] })
-        this.#expect(path.slice(0, -1), (node) => node !== undefined)
+        this.#expect({ path: path.slice(0, -1), wanted: (node) => node !== undefined })
       } else {
-        const body = Buffer.from(text)
-        this.twins.set(md5(body), md5(body))
-        const request = { method: 'PUT', path: `/io/${encodePath(path)}`, headers: {}, body }
-        const answer = await this.send({ ...request, headers: this.#sign(request) })
-        if (answer.status !== 200) throw new Error(`set-up of ${path}: ${answer.status} ${answer.body.toString()}`)
-        this.#expect(path, (node) => node?.Etag === md5(body))
+        await this.putObject(path, text)
+        this.#expect({ path, wanted: (node) => node?.Etag === md5(text) })
       }
     }
     await this.settle()
@@ -259,7 +270,9 @@ export class ReplaySession {
       const code = /[?&]code=([^&]+)/.exec(typeof body['RedirectTo'] === 'string' ? body['RedirectTo'] : '')?.[1]
       if (code !== undefined) this.set('CODE', code)
     }
-    if (answer.status < 300 && answer.status > 0) this.#expectEffect(recorded, sent)
+    if (answer.status >= 300 || answer.status === 0) return
+    if (isS3(recorded) && sent.body !== undefined) this.twins.set(md5(sent.body), md5(sent.body))
+    for (const effect of effectsOf(recorded.path, sent)) this.#expect(effect)
   }
 
   #keepCookie(answer: WireAnswer): void {
@@ -267,63 +280,25 @@ export class ReplaySession {
     if (cookie !== undefined) this.set('COOKIE', cookie)
   }
 
-  #expectEffect(recorded: RecordedRequest, sent: WireRequest): void {
-    const target = decodeURIComponent(sent.path.split('?')[0]!.replace(/^\/(io|data)\//, ''))
-    if (isS3(recorded) && !sent.path.includes('uploadId=') && !sent.path.includes('uploads=')) {
-      const digest = sent.body === undefined || sent.headers['content-encoding'] === 'aws-chunked' ? undefined : md5(sent.body)
-      if (digest !== undefined) this.twins.set(digest, digest)
-      if (sent.method === 'PUT') this.#expect(target, (node) => node !== undefined && node.Etag !== 'temporary' && (digest === undefined || node.Etag === digest))
-      if (sent.method === 'DELETE') this.#expect(target, (node) => node === undefined)
-      return
-    }
-    if (sent.path.includes('uploadId=') && sent.method === 'POST') this.#expect(target, (node) => node !== undefined && node.Etag !== 'temporary')
-    if (!recorded.path.startsWith('/a/') || sent.body === undefined) return
-    const body = parse(sent.body.toString('utf8'))
-    const nodes = (body['Nodes'] ?? []) as Array<{ Path?: string; Type?: string }>
-    const paths = Array.isArray(nodes) ? nodes.map((node) => String(node.Path ?? '').replace(/^\/|\/$/g, '')) : []
-    if (recorded.path === '/a/tree/create') for (const path of paths) this.#expect(path, (node) => node !== undefined && node.Etag !== 'temporary')
-    if (/^\/a\/tree\/(delete|restore)$/.test(recorded.path)) for (const path of paths) this.#expect(path, (node) => node === undefined)
-    if (recorded.path === '/a/jobs/user/move') {
-      const { nodes: sources = [] } = parse(body['JsonParameters']) as { nodes?: string[] }
-      for (const source of sources) this.#expect(source.replace(/^\//, ''), (node) => node === undefined)
-    }
-    if (recorded.path === '/a/jobs/user/copy') {
-      const { nodes: sources = [], target: to = '', targetParent = false } = parse(body['JsonParameters']) as { nodes?: string[]; target?: string; targetParent?: boolean }
-      for (const source of sources) this.#expect(targetParent ? `${to}/${source.split('/').pop()}` : to, (node) => node !== undefined && node.Etag !== 'temporary')
-    }
+  /** Remembers that `path` is on its way to looking as `wanted`; `settle` waits for it. */
+  #expect({ path, wanted }: Effect): void {
+    this.#pending.push(async () => wanted(await this.stat(path)))
   }
 
-  #expect(path: string, wanted: (node: { Etag?: string } | undefined) => boolean): void {
-    this.#pending.push(async () => {
-      const answer = await this.json('GET', `/a/tree/stat/${encodePath(path)}`)
-      if (answer.status !== 200 && answer.status !== 404) return false
-      return wanted(answer.status === 404 ? undefined : (parse(answer.body.toString('utf8'))['Node'] as { Etag?: string } | undefined))
-    })
+  /** The node at `path`; undefined when there is none; an error that is neither is tried again by whoever waits. */
+  async stat(path: string): Promise<StatNode | undefined> {
+    const answer = await this.json('GET', `/a/tree/stat/${encodePath(path)}`)
+    if (answer.status === 404) return undefined
+    return parse(answer.body.toString('utf8'))['Node'] ?? { Etag: 'temporary' }
   }
 
   /** A call of our own, with the current token. */
-  json(method: string, path: string, body?: unknown): Promise<WireAnswer> {
-    const headers: Record<string, string> = { authorization: `Bearer ${this.vars.get('TOKEN')}` }
+  json(method: string, path: string, body?: unknown, more: Readonly<Record<string, string>> = {}): Promise<WireAnswer> {
+    const headers: Record<string, string> = { authorization: `Bearer ${this.vars.get('TOKEN')}`, ...more }
     if (body === undefined) return this.send({ method, path, headers })
     const bytes = Buffer.from(JSON.stringify(body))
     return this.send({ method, path, headers: { ...headers, 'content-type': 'application/json', 'content-length': String(bytes.length) }, body: bytes })
   }
 }
 
-const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 const pause = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, POLL_MS) })
-const isS3 = ({ path }: RecordedRequest): boolean => /^\/(io|data)([/?]|$)/.test(path) || path === '/'
-
-function parse(text: unknown): Record<string, unknown> {
-  try {
-    return JSON.parse(typeof text === 'string' ? text : '{}') as Record<string, unknown>
-  } catch {
-    return {}
-  }
-}
-
-const READ_POSTS = /^\/a\/(meta\/(bulk\/)?get|tree\/stats|search\/nodes|user-meta\/(search|bookmarks)|jobs\/user$|acl$|user$|role$|workspace$)/
-
-function isRead({ method, path }: RecordedRequest): boolean {
-  return method === 'GET' ? !path.startsWith('/oidc/') : method === 'HEAD' || (method === 'POST' && READ_POSTS.test(path))
-}
