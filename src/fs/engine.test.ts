@@ -144,6 +144,22 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
+  it('keeps a file that the kernel forgets while it is renamed', async () => {
+    const { engine, fs } = await open('forgotten')
+    await fs.writeFile('before', 'text')
+    await engine.sync()
+    let over = false
+    const renamed = fs.rename('before', 'after').finally(() => { over = true })
+    while (!over) {
+      fs.forgetAll()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await renamed
+    assert.equal((await fs.readFile('after')).toString(), 'text')
+    await fs.unlink('after')
+    await engine.close()
+  })
+
   it('renames files and folders, over an existing file keeping its Uuid, and by case only', async () => {
     const { engine, fs } = await open('d')
     await fs.writeFile('old', 'content')

@@ -324,6 +324,10 @@ export class Filesystem implements FileSystem {
     const write = (flags & O_ACCMODE) !== 0
     if (write && this.deps.readOnly) throw new FsError('EROFS')
     if (write && inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
+    return this.deps.tree.deps.inodes.pinned([inode], () => this.openPresent(inode, write, flags, caller))
+  }
+
+  private async openPresent(inode: Inode, write: boolean, flags: number, caller: Caller): Promise<OpenResult> {
     try {
       await this.deps.tree.revalidate(inode, caller.signal)
     } catch (error) {
@@ -416,9 +420,15 @@ export class Filesystem implements FileSystem {
     return Promise.resolve({ blockSize, blocks, blocksFree, files: 2 ** 32, filesFree: 2 ** 31, nameMax: 255 })
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- a throw must be a rejection
-  async getxattr(ino: Ino, name: string): Promise<Buffer> {
+  async getxattr(ino: Ino, name: string, caller: Caller): Promise<Buffer> {
     const inode = this.inode(ino)
+    // Sent a moment ago: the server knows its Uuid, we do not yet.
+    if (name === 'user.cells.uuid' && inode.uuid === '' && inode.onServer && inode.parent !== undefined) {
+      const at = this.deps.tree.deps.metadata.now()
+      const node = await this.deps.tree.deps.server.stat(this.deps.tree.pathOf(inode), { signal: caller.signal })
+      if (node !== undefined && inode.uuid === '') this.deps.tree.deps.inodes.setUuid(inode, node.uuid)
+      if (node !== undefined && !inode.unlinked) this.deps.tree.learn(inode.parent, inode.name, node, at)
+    }
     return getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name)
   }
 

@@ -36,6 +36,8 @@ export class Inode {
   ctime = 0n
   symlink: string | undefined
   lookups = 0
+  /** Operations under way that rely on it: the kernel may forget it, and an event may make it do so, at any time. */
+  pins = 0
   /** Open handles. */
   opens = 0
   /** Of which may write. */
@@ -204,10 +206,24 @@ export class InodeTable {
     this.release(inode)
   }
 
+  /** Runs `work` with inodes that stay until it is over. */
+  async pinned<T>(inodes: readonly (Inode | undefined)[], work: () => Promise<T>): Promise<T> {
+    for (const inode of inodes) if (inode !== undefined) inode.pins++
+    try {
+      return await work()
+    } finally {
+      for (const inode of inodes) {
+        if (inode === undefined) continue
+        inode.pins--
+        this.release(inode)
+      }
+    }
+  }
+
   /** Drops the inode, and then its parents, if nothing holds them any more. */
   release(inode: Inode): void {
     for (let at: Inode | undefined = inode; at !== undefined && at !== this.root; at = at.parent) {
-      if (at.lookups > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.children.size > 0 || at.local.size > 0) return
+      if (at.lookups > 0 || at.pins > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.children.size > 0 || at.local.size > 0) return
       if (at.heldAt !== undefined || (at.parent?.local.get(at.name) === at && !at.unlinked)) return
       if (!at.unlinked && this.hasListing(at.ino)) return
       this.byIno.delete(at.ino)

@@ -37,14 +37,21 @@ export class Renamer {
   }
 
   async rename(from: Inode, name: string, to: Inode, newName: string, noReplace: boolean, caller: Caller): Promise<void> {
-    const { tree, backups, locks } = this.deps
+    const { tree } = this.deps
     const first = await tree.child(from, name, caller.signal)
     if (first === undefined) throw absent(name)
     if (from === to && name === newName) return
     if (within(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
-    // Renames put off earlier take locks of their own: they go first.
-    await backups.settle(first)
-    const known = await tree.child(to, newName, caller.signal)
+    await tree.deps.inodes.pinned([from, to, first], async () => {
+      // Renames put off earlier take locks of their own: they go first.
+      await this.deps.backups.settle(first)
+      const known = await tree.child(to, newName, caller.signal)
+      await tree.deps.inodes.pinned([known], () => this.renameKnown(from, name, first, to, newName, known, noReplace, caller))
+    })
+  }
+
+  private async renameKnown(from: Inode, name: string, first: Inode, to: Inode, newName: string, known: Inode | undefined, noReplace: boolean, caller: Caller): Promise<void> {
+    const { tree, backups, locks } = this.deps
     if (known !== undefined) await backups.settle(known)
     if (first.type === 'folder') await backups.settlePlace(to, newName)
     const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
