@@ -13,12 +13,13 @@ import type { Logger } from '../log.js'
 import { BackupMoves } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
+import { ConnectionWatch } from './connection.js'
 import { Contents, type Place } from './contents.js'
 import { Draft } from './drafts.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
 import { fromPair, type Inode, InodeTable } from './inodes.js'
-import type { ConnectionState, Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
+import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
@@ -82,10 +83,10 @@ class MountEngine implements Engine {
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
   private fourByteNames = false
-  private connection: ConnectionState = 'online'
+  private readonly connection = new ConnectionWatch()
 
   constructor(options: EngineOptions) {
-    this.options = options
+    this.options = { ...options, server: this.connection.watch(options.server) }
     this.store = Store.open(options.stateDir)
   }
 
@@ -101,7 +102,6 @@ class MountEngine implements Engine {
       onState: (it) => {
         if (it.state === 'connected') this.metadata.streamConnected()
         else this.metadata.streamLost()
-        if (it.state === 'connected') this.connection = 'online'
         logger.debug('event stream', it)
       },
     })
@@ -286,7 +286,7 @@ class MountEngine implements Engine {
     }
     const { usage } = this.blocks
     return {
-      version: VERSION, server: server.url, remote, connection: this.connection, live: this.metadata.pushed,
+      version: VERSION, server: server.url, remote, connection: this.connection.state, live: this.metadata.pushed,
       pending: { count, bytes }, failures, conflicts: this.contents.conflicts,
       cache: { bytes: usage.bytes, limit: usage.limit }, openHandles: this.fs.openHandles,
     }

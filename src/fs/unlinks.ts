@@ -17,7 +17,7 @@ import type { Tree } from './tree.js'
 
 /** A burst of deletes is over when nothing came for this long; nothing waits longer than the second. */
 const QUIET_MS = 250
-const LONGEST_WAIT_MS = 2_000
+const LONGEST_WAIT_MS = 8_000
 /** Names of one call. */
 const BATCH = 100
 const RETRY_MS = 3_000
