@@ -151,8 +151,8 @@ describe('engine', { timeout: 300_000 }, () => {
     let over = false
     const renamed = fs.rename('before', 'after').finally(() => { over = true })
     while (!over) {
-      fs.forgetAll()
       await new Promise((resolve) => setImmediate(resolve))
+      fs.forgetAll()
     }
     await renamed
     assert.equal((await fs.readFile('after')).toString(), 'text')
