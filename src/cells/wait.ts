@@ -5,6 +5,7 @@
  * index has it) and may be lost; looking alone would ask too often.
  */
 import type { Deadline } from './deadline.js'
+import { CellsError } from './errors.js'
 import { isWithin } from './names.js'
 import type { CellsEvent, CellsNode } from './types.js'
 
@@ -38,9 +39,13 @@ export interface WaitSpec {
   readonly deadline: Deadline
 }
 
-/** @throws the deadline's reason; what `look` throws */
+/** For how long a server that cannot be asked is borne with. */
+const PATIENCE_MS = 20_000
+
+/** @throws the deadline's reason; what `look` throws, if it is lasting or goes on for long */
 export async function waitUntil(spec: WaitSpec): Promise<CellsNode | undefined> {
   const started = Date.now()
+  let lastAnswer = started
   let woken = false
   let wake = (): void => {}
   const stop = spec.wakeUps.watch((event) => {
@@ -56,8 +61,13 @@ export async function waitUntil(spec: WaitSpec): Promise<CellsNode | undefined> 
       }
       spec.deadline.check()
       woken = false
-      const node = await spec.look()
-      if (spec.wanted(node)) return node
+      try {
+        const node = await spec.look()
+        if (spec.wanted(node)) return node
+        lastAnswer = Date.now()
+      } catch (error) {
+        if (!(error instanceof CellsError) || !error.transient || spec.deadline.signal.aborted || Date.now() - lastAnswer > PATIENCE_MS) throw error
+      }
     }
   } finally {
     stop()

@@ -82,7 +82,12 @@ describe('the guard', () => {
     const name = fc.string({ unit: fc.constantFrom('a', 'b', '_', '%'), minLength: 1, maxLength: 3 })
     await fc.assert(fc.asyncProperty(fc.uniqueArray(name, { minLength: 2, maxLength: 6 }), fc.scheduler(), async (names, scheduler) => {
       const index = new FaultyIndex()
-      const guard = new WildcardGuard((path) => scheduler.schedule(Promise.resolve()).then(() => index.find(path)), () => Promise.resolve())
+      let now = 0
+      const pause = (ms: number): Promise<void> => {
+        now += ms
+        return Promise.resolve()
+      }
+      const guard = new WildcardGuard((path) => scheduler.schedule(Promise.resolve()).then(() => index.find(path)), pause, () => now)
       const all = Promise.allSettled(names.map((each) => guard.creating(`ws/${each}`, undefined, async () => {
         await scheduler.schedule(Promise.resolve())
         index.create(`ws/${each}`)

@@ -56,6 +56,7 @@ export type Found =
 
 /** How long a creation may take to show in the index (contract, traps 2, 12), with a margin. */
 const ON_THE_WAY_MS = 3000
+const LOOK_EVERY_MS = 300
 /** For how long a folder of the path that was found to be itself is taken for that. */
 const TRUSTED_MS = 60_000
 const MOST = 5000
@@ -65,6 +66,8 @@ interface Creation {
   /** Settles when the server has answered. */
   readonly answered: Promise<void>
   endedAt: number | undefined
+  /** Seen in the index since. */
+  indexed?: boolean
 }
 
 export class WildcardGuard {
@@ -72,10 +75,12 @@ export class WildcardGuard {
   readonly #pause: (ms: number, signal?: AbortSignal) => Promise<void>
   readonly #creations = new Map<string, Set<Creation>>()
   readonly #trusted = new Map<string, number>()
+  readonly #now: () => number
 
-  constructor(look: (path: string, signal?: AbortSignal) => Promise<Found>, pause: (ms: number, signal?: AbortSignal) => Promise<void>) {
+  constructor(look: (path: string, signal?: AbortSignal) => Promise<Found>, pause: (ms: number, signal?: AbortSignal) => Promise<void>, now: () => number = Date.now) {
     this.#look = look
     this.#pause = pause
+    this.#now = now
   }
 
   /**
@@ -90,7 +95,8 @@ export class WildcardGuard {
     for (let other = this.#rival(parent, name); other !== undefined; other = this.#rival(parent, name)) {
       // Theirs is the wildcard name, ours is plain: once theirs is in the index, ours is harmless.
       if (other.endedAt === undefined) await other.answered
-      else await this.#pause(Math.max(50, ON_THE_WAY_MS - (Date.now() - other.endedAt)), signal)
+      else if ((await this.#look(`${parent}/${other.name}`, signal)).what === 'itself') other.indexed = true
+      else await this.#pause(LOOK_EVERY_MS, signal)
     }
     let answer = (): void => {}
     const creation: Creation = { name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
@@ -98,10 +104,16 @@ export class WildcardGuard {
     const siblings = this.#siblings(parent)
     siblings.add(creation)
     try {
-      if (hasWildcard(name)) await this.#checkOwn(path, siblings, signal)
+      if (hasWildcard(name)) {
+        await this.#checkOwn(path, creation, siblings, signal).catch((error: unknown) => {
+          // Nothing was sent: nobody need wait for it.
+          siblings.delete(creation)
+          throw error
+        })
+      }
       return await create()
     } finally {
-      creation.endedAt = Date.now()
+      creation.endedAt = this.#now()
       answer()
       this.#forget()
     }
@@ -115,13 +127,16 @@ export class WildcardGuard {
     if (found.what === 'other') throw new CellsError(found.hidden ? 'invalid' : 'not-found', `could not touch ${path}: this server takes it for ${JSON.stringify(found.name)}`)
   }
 
-  async #checkOwn(path: string, siblings: ReadonlySet<Creation>, signal?: AbortSignal): Promise<void> {
+  async #checkOwn(path: string, own: Creation, siblings: ReadonlySet<Creation>, signal?: AbortSignal): Promise<void> {
     const name = baseOf(path)
     const found = await this.#look(path, signal)
     if (found.what === 'other') throw conflict(path, found.name)
     if (found.what === 'itself') return
-    const rival = [...siblings].find((other) => other.name !== name && likeMatches(name, other.name))
-    if (rival !== undefined) throw conflict(path, rival.name)
+    // Those that entered later see this one and wait or give way.
+    for (const other of siblings) {
+      if (other === own) break
+      if (other.name !== name && likeMatches(name, other.name)) throw conflict(path, other.name)
+    }
   }
 
   async #checkFolders(folder: string, signal?: AbortSignal): Promise<void> {
@@ -130,19 +145,19 @@ export class WildcardGuard {
     for (let up = folder; up.includes('/'); up = parentOf(up)) if (hasWildcard(baseOf(up))) chain.push(up)
     for (const each of chain.reverse()) {
       const at = this.#trusted.get(each)
-      if (at !== undefined && Date.now() - at < TRUSTED_MS) continue
+      if (at !== undefined && this.#now() - at < TRUSTED_MS) continue
       const found = await this.#look(each, signal)
       if (found.what === 'other') throw conflict(each, found.name)
       if (found.what === 'nothing') continue
       this.#trusted.delete(each)
-      this.#trusted.set(each, Date.now())
+      this.#trusted.set(each, this.#now())
       if (this.#trusted.size > MOST) this.#trusted.delete(this.#trusted.keys().next().value as string)
     }
   }
 
   /** A wildcard name on its way that would swallow `name`. */
   #rival(parent: string, name: string): Creation | undefined {
-    return [...this.#creations.get(parent) ?? []].find((other) => other.name !== name && !isOver(other) && hasWildcard(other.name) && likeMatches(other.name, name) && !likeMatches(name, other.name))
+    return [...this.#creations.get(parent) ?? []].find((other) => other.name !== name && other.indexed !== true && !this.#isOver(other) && hasWildcard(other.name) && likeMatches(other.name, name) && !likeMatches(name, other.name))
   }
 
   #siblings(parent: string): Set<Creation> {
@@ -151,16 +166,16 @@ export class WildcardGuard {
     return siblings
   }
 
+  #isOver(creation: Creation): boolean {
+    return creation.endedAt !== undefined && this.#now() - creation.endedAt >= ON_THE_WAY_MS
+  }
+
   #forget(): void {
     for (const [parent, siblings] of this.#creations) {
-      for (const creation of siblings) if (isOver(creation)) siblings.delete(creation)
+      for (const creation of siblings) if (this.#isOver(creation)) siblings.delete(creation)
       if (siblings.size === 0) this.#creations.delete(parent)
     }
   }
-}
-
-function isOver(creation: Creation): boolean {
-  return creation.endedAt !== undefined && Date.now() - creation.endedAt >= ON_THE_WAY_MS
 }
 
 function conflict(path: string, name: string): CellsError {
