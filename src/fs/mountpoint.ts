@@ -140,8 +140,8 @@ export async function detach(mountpoint: string, options: { lazy?: boolean } = {
   throw new MountError('failed', `Could not unmount ${mountpoint}: ${stderr.trim() || `exit code ${code}`}.`)
 }
 
-async function inPath(program: string): Promise<string | undefined> {
-  // Set-uid helpers often stand where an ordinary user's PATH does not look.
+/** Where a program stands, also where an ordinary user's PATH does not look. */
+export async function inPath(program: string): Promise<string | undefined> {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/bin', '/usr/local/bin']) {
     if (folder === '') continue
     const path = join(folder, program)

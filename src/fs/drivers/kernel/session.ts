@@ -1,0 +1,280 @@
+/**
+ * One connection to the kernel: reads requests, hands them to the engine, sends exactly one reply to each.
+ *
+ * A burst of requests is read and begun before the event loop goes on, `BURST` at most, so that the network
+ * gets its turn. Operations run side by side and reply in any order. What a reply gives to the
+ * kernel (a lookup, an open file) is taken back when the kernel did not get it. At the end, all that the kernel
+ * still had is given back to the engine.
+ */
+import { constants } from 'node:os'
+import type { Logger } from '../../../log.js'
+import type { FileSystem } from '../driver.js'
+import { Buffers } from './buffers.js'
+import { Call } from './call.js'
+import { isDying } from './callers.js'
+import type { Device } from './device.js'
+import { errnoName, ProtocolError, SystemError } from './errors.js'
+import { negotiate, refusal, type Agreement, type Wishes } from './features.js'
+import { DEFAULT_LIMITS, Inflight, type Limits } from './inflight.js'
+import { InitOut } from './layouts.js'
+import { NoticeQueue } from './notices.js'
+import { Context } from './operations/context.js'
+import type { Answer, Operation } from './operations/operation.js'
+import { OPERATIONS } from './operations/table.js'
+import { IN_HEADER_BYTES, type OpName } from './protocol.js'
+import { emptyReply, reply, seal, type Parts } from './replies.js'
+import { decodeArgs, decodeHeader, opName, type Args, type Header, type InitArgs } from './requests.js'
+
+/** Requests begun before the event loop gets its turn. */
+const BURST = 64
+/** Time for the engine to end what nobody waits for any more. */
+const END_MS = 10_000
+
+const { EIO, ENOENT, ENODATA, ENOSYS, EEXIST, EPROTO, ETIMEDOUT } = constants.errno
+/** Ordinary answers of a filesystem are nobody's news. */
+const ORDINARY: ReadonlySet<number> = new Set([ENOENT, ENODATA, EEXIST, ENOSYS])
+
+export interface SessionOptions {
+  readonly device: Device
+  readonly fs: FileSystem
+  /** Positive errno of anything that the engine throws. */
+  readonly errnoOf: (error: unknown) => number
+  readonly log: Logger
+  readonly writeback?: boolean
+  /** uname(2)'s release of the kernel. */
+  readonly release: string
+  readonly limits?: Limits
+  readonly isDying?: (pid: number) => boolean
+}
+
+export class Session {
+  readonly #options: SessionOptions
+  readonly #wishes: Wishes
+  readonly #buffers = new Buffers()
+  readonly #inflight: Inflight
+  #context: Context | undefined
+  #notices: NoticeQueue | undefined
+  #unwatch: (() => void) | undefined
+  #scheduled = false
+  #over = false
+  /** Resolves when the kernel has agreed. */
+  readonly ready: Promise<Agreement>
+  /** Resolves when the connection is gone and everything has been given back. */
+  readonly ended: Promise<void>
+  #resolveReady!: (agreement: Agreement) => void
+  #rejectReady!: (error: unknown) => void
+  #resolveEnded!: () => void
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    this.#wishes = { readdirplus: options.fs.hold !== undefined, writeback: options.writeback === true }
+    this.#inflight = new Inflight({
+      limits: options.limits ?? DEFAULT_LIMITS,
+      isDying: options.isDying ?? isDying,
+      give: (call, errno) => {
+        if (errno === ETIMEDOUT) options.log.warn('a request was not answered in time', { op: call.op })
+        this.#answerError(call, errno)
+      },
+    })
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve
+      this.#rejectReady = reject
+    })
+    this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
+    this.ready.catch(() => {})
+  }
+
+  /** Requests that the engine works on. */
+  get inflight(): number {
+    return this.#inflight.size
+  }
+
+  /** @throws Error before `ready` */
+  get notices(): NoticeQueue {
+    if (this.#notices === undefined) throw new Error('the kernel has not agreed yet')
+    return this.#notices
+  }
+
+  /** Lookups and handles that the kernel holds. */
+  get held(): { readonly lookups: number; readonly handles: number } {
+    return this.#context?.held ?? { lookups: 0, handles: 0 }
+  }
+
+  start(): void {
+    this.#unwatch = this.#options.device.watch(() => this.#schedule())
+  }
+
+  /** On the event loop proper: promises and ticks run after it, which is not so in a callback of the poll handle. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      if (!this.#over) this.#drain()
+    })
+  }
+
+  #drain(): void {
+    try {
+      for (let left = BURST; left > 0; left--) {
+        if (this.#inflight.full) return this.#pause()
+        const { current } = this.#buffers
+        const received = this.#options.device.read(current)
+        if (received === 'none') return
+        if (typeof received === 'string') return this.#end()
+        this.#receive(current.subarray(0, received.length))
+      }
+      // More may wait: the poll handle says so in the next turn.
+    } catch (error) {
+      this.#options.log.error('the connection to the kernel is broken', { error })
+      this.#end()
+    }
+  }
+
+  /** The bound is reached: what waits stays in the kernel until something is done. */
+  #pause(): void {
+    this.#unwatch?.()
+    this.#unwatch = undefined
+  }
+
+  #resume(): void {
+    if (this.#over || this.#unwatch !== undefined || this.#inflight.full) return
+    this.start()
+    this.#schedule()
+  }
+
+  #receive(message: Buffer): void {
+    if (message.length < IN_HEADER_BYTES) {
+      this.#options.log.warn('a request was shorter than its header', { bytes: message.length })
+      return
+    }
+    const header = decodeHeader(message)
+    const op = opName(header.opcode)
+    try {
+      if (op === undefined) this.#refuse(header, ENOSYS)
+      else this.#begin(op, header, message)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#options.log.warn('a request was malformed', { op, error })
+      // Nobody waits for a reply to these.
+      if (op !== 'forget' && op !== 'batchForget' && op !== 'interrupt') this.#refuse(header, EIO)
+    }
+  }
+
+  #begin(op: OpName, header: Header, message: Buffer): void {
+    switch (op) {
+      case 'init': return this.#init(header, decodeArgs('init', message))
+      case 'destroy': return void this.#options.device.write(seal(emptyReply(), header.unique))
+      case 'interrupt': return this.#inflight.interrupt(decodeArgs('interrupt', message).unique)
+      case 'forget': return this.#context?.forget(header.nodeid, decodeArgs('forget', message).nlookup)
+      case 'batchForget':
+        for (const { nodeid, nlookup } of decodeArgs('batchForget', message).items) this.#context?.forget(nodeid, nlookup)
+        return
+      default: return this.#run(op, header, message)
+    }
+  }
+
+  #init(header: Header, offer: InitArgs): void {
+    const { device, release } = this.#options
+    const problem = refusal(offer)
+    if (problem !== undefined) {
+      this.#refuse(header, EPROTO)
+      this.#rejectReady(new ProtocolError(problem))
+      return
+    }
+    const agreement = negotiate(offer, this.#wishes, release)
+    // The kernel asks again with our major before anything else happens.
+    const again = offer.major > agreement.reply.major
+    if (!again) {
+      this.#context = new Context({ ...this.#options, agreement })
+      this.#notices = new NoticeQueue({ send: (parts) => device.notify(parts), busy: (ino) => this.#inflight.busy(ino), agreement })
+    }
+    device.write(seal(reply(InitOut, agreement.reply), header.unique))
+    if (!again) this.#resolveReady(agreement)
+  }
+
+  #run<N extends OpName>(op: N, header: Header, message: Buffer): void {
+    const context = this.#context
+    const operation = OPERATIONS[op] as Operation<N> | undefined
+    if (context === undefined) return this.#refuse(header, EIO)
+    if (operation === undefined) return this.#refuse(header, ENOSYS)
+    const { args, done } = this.#keep(decodeArgs(op, message))
+    const { wait } = operation
+    const ms = typeof wait === 'number' ? wait : wait(args, context)
+    const { size = 0 } = args as { readonly size?: number }
+    const call = new Call(op, header, size, performance.now() + ms)
+    this.#inflight.add(call)
+    this.#perform(operation, args, call, context).then(
+      (answer) => this.#answer(call, answer),
+      (error: unknown) => this.#fail(call, error),
+    ).finally(() => {
+      done?.()
+      this.#inflight.remove(call)
+      this.#notices?.wake()
+      this.#resume()
+    // A reply that cannot be written would leave a program waiting for ever: let it crash.
+    }).catch((error: unknown) => { process.nextTick(() => { throw error }) })
+  }
+
+  /** Content outlives the buffer of its message. */
+  #keep<A>(args: A): { readonly args: A; readonly done?: () => void } {
+    const { data } = args as { readonly data?: Buffer }
+    if (data === undefined) return { args }
+    const kept = this.#buffers.keep(data)
+    return { args: { ...args, data: kept.data }, done: kept.done }
+  }
+
+  /** Also what is thrown before the first await is a rejection. */
+  async #perform<N extends OpName>(operation: Operation<N>, args: Args<N>, call: Call, context: Context): Promise<Answer> {
+    return operation.run(args, call, context)
+  }
+
+  #answer(call: Call, { parts, undo }: Answer): void {
+    if (call.answered || !this.#write(call, seal(parts, call.unique))) undo?.()
+  }
+
+  #fail(call: Call, error: unknown): void {
+    const errno = error instanceof SystemError ? error.errno : error instanceof ProtocolError ? EIO : this.#options.errnoOf(error)
+    if (!ORDINARY.has(errno)) {
+      const facts = { op: call.op, ino: call.nodeid, code: errnoName(errno), error }
+      if (errno === EIO || errno === ETIMEDOUT) this.#options.log.warn('a request failed', facts)
+      else this.#options.log.debug('a request was refused', facts)
+    }
+    if (!call.answered) this.#answerError(call, errno)
+  }
+
+  #answerError(call: Call, errno: number): void {
+    this.#write(call, seal(emptyReply(), call.unique, errno))
+  }
+
+  #write(call: Call, parts: Parts): boolean {
+    call.answered = true
+    return !this.#over && this.#options.device.write(parts)
+  }
+
+  #refuse({ unique }: Header, errno: number): void {
+    this.#options.device.write(seal(emptyReply(), unique, errno))
+  }
+
+  /** The kernel has let go. Everything ends within `END_MS`, then nothing is held any more. */
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#unwatch?.()
+    this.#rejectReady(new ProtocolError('the connection ended before the kernel agreed'))
+    this.#inflight.abort()
+    void this.#finish()
+  }
+
+  async #finish(): Promise<void> {
+    const { device, log } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, END_MS) })
+    await Promise.race([this.#inflight.drained(), late]).finally(() => clearTimeout(timer))
+    if (this.#inflight.size > 0) log.warn('requests were still running at the end of the mount', { count: this.#inflight.size })
+    await this.#notices?.close()
+    await this.#context?.close()
+    device.close()
+    this.#resolveEnded()
+  }
+}
