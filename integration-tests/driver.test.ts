@@ -1,6 +1,6 @@
 /**
- * The driver over fuse-native through a real mount of a filesystem in memory: what libfuse 2 and its binding do
- * to ordinary programs. Nothing of Cells here.
+ * Both drivers through real mounts of a filesystem in memory: what they do to ordinary programs. Nothing of Cells here. What only
+ * the kernel driver can do is in kernel-mount.test.ts.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -17,10 +17,12 @@ interface Mount {
   readonly service: Service
 }
 
-async function withMemoryMount(work: (mount: Mount) => Promise<void>, ...flags: string[]): Promise<void> {
+const DRIVERS = ['fuse-native', 'kernel'] as const
+
+async function memoryMount(driver: (typeof DRIVERS)[number], work: (mount: Mount) => Promise<void>, ...flags: string[]): Promise<void> {
   await withFolder(async ({ folder, env }) => {
     const dir = await folder('mnt')
-    const service = new Service(process.execPath, [MOUNT, dir, ...flags], { env })
+    const service = new Service(process.execPath, [MOUNT, dir, driver, ...flags], { env })
     try {
       assert.deepEqual(JSON.parse(await service.line()), { ready: true })
       await work({ dir, service, sh: (script) => sh(script, { cwd: dir, env }) })
@@ -42,7 +44,9 @@ async function unmount({ service }: Mount): Promise<void> {
   assert.equal(await service.exited, 0)
 }
 
-describe('fuse-native driver', { concurrency: 2 }, () => {
+for (const driver of DRIVERS) describe(`${driver} driver`, { concurrency: 2 }, () => {
+  const withMemoryMount = (work: (mount: Mount) => Promise<void>, ...flags: string[]): Promise<void> => memoryMount(driver, work, ...flags)
+
   it('makes, reads, changes and removes files and folders', () => withMemoryMount(async (mount) => {
     assert.equal(await mount.sh(`
       mkdir -p a/b; echo one > a/b/f; echo two >> a/b/f; cat a/b/f
@@ -70,11 +74,11 @@ describe('fuse-native driver', { concurrency: 2 }, () => {
     await unmount(mount)
   }))
 
-  it('keeps access and modification time apart, to the millisecond', () => withMemoryMount(async (mount) => {
+  it('keeps access and modification time apart, to what the driver can pass on', () => withMemoryMount(async (mount) => {
     assert.equal(await mount.sh(`
-      touch -d '2001-02-03 04:05:06.789 UTC' "$HOME/m"; touch -a -d '2011-12-13 14:15:16 UTC' "$HOME/m"
+      touch -d '2001-02-03 04:05:06.789123456 UTC' "$HOME/m"; touch -a -d '2011-12-13 14:15:16 UTC' "$HOME/m"
       touch f; touch -r "$HOME/m" f; TZ=UTC stat -c '%x %y' f`),
-    '2011-12-13 14:15:16.000000000 +0000 2001-02-03 04:05:06.789000000 +0000\n')
+    `2011-12-13 14:15:16.000000000 +0000 2001-02-03 04:05:06.789${driver === 'kernel' ? '123456' : '000000'} +0000\n`)
   }))
 
   it('lists thousands of names with stable inode numbers', () => withMemoryMount(async (mount) => {
@@ -124,7 +128,8 @@ describe('fuse-native driver', { concurrency: 2 }, () => {
     await unmount(mount)
   }))
 
-  it('brings a file back that could not be unlinked after all', () => withMemoryMount(async (mount) => {
+  // libfuse 2 cannot unlink an open file at once (fuse-native/hidden.ts).
+  it('brings a file back that could not be unlinked after all', { skip: driver === 'kernel' && 'the kernel driver says so to the program' }, () => withMemoryMount(async (mount) => {
     await mount.sh('echo x > f')
     await mount.service.ask('fail unlink EACCES')
     await mount.sh('exec 3<f; rm f')
@@ -173,13 +178,13 @@ describe('fuse-native driver', { concurrency: 2 }, () => {
 
   it('mounts again where a mount died', () => withFolder(async ({ folder, env }) => {
     const dir = await folder('with space')
-    const first = new Service(process.execPath, [MOUNT, dir], { env })
+    const first = new Service(process.execPath, [MOUNT, dir, driver], { env })
     await first.line()
     await first.stop('SIGKILL')
     assert.match((await run('ls', [dir])).stderr, /not connected/)
-    const second = new Service(process.execPath, [MOUNT, dir], { env })
+    const second = new Service(process.execPath, [MOUNT, dir, driver], { env })
     assert.deepEqual(JSON.parse(await second.line()), { ready: true })
-    const third = new Service(process.execPath, [MOUNT, dir], { env })
+    const third = new Service(process.execPath, [MOUNT, dir, driver], { env })
     assert.match(await third.line(), /already mounted/)
     await second.stop('SIGKILL')
   }))

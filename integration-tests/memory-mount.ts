@@ -1,11 +1,12 @@
 /**
- * A mount of the memory filesystem as a process of its own, for driver.test.ts: `node memory-mount.js MOUNTPOINT`.
- * Prints a line of JSON when ready and when the mount has ended; takes commands on stdin, one reply each;
- * `delay <op> <ms>` and `fail <op> <code>` change how operations answer.
+ * A mount of the memory filesystem as a process of its own, for driver.test.ts: `node memory-mount.js MOUNTPOINT [FLAG...]`
+ * with the flags kernel, ro, allow-other, writeback, auto-unmount and long (the kernel may believe all for an hour).
+ * Prints a line of JSON when ready and when the mount has ended; takes commands on stdin, one reply each; `delay <op> <ms>` and `fail <op> <code>` change how operations answer.
  */
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createFuseNativeDriver } from '../src/fs/drivers/fuse-native.js'
+import { createKernelDriver } from '../src/fs/drivers/kernel/driver.js'
 import { MemoryFs } from '../src/fs/drivers/memory-fs.testing.js'
 import { FsError, type ErrnoCode } from '../src/fs/errno.js'
 import { createLogger } from '../src/log.js'
@@ -15,7 +16,9 @@ const delays = new Map<string, number>()
 const failures = new Map<string, ErrnoCode>()
 const calls: string[] = []
 
+const flags = new Set(process.argv.slice(3))
 const fs = new MemoryFs({
+  ...(flags.has('long') && { entryTimeoutMs: 3_600_000 }),
   before: async (op, _caller, name) => {
     calls.push(name === undefined ? op : `${op} ${name}`)
     const delay = delays.get(op)
@@ -25,9 +28,13 @@ const fs = new MemoryFs({
   },
 })
 
-const driver = createFuseNativeDriver(createLogger('debug', (line) => process.stderr.write(line)))
+const log = createLogger('debug', (line) => process.stderr.write(line))
+const driver = flags.has('kernel') ? createKernelDriver(log) : createFuseNativeDriver(log)
 try {
-  const mounted = await driver.mount(fs, { mountpoint: process.argv[2]!, fsname: 'memory, with a comma', allowOther: false, readOnly: process.argv[3] === 'ro', debug: false })
+  const mounted = await driver.mount(fs, {
+    mountpoint: process.argv[2]!, fsname: 'memory, with a comma', debug: false,
+    allowOther: flags.has('allow-other'), readOnly: flags.has('ro'), writeback: flags.has('writeback'), autoUnmount: flags.has('auto-unmount'),
+  })
   say({ ready: true })
   void mounted.ended.then(() => {
     say({ ended: true, leaks: fs.leaks() })

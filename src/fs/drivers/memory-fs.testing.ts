@@ -111,7 +111,8 @@ export class MemoryFs implements FileSystem {
 
   #entry(node: Node): Entry {
     node.lookups++
-    return { attr: this.#attr(node), generation: 0, entryTimeoutMs: this.#options.entryTimeoutMs ?? 1000, attrTimeoutMs: 1000 }
+    const timeout = this.#options.entryTimeoutMs ?? 1000
+    return { attr: this.#attr(node), generation: 0, entryTimeoutMs: timeout, attrTimeoutMs: timeout }
   }
 
   #touch(folder: Node): void {
@@ -189,9 +190,14 @@ export class MemoryFs implements FileSystem {
     this.#drop(node)
   }
 
+  hold(ino: Ino): Entry | undefined {
+    const node = this.#nodes.get(ino)
+    return node === undefined ? undefined : this.#entry(node)
+  }
+
   async getattr(ino: Ino, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
     await this.#begin('getattr', caller)
-    return { attr: this.#attr(fh === undefined ? this.#get(ino) : this.#handle(fh).node), timeoutMs: 1000 }
+    return { attr: this.#attr(fh === undefined ? this.#get(ino) : this.#handle(fh).node), timeoutMs: this.#options.entryTimeoutMs ?? 1000 }
   }
 
   async setattr(ino: Ino, change: AttrChange, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
@@ -205,7 +211,7 @@ export class MemoryFs implements FileSystem {
     Object.assign(node, { ctime: now(), ...(mode !== undefined && { mode }), ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) })
     if (atime !== undefined) node.atime = atime === 'now' ? now() : atime
     if (mtime !== undefined) node.mtime = mtime === 'now' ? now() : mtime
-    return { attr: this.#attr(node), timeoutMs: 1000 }
+    return { attr: this.#attr(node), timeoutMs: this.#options.entryTimeoutMs ?? 1000 }
   }
 
   async readlink(ino: Ino, caller: Caller): Promise<string> {
