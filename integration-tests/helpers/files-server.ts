@@ -11,6 +11,7 @@ import { resolveGlobals } from '../../src/cli/options.js'
 import { startDemoServer } from '../../src/demo/index.js'
 import type { DemoOptions, DemoServer } from '../../src/demo/index.js'
 import { silentLogger } from '../../src/log.js'
+import { Confirmer } from '../../src/transfer/confirm.js'
 
 export interface FilesServer {
   readonly url: string
@@ -47,8 +48,10 @@ export async function startFilesServer(options: DemoOptions = {}): Promise<Files
   const globals = resolveGlobals({}, env)
   const server = connect(await resolveConnection(globals, { logger: silentLogger }))
 
+  // Asks for all paths together: a real server that is asked for a hundred paths at once stops answering others.
+  const confirmer = new Confirmer(server, new AbortController().signal)
   const shown = async (path: string, kind: 'file' | 'folder'): Promise<void> => {
-    await server.waitFor(path, node => node?.kind === kind && node.etag !== 'temporary')
+    await confirmer.confirm(path, node => node?.kind === kind && node.etag !== 'temporary', 60_000)
   }
   return {
     url, env, server, demo,
