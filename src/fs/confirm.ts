@@ -112,7 +112,7 @@ export class Confirmer {
       return true
     }
     // An older content, ours or the one we wrote over: the index lags.
-    if (inode.sent.has(node.etag) || node.etag === inode.base?.etag) return true
+    if (inode.sent.has(node.etag) || inode.past.has(node.etag) || node.etag === inode.base?.etag) return true
     // Somebody wrote after us. Their content is the newer one; ours was on the server before it.
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
     this.settleFile(inode, node)
@@ -138,6 +138,9 @@ export class Confirmer {
     const { tree } = this.deps
     const ours = agrees(inode, node)
     this.drop(inode)
+    if (inode.base !== undefined) inode.outdated(inode.base.etag)
+    for (const md5 of inode.sent) if (md5 !== node.etag) inode.outdated(md5)
+    inode.past.delete(node.etag)
     inode.sent.clear()
     if (inode.uuid !== node.uuid) tree.deps.inodes.setUuid(inode, node.uuid)
     inode.readOnly = node.readOnly

@@ -160,6 +160,26 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
+  it('sends no empty content before what a program writes next, and an empty file soon after', async () => {
+    const { engine, fs } = await open('empty')
+    const sent = (): number => demo?.requests.get('PUT s3') ?? 0
+    const before = sent()
+    // As a shell does for `echo text > file`: a copy of the descriptor is closed first.
+    const file = await fs.open('shell', O_WRONLY | O_CREAT | O_TRUNC)
+    await fs.fs.flush(file.ino, file.fh, { uid: 0, gid: 0, pid: 0 })
+    await fs.write(file, 0, 'text')
+    await fs.close(file)
+    if (demo !== undefined) assert.equal(sent() - before, 1)
+    await fs.writeFile('nothing', '')
+    await fs.writeFile('brief', '')
+    await fs.unlink('brief')
+    assert.equal((await fs.stat('nothing')).size, 0)
+    assert.equal((await server.waitFor(`${base}/nothing`, (it) => it !== undefined && it.etag === md5('')))?.size, 0)
+    if (demo !== undefined) assert.equal(sent() - before, 2)
+    assert.equal((await onServer('shell'))?.text, 'text')
+    await engine.close()
+  })
+
   it('renames files and folders, over an existing file keeping its Uuid, and by case only', async () => {
     const { engine, fs } = await open('d')
     await fs.writeFile('old', 'content')

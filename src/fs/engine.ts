@@ -9,6 +9,7 @@ import { MetadataCache } from '../cache/metadata.js'
 import { type DraftRecord, Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { BackupMoves } from './backup.js'
 import { Budget } from './budget.js'
@@ -200,7 +201,8 @@ class MountEngine implements Engine {
       return
     }
     const existing = await this.tree.child(place.folder, place.name)
-    if (record.state === 'sent' && existing !== undefined && existing.version?.etag === record.md5) {
+    if (record.state === 'sent' && existing !== undefined && existing.version !== undefined && ![record.base?.etag, ETAG_TEMPORARY].includes(existing.version.etag)) {
+      // It is there, or somebody has written after us.
       await this.store.drafts.remove(record.id)
       await unlink(this.store.draftFile(record.id))
       return

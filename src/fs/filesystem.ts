@@ -333,6 +333,7 @@ export class Filesystem implements FileSystem {
     } catch (error) {
       if (!isCellsError(error) || !error.transient) throw error
     }
+    if ((flags & O_TRUNC) === 0) await this.deps.contents.finished(inode, caller.signal)
     if (!write) this.deps.ahead.opened(inode)
     const handle = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
     if ((flags & O_TRUNC) !== 0 && write) {
@@ -358,8 +359,10 @@ export class Filesystem implements FileSystem {
   }
 
   async flush(_ino: Ino, fh: number, caller: Caller): Promise<void> {
-    const handle = this.handles.get(fh)
-    if (handle.write && handle.inode.dirty) await this.deps.contents.commit(handle.inode, caller.signal)
+    const { write, inode } = this.handles.get(fh)
+    if (!write || !inode.dirty) return
+    if (inode.size === 0 && !inode.localOnly) await this.deps.contents.keepEmpty(inode)
+    else await this.deps.contents.commit(inode, caller.signal)
   }
 
   async fsync(_ino: Ino, fh: number, _dataOnly: boolean, caller: Caller): Promise<void> {

@@ -18,6 +18,8 @@ export interface Expected {
   readonly size: number
 }
 
+const PAST_KEPT = 16
+
 export class Inode {
   readonly ino: Ino
   readonly type: FileType
@@ -49,10 +51,14 @@ export class Inode {
   /** Never sent (localnames.ts). */
   localOnly = false
   draft: Draft | undefined
+  /** The draft is empty and its record says so: it may be sent later. */
+  emptyKept = false
   /** The version the draft was made over; undefined: the file is new. */
   base: VersionKey | undefined
   /** md5s sent since the server last agreed: any of them may show up on the server. */
   readonly sent = new Set<string>()
+  /** ETags of earlier versions, the last few: an event or an index that lags can show them again. */
+  readonly past = new Set<string>()
   expected: Expected | undefined
   /** A content or a folder of ours that the server does not show yet. */
   unconfirmed = false
@@ -86,6 +92,16 @@ export class Inode {
   /** The server has, or has been sent, a node for it. */
   get onServer(): boolean {
     return this.uuid !== '' || this.sent.size > 0
+  }
+
+  /** An ETag that is not the newest any more. */
+  outdated(etag: string): void {
+    this.past.delete(etag)
+    this.past.add(etag)
+    for (const oldest of this.past) {
+      if (this.past.size <= PAST_KEPT) break
+      this.past.delete(oldest)
+    }
   }
 
   /** The program's changes exist only here. */

@@ -129,7 +129,7 @@ export class Renamer {
     const old: Place = { folder: source.parent!, name: source.name }
     this.rename_(source, to, newName)
     source.localOnly = localOnly
-    contents.record(source, localOnly ? 'local' : wasLocal ? 'closed' : 'open')
+    contents.record(source, localOnly ? 'local' : wasLocal || source.emptyKept ? 'closed' : 'open')
     await tree.deps.store.flushed()
     if (localOnly || !wasLocal) return
     source.draft!.generation++
@@ -177,7 +177,7 @@ export class Renamer {
   private async move(source: Inode, to: Inode, newName: string, caller: Caller): Promise<void> {
     const { tree, confirmer, logger } = this.deps
     const [from, name] = [source.parent!, source.name]
-    const { server, metadata } = tree.deps
+    const { metadata } = tree.deps
     await this.deps.unlinks.settledAt(to, newName)
     await this.deps.removals.settledAt(to, newName)
     await confirmer.nameFree(to, newName, caller.signal)
@@ -185,18 +185,13 @@ export class Renamer {
       throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
     }
     const [oldPath, newPath] = [tree.pathOf(source), tree.pathAt(to, newName)]
-    if (from === to && name.toLowerCase() === newName.toLowerCase()) {
-      // The server takes a change of case for a collision: two steps (trap 4).
-      const between = tree.pathAt(to, `${newName.slice(0, 80)}.${randomUUID().slice(0, 8)}.renaming`)
-      await server.move(oldPath, between, { signal: caller.signal })
-      try {
-        await server.move(between, newPath)
-      } catch (error) {
-        await server.move(between, oldPath)
-        throw error
-      }
-    } else {
-      await server.move(oldPath, newPath, { signal: caller.signal })
+    try {
+      await this.moveOnServer(oldPath, newPath, caller)
+    } catch (error) {
+      // It may have happened all the same.
+      metadata.doubt(from.ino, name)
+      metadata.doubt(to.ino, newName)
+      throw error
     }
     logger.info('renamed', { from: oldPath, to: newPath })
     const at = metadata.now()
@@ -205,6 +200,23 @@ export class Renamer {
     if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
     this.rename_(source, to, newName)
     source.ctime = BigInt(Date.now()) * 1_000_000n
+  }
+
+  private async moveOnServer(oldPath: string, newPath: string, caller: Caller): Promise<void> {
+    const { server } = this.deps.tree.deps
+    if (oldPath.toLowerCase() !== newPath.toLowerCase()) {
+      await server.move(oldPath, newPath, { signal: caller.signal })
+      return
+    }
+    // The server takes a change of case for a collision: two steps (trap 4).
+    const between = `${newPath.slice(0, newPath.lastIndexOf('/'))}/${randomUUID()}.renaming`
+    await server.move(oldPath, between, { signal: caller.signal })
+    try {
+      await server.move(between, newPath)
+    } catch (error) {
+      await server.move(between, oldPath)
+      throw error
+    }
   }
 
   /** Only the names here, in one step. */

@@ -258,7 +258,7 @@ export class Tree {
     const type = typeOf(node, facts.symlink)
     const owner = this.ownership(type)
     const mode = facts.mode ?? owner.mode
-    const mtime = facts.mtime === undefined ? BigInt(node.mtime) * 1_000_000_000n : fromPair(facts.mtime)
+    const mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
     return {
       ino: facts.ino ?? inoOfUuid(node.uuid),
       type,
@@ -271,6 +271,11 @@ export class Tree {
       mtime,
       ctime: mtime,
     }
+  }
+
+  /** The server gives no time for workspaces and bins: the mount's own is better than 1970. */
+  private timeOf(node: CellsNode): bigint {
+    return node.mtime === 0 ? this.deps.inodes.root.mtime : BigInt(node.mtime) * 1_000_000_000n
   }
 
   /** What we keep of a node; times and link target only while they belong to the version shown. */
@@ -300,7 +305,7 @@ export class Tree {
     inode.uid = facts.uid ?? inode.uid
     inode.gid = facts.gid ?? inode.gid
     inode.symlink = facts.symlink
-    inode.mtime = facts.mtime === undefined ? BigInt(node.mtime) * 1_000_000_000n : fromPair(facts.mtime)
+    inode.mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
     inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
     if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
     if (inode.type !== 'folder') {
