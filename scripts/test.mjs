@@ -5,7 +5,7 @@
  * All temporary folders of the tests are below one of our own, which is unmounted and removed at the end.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
@@ -37,6 +37,8 @@ if (files.length === 0) {
 
 // Short: sockets below it have at most 107 bytes.
 const folder = mkdtempSync(join(tmpdir(), 'ct-'))
+// Tests that become another user must get through; what is inside has modes of its own.
+chmodSync(folder, 0o711)
 process.env.TMPDIR = folder
 process.on('exit', () => {
   const mountpoints = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${folder}/`))
