@@ -40,8 +40,8 @@ async function startServer(recording: string): Promise<Running> {
   if (OTHER_SERVER !== undefined) return { url: OTHER_SERVER, login: CONTRACT_LOGIN, password: CONTRACT_PASSWORD, stop: () => Promise.resolve() }
   const server = await startDemoServer({
     ...(recording.startsWith('07b') ? { accessTokenTtlS: SHORT_TOKEN_S } : {}),
-    // Which events come, not when.
-    ...(recording === '07-websocket' ? { indexDelayMs: 400 } : {}),
+    // These look at the index while it lags behind: on a busy machine a second is not long enough for that.
+    ...(/^04(c|-)/.test(recording) ? { indexDelayMs: 1500 } : {}),
   })
   return { url: server.url, login: 'admin', password: 'admin', stop: () => server.close() }
 }
@@ -106,7 +106,7 @@ async function replay(recording: string, file: string): Promise<string[]> {
 const only = OTHER_SERVER === undefined ? process.env['CONTRACT_FILES']?.split(',') : (process.env['CONTRACT_FILES'] ?? '').split(',').filter((each) => each !== '')
 const files = (await readdir(RECORDINGS)).filter((file) => file.endsWith('.json') && (only === undefined || only.some((each) => file.startsWith(each)))).sort()
 
-describe('contract replay', { concurrency: 4 }, () => {
+describe('contract replay', { concurrency: 6 }, () => {
   for (const file of files) {
     const recording = file.replace(/\.json$/, '')
     it(recording, async () => {

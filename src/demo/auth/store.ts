@@ -4,6 +4,7 @@
  * mapped), which lets the bearer check of every request be a plain function call; writes are
  * synced before they return, because a client that has been answered counts on its token.
  */
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { open } from 'lmdb'
 
@@ -30,7 +31,10 @@ export const nowS = (): number => Math.floor(Date.now() / 1000)
 /** Opens (or creates) the store in `dataDir`. Expired records of earlier runs are dropped here. */
 export function openAuthStore(dataDir: string): AuthStore {
   // Keys hold opaque tokens, which exceed LMDB's default key budget only if somebody sends a huge one: `get` guards.
-  const db = open<Envelope, string>({ path: join(dataDir, 'identity.mdb'), encoding: 'json' })
+  const path = join(dataDir, 'identity.mdb')
+  const db = open<Envelope, string>({ path, encoding: 'json' })
+  // It holds live tokens.
+  chmodSync(path, 0o600)
   const live = (envelope: Envelope | undefined): Envelope | undefined =>
     envelope !== undefined && (envelope.expires === undefined || envelope.expires > nowS()) ? envelope : undefined
 
