@@ -26,6 +26,9 @@ export interface MountSessionOptions {
   readonly fsname: string
   readonly allowOther: boolean
   readonly readOnly: boolean
+  /** See MountOptions. */
+  readonly writeback?: boolean
+  readonly autoUnmount?: boolean
   readonly logger: Logger
 }
 
@@ -69,6 +72,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
 
   const mounted = await driver.mount(engine.fs, {
     mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, debug: false,
+    writeback: options.writeback, autoUnmount: options.autoUnmount,
   }).catch(async (error: unknown) => {
     await control.close()
     await engine.close()

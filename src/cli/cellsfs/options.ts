@@ -4,6 +4,11 @@ import type { Argv } from 'yargs'
 import { UsageError } from '../errors.js'
 import { resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
 
+export const DRIVERS = ['kernel', 'fuse-native'] as const
+export type DriverName = (typeof DRIVERS)[number]
+/** Where it cannot work and nobody asked for it by name, the other one is taken. */
+export const DEFAULT_DRIVER: DriverName = 'fuse-native'
+
 export interface MountSettings {
   /** Secrets included: they travel over a pipe, never in an argument. */
   readonly globals: GlobalOptions
@@ -12,6 +17,10 @@ export interface MountSettings {
   readonly mountpoint: string
   readonly allowOther: boolean
   readonly readOnly: boolean
+  /** Undefined: the default one. */
+  readonly driver?: DriverName
+  readonly writeback?: boolean
+  readonly autoUnmount?: boolean
   /** '' for the usual folder. */
   readonly cacheDir: string
   /** Undefined: the engine's default. */
@@ -25,7 +34,9 @@ export function declareMountOptions(yargs: Argv): Argv {
     .option('foreground', { alias: 'f', type: 'boolean', describe: 'Stay in front; prints `mounted <remote> at <folder>` when ready' })
     .option('read-only', { type: 'boolean', describe: 'Nothing can be changed' })
     .option('allow-other', { type: 'boolean', describe: 'Let other users of this machine in' })
-    .option('driver', { type: 'string', choices: ['fuse-native'], default: 'fuse-native', describe: 'How the kernel is reached' })
+    .option('driver', { type: 'string', choices: DRIVERS, describe: `How the kernel is reached; without it ${DEFAULT_DRIVER}` })
+    .option('writeback-cache', { type: 'boolean', describe: 'Let the kernel collect writes (driver kernel)' })
+    .option('auto-unmount', { type: 'boolean', describe: 'Take the mount away if its process dies (driver kernel)' })
     .option('cache-dir', { type: 'string', requiresArg: true, describe: 'Folder for cached content; one mount at a time' })
     .option('cache-size', { type: 'string', requiresArg: true, describe: 'Bound of the cached content, like 500M or 10G' })
     .option('log-file', { type: 'string', requiresArg: true, describe: 'Append the log to this file' })
@@ -44,6 +55,9 @@ export function mountSettings(argv: CecArgv): MountSettings {
     mountpoint: path(text('mountpoint') || text('place')),
     allowOther: argv['allow-other'] === true,
     readOnly: argv['read-only'] === true,
+    ...(argv['driver'] !== undefined && { driver: argv['driver'] as DriverName }),
+    writeback: argv['writeback-cache'] === true,
+    autoUnmount: argv['auto-unmount'] === true,
     cacheDir: path(text('cache-dir')),
     ...(text('cache-size') !== '' && { cacheBytes: parseSize(text('cache-size')) }),
     logFile: path(text('log-file')),

@@ -9,7 +9,6 @@ import { accountIdOf } from '../../auth/url.js'
 import { resolveConnection } from '../../auth/connection.js'
 import { takeLock } from '../../cache/lock.js'
 import { connect } from '../../cells/client.js'
-import { createFuseNativeDriver } from '../../fs/drivers/fuse-native.js'
 import { openEngine } from '../../fs/engine.js'
 import { FsError } from '../../fs/errno.js'
 import { mountFolders, runMount, type MountSession } from '../../fs/mount.js'
@@ -17,6 +16,7 @@ import { checkMountpoint } from '../../fs/mountpoint.js'
 import { createLogger, type Logger } from '../../log.js'
 import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
+import { chooseDriver } from './drivers.js'
 import type { MountSettings } from './options.js'
 
 /** A log is set aside at this size when a mount starts. */
@@ -61,11 +61,13 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
         uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
       }),
-      driver: createFuseNativeDriver(logger),
+      driver: await chooseDriver(settings.driver, logger),
       mountpoint,
       fsname: `cellsfs#${account}${remote === '' ? '' : `/${remote}`}`,
       allowOther: settings.allowOther,
       readOnly: settings.readOnly,
+      writeback: settings.writeback,
+      autoUnmount: settings.autoUnmount,
       logger,
     })
     const release = endOnSignals(session, hooks.signals, logger)

@@ -162,16 +162,12 @@ export class Session {
   }
 
   #begin(op: OpName, header: Header, message: Buffer): void {
-    switch (op) {
-      case 'init': return this.#init(header, decodeArgs('init', message))
-      case 'destroy': return void this.#options.device.write(seal(emptyReply(), header.unique))
-      case 'interrupt': return this.#inflight.interrupt(decodeArgs('interrupt', message).unique)
-      case 'forget': return this.#context?.forget(header.nodeid, decodeArgs('forget', message).nlookup)
-      case 'batchForget':
-        for (const { nodeid, nlookup } of decodeArgs('batchForget', message).items) this.#context?.forget(nodeid, nlookup)
-        return
-      default: return this.#run(op, header, message)
-    }
+    if (op === 'init') this.#init(header, decodeArgs(op, message))
+    else if (op === 'interrupt') this.#inflight.interrupt(decodeArgs(op, message).unique)
+    else if (op === 'forget') this.#context?.forget(header.nodeid, decodeArgs(op, message).nlookup)
+    else if (op === 'batchForget') for (const { nodeid, nlookup } of decodeArgs(op, message).items) this.#context?.forget(nodeid, nlookup)
+    else if (op === 'destroy') this.#options.device.write(seal(emptyReply(), header.unique))
+    else this.#run(op, header, message)
   }
 
   #init(header: Header, offer: InitArgs): void {
@@ -195,7 +191,7 @@ export class Session {
 
   #run<N extends OpName>(op: N, header: Header, message: Buffer): void {
     const context = this.#context
-    const operation = OPERATIONS[op] as Operation<N> | undefined
+    const operation: Operation<N> | undefined = OPERATIONS[op]
     if (context === undefined) return this.#refuse(header, EIO)
     if (operation === undefined) return this.#refuse(header, ENOSYS)
     const { args, done } = this.#keep(decodeArgs(op, message))
