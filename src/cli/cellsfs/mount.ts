@@ -1,7 +1,7 @@
 /** `cellsfs mount [REMOTE] MOUNTPOINT`. */
 import { isAuthError } from '../../auth/errors.js'
 import { resolveConnection } from '../../auth/connection.js'
-import { checkMountpoint } from '../../fs/mountpoint.js'
+import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { print, type CecCommand } from '../command.js'
 import { createCliLogger } from '../logger.js'
 import type { CecArgv } from '../options.js'
@@ -12,8 +12,9 @@ export const remoteName = (remote: string): string => (remote === '' ? '/' : rem
 
 async function handler(argv: CecArgv): Promise<void> {
   const settings = mountSettings(argv)
-  // What is wrong with the folder is told before anybody is asked for a password.
+  // What is wrong with the folder or the machine is told before anybody is asked for a password.
   await checkMountpoint(settings.mountpoint)
+  await checkFuse({ allowOther: settings.allowOther })
   await ensureAccount(settings)
   if (argv['foreground'] === true) {
     const { serveMount } = await import('./session.js')

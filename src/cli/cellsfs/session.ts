@@ -12,7 +12,7 @@ import { connect } from '../../cells/client.js'
 import { openEngine } from '../../fs/engine.js'
 import { FsError } from '../../fs/errno.js'
 import { mountFolders, runMount, type MountSession } from '../../fs/mount.js'
-import { checkMountpoint } from '../../fs/mountpoint.js'
+import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { createLogger, type Logger } from '../../log.js'
 import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
@@ -44,6 +44,10 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
   if (settings.logFile !== '') write = fileLog(settings.logFile)
   else if (hooks.log !== 'file') ({ write } = hooks.log)
 
+  // What this machine lacks is told before the server is asked.
+  await checkFuse({ allowOther: settings.allowOther })
+  const driver = await chooseDriver(settings.driver, logger)
+
   const connection = await resolveConnection(settings.globals, { logger })
   let unlock = (): void => {}
   const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
@@ -61,7 +65,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
         uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
       }),
-      driver: await chooseDriver(settings.driver, logger),
+      driver,
       mountpoint,
       fsname: `cellsfs#${account}${remote === '' ? '' : `/${remote}`}`,
       allowOther: settings.allowOther,

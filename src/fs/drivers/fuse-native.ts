@@ -26,7 +26,7 @@ import type { Logger } from '../../log.js'
 import { checkFuse, checkMountpoint, detach } from '../mountpoint.js'
 import { MountError } from '../mount-error.js'
 import type { Driver, FileSystem, MountOptions, Mounted } from './driver.js'
-import { loadBinding, type Handlers } from './fuse-native/binding.js'
+import { loadBinding, type Binding, type Handlers } from './fuse-native/binding.js'
 import { Context } from './fuse-native/context.js'
 import { createHandlers } from './fuse-native/operations.js'
 
@@ -52,14 +52,15 @@ export function mountOptions(options: MountOptions): string {
   ].join(',')
 }
 
+/** @throws MountError when this machine has no fuse-native or no libfuse 2 */
 export function createFuseNativeDriver(log: Logger): Driver {
-  return { name: 'fuse-native', mount: (fs, options) => mount(fs, options, log) }
+  if (process.platform !== 'linux') throw new MountError('unsupported', 'The driver fuse-native works on Linux only.')
+  const binding = loadBinding()
+  return { name: 'fuse-native', mount: (fs, options) => mount(fs, options, binding, log) }
 }
 
-async function mount(fs: FileSystem, options: MountOptions, log: Logger): Promise<Mounted> {
-  if (process.platform !== 'linux') throw new MountError('unsupported', 'The driver fuse-native works on Linux only.')
+async function mount(fs: FileSystem, options: MountOptions, binding: Binding, log: Logger): Promise<Mounted> {
   const mountpoint = await checkMountpoint(options.mountpoint)
-  const binding = loadBinding()
   await checkFuse({ allowOther: options.allowOther })
 
   const context = new Context(fs, binding, log)
