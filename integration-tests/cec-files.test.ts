@@ -437,6 +437,24 @@ test('an upload survives lost answers and broken connections', { skip: isReal &&
   assert.equal((await files.content(`${ws}/big`)).length, 3_000_000)
 })
 
+test('S21 scp tries as often as it is told, each time from the first byte', { skip: isReal && 'needs the embedded server' }, async t => {
+  const { home, ws, ok, fails } = await bench(t)
+  await writeTree(home.dir, { 'a.txt': 'hello' })
+  const demo = files.demo
+  if (demo === undefined) return
+  let tries = 0
+  let failing = Infinity
+  demo.onRequest = info => (info.route === 'PUT s3' && info.path.includes(ws) && tries++ < failing ? { status: 503 } : undefined)
+  t.after(() => { demo.onRequest = undefined })
+  await fails(/cannot answer now/, 'scp', '--retry-max-attempts', '2', '--retry-max-backoff', '10ms', 'a.txt', `cells://${ws}`)
+  assert.equal(tries, 2)
+  tries = 0
+  failing = 7
+  await ok('scp', '--retry-max-attempts', '0', '--retry-max-backoff', '10ms', 'a.txt', `cells://${ws}`)
+  assert.equal(tries, 8)
+  assert.equal(await files.content(`${ws}/a.txt`), 'hello')
+})
+
 // -- version and completion
 
 test('T3 version, by default and with a template, without a server', async t => {

@@ -10,6 +10,7 @@ import { Listing } from './listing.js'
 import { checkExistingPath } from './names.js'
 import { Objects } from './objects.js'
 import { Rest } from './rest.js'
+import type { RetryLimits } from './retry.js'
 import { S3 } from './s3.js'
 import type { CallOptions, CellsServer } from './server.js'
 import { Tombstones } from './tombstones.js'
@@ -27,6 +28,8 @@ export interface ConnectOptions {
     /** Sockets for bodies; default 8. */
     readonly dataConnections?: number
   }
+  /** For requests about file content (S3); calls about the tree keep their own. */
+  readonly retry?: RetryLimits
 }
 
 /** Nothing is sent before the first call. */
@@ -52,7 +55,7 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
   const tombstones = new Tombstones(async (path, timeoutMs, signal) => {
     await waitFor(path, (node) => node === undefined, { timeoutMs, signal })
   })
-  const objects = new Objects({ http, s3: new S3(http, settings.tokens), tree, features, tombstones })
+  const objects = new Objects({ http, s3: new S3(http, settings.tokens), tree, features, tombstones, retry: options.retry })
   const listing = new Listing(tree, objects, http.logger)
   const jobs = new Jobs({ rest, tree, features, wakeUps: events, listChildren: (path, call) => listing.list(path, call) })
   let login: string | undefined

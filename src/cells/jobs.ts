@@ -91,10 +91,10 @@ export class Jobs {
     const parameters = { nodes, target, targetParent }
     const answer = await this.#parts.rest.call({
       method: 'PUT', path: `/a/jobs/user/${name}`, json: { JobName: name, JsonParameters: JSON.stringify(parameters) }, idempotent: false,
-      doing: `${name} ${parameters.nodes.join(', ')}`, signal: options.signal, timeoutMs: TIMEOUTS.startJob,
+      doing: `${name} ${describe(parameters.nodes)}`, signal: options.signal, timeoutMs: TIMEOUTS.startJob,
     })
     const id = isObject(answer) ? asString(answer['JobUuid']) : ''
-    if (id === '') throw new CellsError('protocol', `could not ${name} ${parameters.nodes.join(', ')}: the answer holds no job`)
+    if (id === '') throw new CellsError('protocol', `could not ${name} ${describe(parameters.nodes)}: the answer holds no job`)
     return { id }
   }
 

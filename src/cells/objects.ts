@@ -15,7 +15,7 @@ import type { Features } from './features.js'
 import { readText, type Http, type Reply } from './http.js'
 import { checkExistingPath, checkPath, parentOf } from './names.js'
 import type { Tombstones } from './tombstones.js'
-import { noteRetryAfter, retrying } from './retry.js'
+import { noteRetryAfter, retrying, type RetryLimits } from './retry.js'
 import { escapeXml, xmlTexts, type S3, type S3Call, type S3Reply } from './s3.js'
 import type { BodySource, CallOptions, PutOptions } from './server.js'
 import { putTimeout, TIMEOUTS } from './timeouts.js'
@@ -28,6 +28,7 @@ export interface ObjectsParts {
   readonly tree: Tree
   readonly features: Features
   readonly tombstones: Tombstones
+  readonly retry?: RetryLimits
 }
 
 export class Objects {
@@ -175,7 +176,7 @@ export class Objects {
         }
         throw fault
       }
-    })
+    }, this.#parts.retry)
   }
 
   async #fault(answer: S3Reply, deadline: Deadline): Promise<CellsError> {

@@ -43,7 +43,7 @@ export class Rest {
   async call(call: RestCall): Promise<unknown> {
     const deadline = this.http.deadline(call.timeoutMs, call.doing, call.signal)
     try {
-      return await retrying(deadline, call.idempotent ?? true, async () => this.#once(call, deadline), call.attempts)
+      return await retrying(deadline, call.idempotent ?? true, async () => this.#once(call, deadline), { attempts: call.attempts })
     } finally {
       deadline.end()
     }

@@ -13,7 +13,7 @@ async function attempts(error: CellsError, idempotent: boolean, timeoutMs = 60_0
     // No real waiting: the server asks for the shortest pause.
     noteRetryAfter(error, new Date(1).toUTCString(), -1)
     return Promise.reject(error)
-  }, 3), (thrown) => thrown === error)
+  }, { attempts: 3 }), (thrown) => thrown === error)
   deadline.end()
   return calls
 }

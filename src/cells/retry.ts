@@ -5,9 +5,15 @@
 import type { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 
-const ATTEMPTS = 5
 const FIRST_PAUSE_MS = 150
-const LONGEST_PAUSE_MS = 4000
+
+export interface RetryLimits {
+  /** Tries of one request, the first included; Infinity leaves the end to the deadline. */
+  readonly attempts?: number
+  readonly longestPauseMs?: number
+}
+
+const DEFAULTS: Required<RetryLimits> = { attempts: 5, longestPauseMs: 4000 }
 
 const retryAfter = new WeakMap<CellsError, number>()
 
@@ -18,8 +24,8 @@ export function noteRetryAfter(error: CellsError, header: string | undefined, no
   if (Number.isFinite(ms) && ms > 0) retryAfter.set(error, ms)
 }
 
-export function pauseBefore(attempt: number, random: () => number = Math.random): number {
-  return random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
+export function pauseBefore(attempt: number, random: () => number = Math.random, longestPauseMs: number = DEFAULTS.longestPauseMs): number {
+  return random() * Math.min(longestPauseMs, FIRST_PAUSE_MS * 2 ** attempt)
 }
 
 /** Refused before anything was done: safe to repeat even for a call that must not run twice. */
@@ -34,14 +40,15 @@ function wasRefused(error: CellsError): boolean {
  * @param idempotent false: only what was surely not begun is repeated
  * @throws the last error; the deadline's reason if that comes first
  */
-export async function retrying<T>(deadline: Deadline, idempotent: boolean, attempt: (number: number) => Promise<T>, attempts: number = ATTEMPTS): Promise<T> {
+export async function retrying<T>(deadline: Deadline, idempotent: boolean, attempt: (number: number) => Promise<T>, limits: RetryLimits = {}): Promise<T> {
+  const { attempts = DEFAULTS.attempts, longestPauseMs = DEFAULTS.longestPauseMs } = limits
   for (let number = 0; ; number++) {
     try {
       return await attempt(number)
     } catch (error) {
       if (!(error instanceof CellsError) || deadline.signal.aborted || number + 1 >= attempts) throw error
       if (!error.transient || error.kind === 'timeout' || !(idempotent || wasRefused(error))) throw error
-      const pause = retryAfter.get(error) ?? pauseBefore(number)
+      const pause = retryAfter.get(error) ?? pauseBefore(number, Math.random, longestPauseMs)
       // Waiting longer than we may would only turn a true error into a time-out.
       if (pause >= deadline.remaining) throw error
       await deadline.sleep(pause)

@@ -21,8 +21,8 @@ export const SCP_OPTIONS = {
   skipMd5: { name: 'skip-md5', type: 'boolean', default: false, describe: 'Compare sizes only after the transfer', deprecated: 'skip_md5' },
   multipartThreshold: { name: 'multipart-threshold', type: 'number', default: 100, describe: 'MiB from which a file goes in parts', deprecated: 'multipart_threshold' },
   multipartDebugFlags: { name: 'multipart-debug-flags', type: 'string', default: '', describe: 'Kinds of requests to log, e.g. "retries | request"' },
-  retryMaxAttempts: { name: 'retry-max-attempts', type: 'number', default: 3, describe: 'Tries of one request, 0 is no limit', deprecated: 'retry_max_attempts' },
-  retryMaxBackoff: { name: 'retry-max-backoff', type: 'string', default: '3s', describe: 'Longest pause between tries, e.g. 20s or 1m30s', deprecated: 'retry_max_backoff' },
+  retryMaxAttempts: { name: 'retry-max-attempts', type: 'number', default: 5, describe: 'Tries of one request, 0 is no limit', deprecated: 'retry_max_attempts' },
+  retryMaxBackoff: { name: 'retry-max-backoff', type: 'string', default: '4s', describe: 'Longest pause between tries, e.g. 20s or 1m30s', deprecated: 'retry_max_backoff' },
 } as const satisfies OptionSpecs
 
 const DEBUG_FLAGS = new Set([

@@ -38,7 +38,7 @@ export async function transfer(argv: CecArgv, source: string, target: string): P
     } catch (error) {
       throw asCommandError(error)
     }
-  })
+  }, { retry: settings.retry })
 }
 
 async function send(server: CellsServer, context: CommandContext, settings: ScpSettings, source: string, target: string): Promise<TransferReport> {
