@@ -17,6 +17,11 @@
  *   folder below. The next mount cleans the dead one away (mountpoint.ts).
  * - No `kernel_cache` or `auto_cache`: the page cache is dropped at each open, because only the engine knows versions.
  *
+ * What it cannot do, because libfuse 2 or the binding cannot (the kernel driver can):
+ * - One time alone: libfuse passes utimens on only when both times are set, so `touch -m` and GNU tar's mtime of
+ *   unpacked files are lost in silence. cp -p, rsync -a, touch -d and unzip set both.
+ * - Notices, fallocate, copy_file_range, rename flags, the caller's uid, times finer than a millisecond.
+ *
  * The end of the mount is seen at the descriptor that libfuse holds on /dev/fuse, which it closes when the kernel
  * lets go of the connection: after umount by anybody, and with `-z` after the last file is closed. The binding has no callback for it.
  */
