@@ -207,6 +207,39 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
+  it('renames onto a name that somebody else has just taken', async () => {
+    // Connected to events that are late.
+    const late = new Proxy(newServer(), {
+      get: (target, name) => name !== 'events'
+        ? Reflect.get(target, name) as unknown
+        : (listener: Parameters<CellsServer['events']>[0]) => {
+            listener.onState({ state: 'connected' })
+            return { close: () => {} }
+          },
+    })
+    const engine = await openEngine({
+      server: late, remote: base, stateDir: join(folder, 'taken', 'state'), cacheDir: join(folder, 'taken', 'cache'), uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
+    })
+    engines.push(engine)
+    const fs = new PathFs(engine.fs)
+    await fs.writeFile('mine', 'mine')
+    await fs.mkdir('my folder')
+    await engine.sync()
+    assert.equal(await fs.exists('taken'), false)
+    // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
+    await server.put(`${base}/taken`, async function * () { yield Buffer.from('theirs') }, 6)
+    const theirs = await onServer('taken')
+    await server.mkdir([`${base}/taken folder`])
+    await server.waitFor(`${base}/taken folder`, (it) => it !== undefined)
+    await fs.rename('mine', 'taken')
+    assert.equal((await fs.readFile('taken')).toString(), 'mine')
+    await assert.rejects(fs.rename('my folder', 'taken folder'), code('ENOTEMPTY'))
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    assert.deepEqual(await onServer('taken'), { uuid: theirs!.uuid, text: 'mine' })
+    assert.equal(await server.stat(`${base}/taken-1`), undefined)
+    await engine.close()
+  })
+
   it('keeps the Uuid when vim sets the old file aside', async () => {
     const { engine, fs } = await open('e')
     await fs.writeFile('doc', 'first')

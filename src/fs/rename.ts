@@ -68,7 +68,7 @@ export class Renamer {
       if (target !== undefined && noReplace) throw new FsError('EEXIST', `${newName} exists`)
       if (source.readOnly || target?.readOnly === true) throw new FsError('EACCES', 'Read-only on the server')
       if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
-      else await this.renameFile(source, to, newName, target, caller)
+      else await this.renameFile(source, to, newName, target, noReplace, caller)
     } finally {
       release()
     }
@@ -92,10 +92,10 @@ export class Renamer {
       await server.remove([tree.pathAt(to, newName)], { signal: caller.signal })
       this.detachTarget(target, to, newName)
     }
-    await this.move(source, to, newName, caller)
+    if (!await this.move(source, to, newName, caller)) throw new FsError('ENOTEMPTY', `${newName} exists`)
   }
 
-  private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
+  private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, noReplace: boolean, caller: Caller): Promise<void> {
     const { tree, backups } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
@@ -111,8 +111,11 @@ export class Renamer {
     } else if (target !== undefined || this.clashes(source, to, newName) || backups.holds(to, newName)) {
       if (target !== undefined && !target.onServer) this.dropUnsent(target, to, newName)
       await this.replace(source, to, newName, target?.onServer === true ? target : undefined, caller)
-    } else {
-      await this.move(source, to, newName, caller)
+    } else if (!await this.move(source, to, newName, caller)) {
+      const taken = await tree.child(to, newName, caller.signal)
+      if (noReplace) throw new FsError('EEXIST', `${newName} exists`)
+      if (taken?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
+      await this.replace(source, to, newName, taken, caller)
     }
   }
 
@@ -173,8 +176,8 @@ export class Renamer {
     await removals.add(from, name, source, expected.md5)
   }
 
-  /** A move on the server to a free name. */
-  private async move(source: Inode, to: Inode, newName: string, caller: Caller): Promise<void> {
+  /** A move on the server to a free name. False if somebody else has taken the name meanwhile. */
+  private async move(source: Inode, to: Inode, newName: string, caller: Caller): Promise<boolean> {
     const { tree, confirmer, logger } = this.deps
     const [from, name] = [source.parent!, source.name]
     const { metadata } = tree.deps
@@ -185,6 +188,13 @@ export class Renamer {
       throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
     }
     const [oldPath, newPath] = [tree.pathOf(source), tree.pathAt(to, newName)]
+    // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
+    const asked = metadata.now()
+    const theirs = await tree.deps.server.stat(newPath, { signal: caller.signal })
+    if (theirs !== undefined && theirs.uuid !== source.uuid && tree.deps.inodes.ofUuid(theirs.uuid) === undefined) {
+      tree.learn(to, newName, theirs, asked)
+      return false
+    }
     try {
       await this.moveOnServer(oldPath, newPath, caller)
     } catch (error) {
@@ -200,6 +210,7 @@ export class Renamer {
     if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
     this.rename_(source, to, newName)
     source.ctime = BigInt(Date.now()) * 1_000_000n
+    return true
   }
 
   private async moveOnServer(oldPath: string, newPath: string, caller: Caller): Promise<void> {
