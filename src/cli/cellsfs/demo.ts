@@ -169,7 +169,7 @@ export const command: CecCommand = {
     .option('data', { type: 'string', requiresArg: true, describe: 'Folder that keeps the content', defaultDescription: 'below $XDG_DATA_HOME' })
     .option('port', { type: 'number', requiresArg: true, describe: 'Port on the loopback address; 0 for any', defaultDescription: `${USUAL_PORT} if free` })
     .option('latency', { type: 'number', requiresArg: true, describe: 'Milliseconds added to each request', defaultDescription: '0' })
-    .option('server-version', { choices: ['2', '4', '5'], requiresArg: true, default: '2', describe: 'Generation of Cells to behave like' })
+    .option('server-version', { type: 'string', choices: ['2', '4', '5'], requiresArg: true, default: '2', describe: 'Generation of Cells to behave like' })
     .option('json', { type: 'boolean', describe: 'First line: {"url","login","password","mountpoint"}; all else goes to stderr' }),
   handler,
 }
