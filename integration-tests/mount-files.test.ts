@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { run, sh } from './helpers/process.js'
+import { run, sh, until } from './helpers/process.js'
 import { md5, missing, useSuite, WS } from './helpers/suite.js'
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
@@ -15,7 +15,7 @@ async function fails(work: Promise<string>, words: RegExp): Promise<void> {
   })
 }
 
-describe('files of a mount', { concurrency: 4, timeout: 200_000 }, () => {
+describe('files of a mount', { concurrency: 8, timeout: 200_000 }, () => {
   const suite = useSuite()
 
   it('creates, reads, overwrites and stats', async () => {
@@ -108,7 +108,8 @@ os.close(f)
     const absent = await missing('fallocate')
     if (absent !== false) return t.skip(absent)
     const at = await suite.corner('fallocate')
-    await at.sh('printf data > f; fallocate -l 1000 f; stat -c %s f >&2; [ $(stat -c %s f) = 1000 ]')
+    // libfuse 2 has no such call for us: then the C library does it by writing.
+    assert.equal(await at.sh('printf data > f; fallocate -l 1000 f 2> /dev/null || fallocate -x -l 1000 f; stat -c %s f'), '1000\n')
     await at.serverHas('f', Buffer.concat([Buffer.from('data'), Buffer.alloc(996)]))
   })
 
@@ -222,6 +223,7 @@ with open('f', 'rb') as f:
     await at.serverHas('c', 'one\n')
     await at.serverHas('b', 'two\n')
     await at.serverHas('f', 'x\n')
+    await at.serverLacks('e')
     assert.deepEqual(await at.serverNames(), ['b', 'c', 'f'])
   })
 
@@ -317,7 +319,10 @@ with open('f', 'rb') as f:
     const at = await suite.corner('xattrs')
     await at.sh('echo text > f; mkdir d')
     const { uuid, etag } = await at.serverHas('f', 'text\n')
-    const all = await at.sh('getfattr -d f')
+    const all = await until('the Uuid of a new file', async () => {
+      const text = await at.sh('getfattr -d f')
+      return text.includes('uuid') ? text : ''
+    })
     assert.match(all, new RegExp(`user.cells.uuid="${uuid}"`))
     assert.match(all, new RegExp(`user.cells.etag="${etag}"`))
     assert.match(all, new RegExp(`user.cells.path="${at.remote}/f"`))

@@ -17,7 +17,7 @@ import { GLOBAL_OPTIONS, resolveOptions } from '../../src/cli/options.js'
 import { WS, WS2 } from './files-server.js'
 import { openFolder } from './folders.js'
 import { realServer, startMount, type Drive, type MountHow } from './mount.js'
-import { Service, run, sh, type RunOptions } from './process.js'
+import { Service, run, sh, until, type RunOptions } from './process.js'
 import { ServerProcess } from './server-process.js'
 
 /** The same folder from two sides: in the mount and on the server. */
@@ -40,7 +40,7 @@ export interface Corner {
   readonly serverHas: (name: string, content: string | Buffer) => Promise<CellsNode>
   /** Awaits that the server has nothing at a name. */
   readonly serverLacks: (name: string) => Promise<void>
-  /** Somebody else writes a file; resolves when the server shows it. */
+  /** Somebody else writes a file; resolves when the server shows it, and the mount its size. */
   readonly putByOther: (name: string, content: string | Buffer) => Promise<CellsNode>
   /** Names on the server, sorted. */
   readonly serverNames: (name?: string) => Promise<string[]>
@@ -155,7 +155,9 @@ export class Suite {
         const data = Buffer.from(text)
         // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
         await client.put(`${remote}/${name}`, async function * () { yield data }, data.length)
-        return node(name, (it) => it.etag === md5(data) || (it.size === data.length && !/^[0-9a-f]{32}$/.test(it.etag)))
+        const shown = await node(name, (it) => it.etag === md5(data) || (it.size === data.length && !/^[0-9a-f]{32}$/.test(it.etag)))
+        await until(`${name} of somebody else in the mount`, async () => (await run('stat', ['-c', '%s', join(dir, name)])).stdout === `${data.length}\n`)
+        return shown
       },
       serverNames: async (name = '') => {
         const names: string[] = []
