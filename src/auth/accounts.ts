@@ -12,7 +12,7 @@ import { accountsHome } from '../paths.js'
 import { AuthError } from './errors.js'
 import { formatConfig, NO_ACCOUNTS, parseConfig, type Accounts } from './goconfig.js'
 import { withLock } from './lock.js'
-import { VERSION } from './version.js'
+import { VERSION } from '../version.js'
 
 /** The folder of config.json: `--config`, else the place of the operating system. */
 export function configFolder(flag: string): string {

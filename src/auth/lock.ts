@@ -17,6 +17,7 @@ import { link, mkdir, readdir, readFile, stat, truncate, unlink, writeFile } fro
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostname } from 'node:os'
+import { isAlive, startTime } from '../processes.js'
 import { AuthError } from './errors.js'
 
 /** Longer than anybody may hold a lock, shorter than others wait for it. */
@@ -34,23 +35,6 @@ function tryRead(read: () => string): string {
 const place = (): string =>
   [hostname(), tryRead(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1')), tryRead(() => readlinkSync('/proc/self/ns/pid'))].join('|')
 
-/** Start time in ticks since boot (field 22 of /proc/<pid>/stat), '' where there is no /proc. */
-function startTime(pid: number): string {
-  const line = tryRead(() => readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  // The command name in field 2 may hold anything; what follows the last ')' may not.
-  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-}
-
-function lives(pid: number, start: string): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  const now = startTime(pid)
-  return now === '' || start === '' || now === start
-}
-
 async function held(file: string): Promise<boolean> {
   let text: string
   try {
@@ -62,7 +46,7 @@ async function held(file: string): Promise<boolean> {
   if (text === '') return false
   const [pid = '', start = '', where = ''] = text.split('\n')
   if (!(Number(pid) > 0) || where === '') return false
-  if (where === place()) return lives(Number(pid), start)
+  if (where === place()) return isAlive(Number(pid), start)
   const age = await stat(file).then((found) => Date.now() - found.mtimeMs, () => 0)
   return age < FOREIGN_STALE_MS
 }

@@ -13,7 +13,7 @@ import { AuthError } from './errors.js'
 import { NO_ACCOUNTS, type Account, type Accounts } from './goconfig.js'
 import { systemKeyring, type SecretStore } from './keyring.js'
 import { accountIdOf, labelOf } from './url.js'
-import { VERSION } from './version.js'
+import { VERSION } from '../version.js'
 
 const SEPARATOR = '__//__'
 

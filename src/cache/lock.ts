@@ -4,27 +4,7 @@
  */
 import { closeSync, linkSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
-
-/** Start time of a process in clock ticks since boot (field 22 of /proc/<pid>/stat); '' where unknown. */
-function startTime(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The command name in field 2 may hold spaces and brackets; what follows the last ')' may not.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch {
-    return ''
-  }
-}
-
-function alive(pid: number, start: string): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  const now = startTime(pid)
-  return now === '' || start === '' || now === start
-}
+import { isAlive, startTime } from '../processes.js'
 
 function owner(file: string): { pid: number; start: string } | undefined {
   try {
@@ -57,13 +37,13 @@ export function takeLock(file: string): (() => void) | number {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }
       const holder = owner(file)
-      if (holder !== undefined && alive(holder.pid, holder.start)) return holder.pid
+      if (holder !== undefined && isAlive(holder.pid, holder.start)) return holder.pid
       // Stale: set it aside under our own name, so that of two who see it only one removes this very file.
       const aside = `${own}.stale`
       try {
         renameSync(file, aside)
         const taken = owner(aside)
-        if (taken !== undefined && alive(taken.pid, taken.start)) {
+        if (taken !== undefined && isAlive(taken.pid, taken.start)) {
           renameSync(aside, file)
           return taken.pid
         }

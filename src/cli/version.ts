@@ -1,5 +1,5 @@
 /** `cec version` (cec-reference 11.3). Nothing here may import the client: this must start fast. */
-import { VERSION } from '../auth/version.js'
+import { VERSION } from '../version.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { compileTemplate } from './template.js'

@@ -27,7 +27,7 @@ import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
 import { WalkAhead } from './walkahead.js'
 
-import { VERSION } from '../auth/version.js'
+import { VERSION } from '../version.js'
 
 export interface EngineOptions {
   readonly server: CellsServer

@@ -4,7 +4,7 @@
  */
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { VERSION } from '../../auth/version.js'
+import { VERSION } from '../../version.js'
 import { accountIdOf } from '../../auth/url.js'
 import { resolveConnection } from '../../auth/connection.js'
 import { takeLock } from '../../cache/lock.js'

@@ -1,5 +1,5 @@
 /** `cellsfs version`. */
-import { VERSION } from '../../auth/version.js'
+import { VERSION } from '../../version.js'
 import { print, type CecCommand } from '../command.js'
 
 export const command: CecCommand = {
