@@ -12,6 +12,8 @@ import type { Tree } from './tree.js'
 const FIRST_CHECK_MS = 2_500
 const FIRST_CHECK_WITHOUT_EVENTS_MS = 1_100
 const MAX_INTERVAL_MS = 30_000
+/** First interval for what a program waits for. */
+const HURRIED_MS = 120
 /** Paths of one question. */
 const BATCH = 50
 
@@ -74,21 +76,25 @@ export class Confirmer {
 
   /** Resolves when the server shows no node at this name any more (at once if none was deleted there). */
   async nameFree(folder: Inode, name: string, signal?: AbortSignal): Promise<void> {
+    this.hurry([this.absent.get(folder)?.get(name)])
     await this.until(() => this.absent.get(folder)?.has(name) !== true, signal)
   }
 
   /** Resolves when this inode is confirmed. */
   async confirmed(inode: Inode, signal?: AbortSignal): Promise<void> {
+    this.hurry([this.present.get(inode)])
     await this.until(() => !this.present.has(inode), signal)
   }
 
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
+    this.hurry([...this.present].filter(([inode]) => isWithin(inode, folder)).map(([, wait]) => wait))
     await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => isWithin(it, folder)), signal)
   }
 
   /** Resolves when nothing is unconfirmed. */
   async drained(signal?: AbortSignal): Promise<void> {
+    this.hurry([...this.present.values()])
     await this.until(() => this.pending === 0, signal)
   }
 
@@ -117,6 +123,19 @@ export class Confirmer {
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
     this.settleFile(inode, node)
     return true
+  }
+
+  /** Somebody waits for these: asks now, and again soon. */
+  private hurry(waits: Iterable<Waiting | undefined>): void {
+    const now = this.deps.tree.deps.metadata.now()
+    for (const wait of waits) {
+      if (wait === undefined) continue
+      wait.interval = Math.min(wait.interval, HURRIED_MS)
+      wait.next = Math.min(wait.next, now)
+    }
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.arm()
   }
 
   private newWait(): Waiting {
@@ -203,7 +222,7 @@ export class Confirmer {
     let next = Infinity
     for (const wait of this.present.values()) next = Math.min(next, wait.next)
     for (const names of this.absent.values()) for (const wait of names.values()) next = Math.min(next, wait.next)
-    const delay = Math.max(50, next - this.deps.tree.deps.metadata.now())
+    const delay = Math.max(5, next - this.deps.tree.deps.metadata.now())
     this.timer = setTimeout(() => {
       this.timer = undefined
       this.checking = this.check().finally(() => {
