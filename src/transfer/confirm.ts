@@ -8,11 +8,19 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
+import { parentOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
+import { Semaphore } from './pool.js'
 
-/** Longest body of one bulk question: a real 2.x server takes about 13 ms per path. */
-const BATCH = 50
+/** Paths of one question. A real 2.x server takes about 13 ms per path asked by name, and far less per path of a listing. */
+const BATCH = 100
+/** Folders listed at the same time. */
+const PARALLEL = 4
+/** From so many due paths of one folder on, the folder is listed instead ... */
+const WORTH_LISTING = 4
+/** ... unless that means reading far more entries than are asked for. */
+const LONGEST_LISTING = 1000
 const FIRST_PAUSE_MS = 150
 const LONGEST_PAUSE_MS = 1500
 /** Between two questions, as a part of the usual delay, so that paths which become due one by one share a question. */
@@ -42,6 +50,8 @@ export class Confirmer {
   /** Milliseconds from hand-over to agreement, as seen so far. */
   #usual = 0
   #lastQuestion = -Infinity
+  /** Folders that turned out to hold too much to list. */
+  readonly #large = new Set<string>()
 
   constructor(server: CellsServer, signal: AbortSignal) {
     this.#server = server
@@ -114,7 +124,7 @@ export class Confirmer {
     this.#lastQuestion = performance.now()
     let nodes: Map<string, CellsNode>
     try {
-      nodes = await this.#server.statMany(due.map(item => item.path), { signal: this.#stop.signal })
+      nodes = await this.#look(due.map(item => item.path))
     } catch (error) {
       if (isCellsError(error) && error.transient) for (const item of due) this.#postpone(item, error)
       else for (const item of due) this.#settle(item, () => item.reject(error))
@@ -129,6 +139,45 @@ export class Confirmer {
       } else {
         this.#postpone(item, undefined)
       }
+    }
+  }
+
+  /** The nodes of those paths that exist. */
+  async #look(paths: readonly string[]): Promise<Map<string, CellsNode>> {
+    const byFolder = new Map<string, string[]>()
+    for (const path of paths) {
+      const folder = parentOf(path)
+      byFolder.set(folder, [...byFolder.get(folder) ?? [], path])
+    }
+    const found = new Map<string, CellsNode>()
+    const byName: string[] = []
+    const slots = new Semaphore(PARALLEL)
+    await Promise.all([...byFolder].map(async ([folder, inside]) => {
+      const worthListing = inside.length >= WORTH_LISTING && !this.#large.has(folder)
+      const listed = worthListing && await slots.run(() => this.#list(folder, new Set(inside), found))
+      if (!listed) byName.push(...inside)
+    }))
+    if (byName.length > 0) for (const [path, node] of await this.#server.statMany(byName, { signal: this.#stop.signal })) found.set(path, node)
+    return found
+  }
+
+  /** Puts what is listed of `wanted` into `found`. False when the listing does not tell about all of them. */
+  async #list(folder: string, wanted: ReadonlySet<string>, found: Map<string, CellsNode>): Promise<boolean> {
+    let read = 0
+    try {
+      for await (const page of this.#server.list(folder, { signal: this.#stop.signal })) {
+        for (const node of page) if (wanted.has(node.path)) found.set(node.path, node)
+        read += page.length
+        if (read > LONGEST_LISTING) {
+          this.#large.add(folder)
+          return false
+        }
+      }
+      return true
+    } catch (error) {
+      // A folder that was just made is not listed yet, what was put into it may be.
+      if (isCellsError(error, 'not-found')) return false
+      throw error
     }
   }
 
