@@ -159,6 +159,9 @@ export class InodeTable {
   private readonly byIno = new Map<Ino, Inode>()
   private readonly byUuid = new Map<string, Inode>()
   readonly root: Inode
+  /** To be dropped unless somebody takes hold of them. */
+  private readonly idle = new Set<Inode>()
+  private sweeping: NodeJS.Immediate | undefined
   private nextLocal: Ino
   /** Is this folder's listing cached? Then its inode stays. */
   private readonly hasListing: (ino: Ino) => boolean
@@ -236,9 +239,27 @@ export class InodeTable {
     }
   }
 
-  /** Drops the inode, and then its parents, if nothing holds them any more. */
+  /**
+   * Drops the inode, and then its parents, if nothing holds them any more. Not before the microtasks that are due: an operation
+   * that has just been given this very inode by an awaited lookup takes hold of it in one of them.
+   */
   release(inode: Inode): void {
+    if (inode.unlinked) {
+      this.drop(inode)
+      return
+    }
+    this.idle.add(inode)
+    this.sweeping ??= setImmediate(() => {
+      this.sweeping = undefined
+      const idle = [...this.idle]
+      this.idle.clear()
+      for (const each of idle) this.drop(each)
+    })
+  }
+
+  private drop(inode: Inode): void {
     for (let at: Inode | undefined = inode; at !== undefined && at !== this.root; at = at.parent) {
+      if (this.byIno.get(at.ino) !== at) return
       if (at.lookups > 0 || at.pins > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.children.size > 0 || at.local.size > 0) return
       if (at.heldAt !== undefined || (at.parent?.local.get(at.name) === at && !at.unlinked)) return
       if (!at.unlinked && this.hasListing(at.ino)) return
