@@ -86,6 +86,11 @@ export class Confirmer {
     await this.until(() => !this.present.has(inode), signal)
   }
 
+  /** Resolves when what was confirmed is held as the server's version, and no longer as a draft of ours. */
+  async retired(): Promise<void> {
+    await Promise.all(this.retiring)
+  }
+
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
     this.hurry([...this.present].filter(([inode]) => isWithin(inode, folder)).map(([, wait]) => wait))

@@ -52,8 +52,11 @@ export interface ContentsDeps {
    * Returns the version that the server has at the place because of it.
    */
   readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
-  /** The name gets new content: what was still to be deleted there is deleted, or stays to be written over. */
-  readonly freeName: (folder: Inode, name: string) => Promise<void>
+  /**
+   * The name gets new content: what was still to be deleted there is deleted, or stays to be written over.
+   * Returns md5s of ours that the server may still show there.
+   */
+  readonly freeName: (folder: Inode, name: string) => Promise<Iterable<string>>
 }
 
 const FIRST_RETRY_MS = 2_000
@@ -311,7 +314,7 @@ export class Contents {
     const { tree, confirmer, logger } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
-    await this.deps.freeName(place.folder, place.name)
+    for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
     await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
     const theirs = await server.stat(path, { signal })

@@ -130,8 +130,9 @@ class MountEngine implements Engine {
       tree: this.tree, confirmer: this.confirmer, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => this.backups.secure(folder, name),
       freeName: async (folder, name) => {
-        await this.removals.cancel(folder, name)
+        const left = await this.removals.cancel(folder, name)
         await this.unlinks.settledAt(folder, name)
+        return left
       },
     })
     this.fs = new Filesystem({

@@ -20,9 +20,11 @@ interface Removal {
   readonly record: RemovalRecord
   readonly folder: Inode
   readonly name: string
+  /** md5s of ours that the server may still show at the name: the last one, and those it was written over. */
+  readonly sent: ReadonlySet<string>
   readonly stop: AbortController
   /** The delete has been sent: too late to cancel. */
-  sent: boolean
+  told: boolean
 }
 
 export interface RemovalDeps {
@@ -44,28 +46,37 @@ export class Removals {
     return this.pending.size
   }
 
-  /** The node at a name is to go once `keeper`, which has its content, is confirmed. Durable when it resolves. */
-  async add(folder: Inode, name: string, keeper: Inode, md5: string): Promise<void> {
+  /**
+   * The node at a name is to go once `keeper`, which has its content, is confirmed. `sent`: what was ever sent to the name.
+   * Durable when it resolves.
+   */
+  async add(folder: Inode, name: string, keeper: Inode, md5: string, sent: ReadonlySet<string>): Promise<void> {
     const { tree } = this.deps
     const record: RemovalRecord = { path: joined(tree.localPath(folder), name), keeper: tree.localPath(keeper), md5 }
     await tree.deps.store.removals.put(removalKey(record), record)
     await tree.deps.store.flushed()
     folder.local.set(name, null)
-    this.begin(record, folder, name, keeper)
+    this.begin(record, folder, name, keeper, new Set([...sent, md5]))
   }
 
-  /** The name gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent. */
-  async cancel(folder: Inode, name: string): Promise<void> {
+  /**
+   * The name gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent.
+   * Returns what of ours the server may show at the name until then (md5s).
+   */
+  async cancel(folder: Inode, name: string): Promise<Iterable<string>> {
+    const left: string[] = []
     for (const [removal, work] of this.pending) {
       if (removal.folder !== folder || removal.name !== name) continue
-      if (removal.sent) {
+      if (removal.told) {
         await work
       } else {
         removal.stop.abort()
         this.pending.delete(removal)
         await this.deps.tree.deps.store.removals.remove(removalKey(removal.record))
+        left.push(...removal.sent)
       }
     }
+    return left
   }
 
   /** Resolves when the node at a name is gone, if it was to go. */
@@ -95,7 +106,7 @@ export class Removals {
         continue
       }
       source.folder.local.set(source.name, null)
-      this.begin(value, source.folder, source.name, live)
+      this.begin(value, source.folder, source.name, live, new Set([value.md5]))
     }
   }
 
@@ -104,8 +115,8 @@ export class Removals {
     for (const removal of this.pending.keys()) removal.stop.abort()
   }
 
-  private begin(record: RemovalRecord, folder: Inode, name: string, keeper: Inode): void {
-    const removal: Removal = { record, folder, name, stop: new AbortController(), sent: false }
+  private begin(record: RemovalRecord, folder: Inode, name: string, keeper: Inode, sent: ReadonlySet<string>): void {
+    const removal: Removal = { record, folder, name, sent, stop: new AbortController(), told: false }
     this.pending.set(removal, this.run(removal, keeper).finally(() => this.pending.delete(removal)))
   }
 
@@ -117,11 +128,14 @@ export class Removals {
       try {
         await confirmer.confirmed(keeper, signal)
         const path = tree.pathAt(removal.folder, removal.name)
-        const node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
+        const { md5 } = removal.record
+        // An older content of ours: the index lags.
+        const lags = (etag: string | undefined): boolean => etag === ETAG_TEMPORARY || (etag !== undefined && etag !== md5 && removal.sent.has(etag))
+        const node = await tree.deps.server.waitFor(path, (it) => !lags(it?.etag), { signal, timeoutMs: 30_000 })
         signal.throwIfAborted()
         // Somebody may have written to the old name meanwhile: theirs stays.
-        if (node !== undefined && node.kind === 'file' && (node.etag === removal.record.md5 || node.etag === '')) {
-          removal.sent = true
+        if (node !== undefined && node.kind === 'file' && (node.etag === md5 || node.etag === '')) {
+          removal.told = true
           await tree.deps.server.removeObject(path)
           confirmer.awaitAbsent(removal.folder, removal.name)
         } else if (removal.folder.local.get(removal.name) === null) {

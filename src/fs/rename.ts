@@ -18,6 +18,9 @@ import type { Unlinks } from './unlinks.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
+/** How long setting a file aside waits for the server's index, which lags 1 to 2.5 s. */
+const CONFIRM_MS = 6_000
+
 export interface RenameDeps {
   readonly tree: Tree
   readonly contents: Contents
@@ -100,7 +103,9 @@ export class Renamer {
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
     const localOnly = isLocalOnly(newName, tree.foldersAbove(to))
-    const setAside = from === to && source.onServer && source.uuid !== '' && !source.unconfirmed && source.draft === undefined && isBackupName(name, newName)
+    const backup = from === to && source.onServer && isBackupName(name, newName)
+    if (backup && !source.dirty) await this.known(source, caller)
+    const setAside = backup && source.uuid !== '' && !source.unconfirmed && source.draft === undefined
     if (setAside && (target === undefined || !target.onServer || target.draft === undefined)) {
       if (target !== undefined) await this.removeTarget(target, to, newName, caller)
       await backups.defer(source, to, newName)
@@ -116,6 +121,18 @@ export class Renamer {
       if (noReplace) throw new FsError('EEXIST', `${newName} exists`)
       if (taken?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
       await this.replace(source, to, newName, taken, caller)
+    }
+  }
+
+  /** A save right after a save: waits a little until the server shows the first one, because only then its node can be given the next content. */
+  private async known(source: Inode, caller: Caller): Promise<void> {
+    const { confirmer } = this.deps
+    const deadline = AbortSignal.timeout(CONFIRM_MS)
+    try {
+      await confirmer.confirmed(source, caller.signal === undefined ? deadline : AbortSignal.any([caller.signal, deadline]))
+      await confirmer.retired()
+    } catch {
+      this.deps.logger.debug('the server does not show a content that is set aside', { name: source.name })
     }
   }
 
@@ -152,6 +169,7 @@ export class Renamer {
     const [from, name] = [source.parent!, source.name]
     const { inodes } = tree.deps
     const hadNode = source.onServer
+    const sentToSource = new Set(source.sent)
     if (target !== undefined) await contents.keepForReaders(target, caller.signal)
     let place: Place
     try {
@@ -173,7 +191,7 @@ export class Renamer {
     contents.awaitConfirmation(source, expected)
     if (!hadNode) return
     // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
-    await removals.add(from, name, source, expected.md5)
+    await removals.add(from, name, source, expected.md5, sentToSource)
   }
 
   /** A move on the server to a free name. False if somebody else has taken the name meanwhile. */
