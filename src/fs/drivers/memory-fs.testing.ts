@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs'
 import { FsError } from '../errno.js'
-import { ROOT_INO, type Attr, type AttrChange, type Caller, type DirEntry, type Entry, type FileSystem, type FileType, type Ino } from './driver.js'
+import { ROOT_INO, type Attr, type AttrChange, type Caller, type DirEntry, type Entry, type FileSystem, type FileRange, type FileType, type Ino, type OpenFolderResult, type RenameFlags } from './driver.js'
 
 const { O_ACCMODE = 3, O_APPEND, O_EXCL, O_RDONLY, O_TRUNC } = constants as typeof constants & { O_ACCMODE?: number }
 
@@ -37,6 +37,8 @@ export interface MemoryFsOptions {
   /** Awaited before each operation: to delay, to fail, to record. */
   readonly before?: (op: string, caller: Caller | undefined, name?: string) => Promise<void> | void
   readonly entryTimeoutMs?: number
+  /** The kernel may keep content and listings until it is told. */
+  readonly cacheable?: boolean
 }
 
 const PIECE = 65_536
@@ -171,7 +173,7 @@ export class MemoryFs implements FileSystem {
   #open(node: Node, flags: number): { fh: number; keepCache: boolean } {
     if ((flags & O_TRUNC) !== 0) this.#resize(node, 0)
     this.#files.set(++this.#lastFh, { node, flags })
-    return { fh: this.#lastFh, keepCache: false }
+    return { fh: this.#lastFh, keepCache: this.#options.cacheable === true }
   }
 
   async #begin(op: string, caller?: Caller, name?: string): Promise<void> {
@@ -246,10 +248,12 @@ export class MemoryFs implements FileSystem {
     this.#remove(parent, name)
   }
 
-  async rename(parent: Ino, name: string, newParent: Ino, newName: string, _flags: object, caller: Caller): Promise<void> {
+  async rename(parent: Ino, name: string, newParent: Ino, newName: string, flags: RenameFlags, caller: Caller): Promise<void> {
     await this.#begin('rename', caller, name)
     const source = this.#child(parent, name)
     const target = this.#folder(newParent).children.get(newName)
+    if (flags.noReplace === true && target !== undefined) throw new FsError('EEXIST')
+    if (flags.exchange === true) return this.#exchange(this.#folder(parent), name, this.#folder(newParent), newName)
     if (target === source) return
     if (target !== undefined) {
       if (target.type === 'folder' && source.type !== 'folder') throw new FsError('EISDIR')
@@ -265,6 +269,18 @@ export class MemoryFs implements FileSystem {
       from.nlink--
       to.nlink++
     }
+    this.#touch(from)
+    this.#touch(to)
+  }
+
+  #exchange(from: Node, name: string, to: Node, newName: string): void {
+    const [one, other] = [from.children.get(name), to.children.get(newName)]
+    if (one === undefined || other === undefined) throw new FsError('ENOENT')
+    from.children.set(name, other)
+    to.children.set(newName, one)
+    const folders = (one.type === 'folder' ? 1 : 0) - (other.type === 'folder' ? 1 : 0)
+    from.nlink -= folders
+    to.nlink += folders
     this.#touch(from)
     this.#touch(to)
   }
@@ -301,7 +317,10 @@ export class MemoryFs implements FileSystem {
     await this.#begin('write', caller)
     const { node, flags } = this.#handle(fh)
     if ((flags & O_ACCMODE) === O_RDONLY) throw new FsError('EBADF')
-    const start = (flags & O_APPEND) !== 0 ? node.size : offset
+    return this.#put(node, (flags & O_APPEND) !== 0 ? node.size : offset, data)
+  }
+
+  #put(node: Node, start: number, data: Buffer): number {
     this.#pieces(start, data.length, (index, from, to, at) => {
       let piece = node.pieces.get(index)
       if (piece === undefined) node.pieces.set(index, piece = Buffer.alloc(PIECE))
@@ -329,11 +348,11 @@ export class MemoryFs implements FileSystem {
     this.#drop(node)
   }
 
-  async opendir(ino: Ino, caller: Caller): Promise<{ fh: number }> {
+  async opendir(ino: Ino, caller: Caller): Promise<OpenFolderResult> {
     await this.#begin('opendir', caller)
     const folder = this.#folder(ino)
     this.#folders.set(++this.#lastFh, [['.', folder], ['..', folder], ...folder.children])
-    return { fh: this.#lastFh }
+    return { fh: this.#lastFh, cacheable: this.#options.cacheable === true, keepCache: this.#options.cacheable === true }
   }
 
   async readdir(_ino: Ino, fh: number, offset: number, max: number, caller: Caller): Promise<DirEntry[]> {
@@ -378,8 +397,30 @@ export class MemoryFs implements FileSystem {
     if (!this.#get(ino).xattrs.delete(name)) throw new FsError('ENODATA')
   }
 
-  async fallocate(): Promise<void> {
-    await this.#begin('fallocate')
-    throw new FsError('EOPNOTSUPP')
+  async fallocate(_ino: Ino, fh: number, mode: number, offset: number, length: number, caller: Caller): Promise<void> {
+    await this.#begin('fallocate', caller)
+    const { node } = this.#handle(fh)
+    if (mode !== 0) throw new FsError('EOPNOTSUPP')
+    if (offset + length > node.size) this.#resize(node, offset + length)
+  }
+
+  async lseek(_ino: Ino, fh: number, offset: number, whence: 'data' | 'hole', caller: Caller): Promise<number> {
+    await this.#begin('lseek', caller)
+    const { node } = this.#handle(fh)
+    if (offset >= node.size) throw new FsError('ENXIO')
+    for (let at = offset; at < node.size; at = (Math.floor(at / PIECE) + 1) * PIECE) {
+      if (node.pieces.has(Math.floor(at / PIECE)) === (whence === 'data')) return at
+    }
+    if (whence === 'data') throw new FsError('ENXIO')
+    return node.size
+  }
+
+  async copyFileRange(from: FileRange, to: FileRange, length: number, caller: Caller): Promise<number> {
+    await this.#begin('copyFileRange', caller)
+    const source = this.#handle(from.fh).node
+    const bytes = Math.max(0, Math.min(length, source.size - from.offset, 16 * PIECE))
+    const data = Buffer.alloc(bytes)
+    this.#pieces(from.offset, bytes, (index, start, end, at) => { source.pieces.get(index)?.copy(data, at, start, end) })
+    return this.#put(this.#handle(to.fh).node, to.offset, data)
   }
 }

@@ -6,7 +6,8 @@
  * Not wanted, on purpose: POSIX_LOCKS and FLOCK_LOCKS (the kernel's own locks work without a request), POSIX_ACL, DONT_MASK (the
  * kernel applies the umask), SETXATTR_EXT, SECURITY_CTX, CREATE_SUPP_GROUP (longer requests for nothing), PASSTHROUGH and
  * OVER_IO_URING (root only, or switched off), REQUEST_TIMEOUT (the kernel would end the whole mount; see session.ts for ours),
- * EXPLICIT_INVAL_DATA (pages must go when size or time changed, also if no notice told).
+ * EXPLICIT_INVAL_DATA (pages must go when size or time changed, also if no notice told), ASYNC_DIO (a program in a direct read
+ * could not be killed: the kernel waits for it without a word to us).
  */
 import type { InitArgs } from './requests.js'
 import { MAJOR, MAX_MINOR, MAX_TRANSFER_BYTES, MIN_MINOR } from './protocol.js'
@@ -37,7 +38,6 @@ const FEATURES = {
   readdirplus: { bit: 13, minor: 21, wanted: ({ readdirplus }) => readdirplus },
   /** Attributes only for listings whose reader wants them. */
   readdirplusAuto: { bit: 14, minor: 21, wanted: ({ readdirplus }) => readdirplus },
-  asyncDirectIo: { bit: 15, minor: 22 },
   writeback: { bit: 16, minor: 23, wanted: ({ writeback }) => writeback },
   /** LOOKUP and READDIR of one folder at the same time. */
   parallelDirops: { bit: 18, minor: 25 },

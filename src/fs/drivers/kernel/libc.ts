@@ -29,8 +29,6 @@ export interface Libc {
   close(fd: number): number
   read(fd: number, buffer: Buffer): number
   write(fd: number, bytes: Buffer): number
-  /** One write of several pieces. */
-  writev(fd: number, parts: readonly Buffer[]): number
   mount(source: string, target: string, type: string, flags: number, data: string): number
   socketpair(): [number, number] | number
   fcntl(fd: number, command: number, argument: number): number
@@ -54,7 +52,6 @@ const MSG_CMSG_CLOEXEC = 0x40000000
 const SOL_SOCKET = 1
 const SCM_RIGHTS = 1
 const IOVEC_BYTES = 16
-const MAX_PARTS = 8
 
 let loaded: Libc | undefined
 
@@ -66,28 +63,22 @@ export function loadLibc(): Libc {
 function bind(koffi: Koffi): Libc {
   const lib = koffi.load(null)
   const result = (value: unknown): number => ((value as number) < 0 ? -koffi.errno() : value as number)
-  const [open, close, read, write, writev, mount, socketpair, fcntl, recvmsg] = [
+  const [open, close, read, write, mount, socketpair, fcntl, recvmsg] = [
     'int open(const char* path, int flags, int mode)',
     'int close(int fd)',
     'intptr_t read(int fd, void* buffer, size_t size)',
     'intptr_t write(int fd, const void* buffer, size_t size)',
-    'intptr_t writev(int fd, const void* parts, int count)',
     'int mount(const char* source, const char* target, const char* type, unsigned long flags, const char* data)',
     'int socketpair(int domain, int type, int protocol, void* pair)',
     'int fcntl(int fd, int command, intptr_t argument)',
     'intptr_t recvmsg(int socket, void* message, int flags)',
-  ].map((prototype) => lib.func(prototype)) as [Call, Call, Call, Call, Call, Call, Call, Call, Call]
-  const iovec = Buffer.alloc(IOVEC_BYTES * MAX_PARTS)
+  ].map((prototype) => lib.func(prototype)) as [Call, Call, Call, Call, Call, Call, Call, Call]
 
   return {
     open: (path, flags) => result(open(path, flags, 0)),
     close: (fd) => result(close(fd)),
     read: (fd, buffer) => result(read(fd, buffer, buffer.length)),
     write: (fd, bytes) => result(write(fd, bytes, bytes.length)),
-    writev: (fd, parts) => {
-      if (parts.length > MAX_PARTS) return result(writev(fd, describe(koffi, Buffer.alloc(IOVEC_BYTES * parts.length), parts), parts.length))
-      return result(writev(fd, describe(koffi, iovec, parts), parts.length))
-    },
     mount: (source, target, type, flags, data) => result(mount(source, target, type, flags, data)),
     socketpair: () => {
       const pair = Buffer.alloc(8)
@@ -102,20 +93,13 @@ function bind(koffi: Koffi): Libc {
 
 type Call = (...args: unknown[]) => unknown
 
-/** struct iovec[]. The bytes of a Buffer do not move, and `parts` keeps them alive during the call. */
-function describe(koffi: Koffi, iovec: Buffer, parts: readonly Buffer[]): Buffer {
-  parts.forEach((part, index) => {
-    iovec.writeBigUInt64LE(koffi.address(part), index * IOVEC_BYTES)
-    iovec.writeBigUInt64LE(BigInt(part.length), index * IOVEC_BYTES + 8)
-  })
-  return iovec
-}
-
-/** struct msghdr with room for one byte and one struct cmsghdr that holds one descriptor, on 64-bit machines. */
+/** struct msghdr with room for one byte and one struct cmsghdr that holds one descriptor, on 64-bit machines. The bytes of a Buffer do not move. */
 function receive(koffi: Koffi, recvmsg: (message: Buffer) => number): number {
   const byte = Buffer.alloc(1)
   const control = Buffer.alloc(24)
-  const iovec = describe(koffi, Buffer.alloc(IOVEC_BYTES), [byte])
+  const iovec = Buffer.alloc(IOVEC_BYTES)
+  iovec.writeBigUInt64LE(koffi.address(byte), 0)
+  iovec.writeBigUInt64LE(BigInt(byte.length), 8)
   const message = Buffer.alloc(56)
   message.writeBigUInt64LE(koffi.address(iovec), 16)
   message.writeBigUInt64LE(1n, 24)

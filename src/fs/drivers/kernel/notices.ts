@@ -38,6 +38,11 @@ function notice<T extends object>(code: number, layout: Struct<T>, value: T, nam
   return [bytes]
 }
 
+/** Attributes only: the one notice that waits for no lock. */
+export function attributesNotice(ino: Ino): Parts {
+  return notice(NOTICES.invalInode, layouts.InvalInodeOut, { ino, offset: -1, length: 0 })
+}
+
 export interface NoticeDeps {
   readonly send: (message: Parts) => Promise<number>
   /** Does a request work on this inode? */
@@ -70,7 +75,7 @@ export class NoticeQueue implements Required<KernelNotices> {
 
   invalidateAttributes(ino: Ino): void {
     if (this.#waiting.has(`i${ino}`)) return
-    this.#add(`a${ino}`, ino, () => notice(NOTICES.invalInode, layouts.InvalInodeOut, { ino, offset: -1, length: 0 }))
+    this.#add(`a${ino}`, ino, () => attributesNotice(ino))
   }
 
   invalidateEntry(parent: Ino, name: string): void {

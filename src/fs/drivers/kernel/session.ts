@@ -17,7 +17,7 @@ import { errnoName, ProtocolError, SystemError } from './errors.js'
 import { negotiate, refusal, type Agreement, type Wishes } from './features.js'
 import { DEFAULT_LIMITS, Inflight, type Limits } from './inflight.js'
 import { InitOut } from './layouts.js'
-import { NoticeQueue } from './notices.js'
+import { NoticeQueue, attributesNotice } from './notices.js'
 import { Context } from './operations/context.js'
 import type { Answer, Operation } from './operations/operation.js'
 import { OPERATIONS } from './operations/table.js'
@@ -182,7 +182,7 @@ export class Session {
     // The kernel asks again with our major before anything else happens.
     const again = offer.major > agreement.reply.major
     if (!again) {
-      this.#context = new Context({ ...this.#options, agreement })
+      this.#context = new Context({ ...this.#options, agreement, attributesChanged: (ino) => void device.write(attributesNotice(ino)) })
       this.#notices = new NoticeQueue({ send: (parts) => device.notify(parts), busy: (ino) => this.#inflight.busy(ino), agreement })
     }
     device.write(seal(reply(InitOut, agreement.reply), header.unique))

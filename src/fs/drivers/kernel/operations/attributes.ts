@@ -10,7 +10,7 @@ import type { Args } from '../requests.js'
 import { withoutPrivileges } from './killpriv.js'
 import { checked, nothing, type Answer, type Operations } from './operation.js'
 
-const { ERANGE } = os.errno
+const { EOPNOTSUPP, ERANGE } = os.errno
 
 /** What the kernel asks to change. */
 export function changeOf({ valid, mode, uid, gid, size, atime, atimeNsec, mtime, mtimeNsec }: Args<'setattr'>): AttrChange {
@@ -23,6 +23,15 @@ export function changeOf({ valid, mode, uid, gid, size, atime, atimeNsec, mtime,
     ...(has(FATTR.atime) && { atime: has(FATTR.atimeNow) ? 'now' as const : joinTime(atime, atimeNsec) }),
     ...(has(FATTR.mtime) && { mtime: has(FATTR.mtimeNow) ? 'now' as const : joinTime(mtime, mtimeNsec) }),
   }
+}
+
+/**
+ * Engines hold attributes of users only. For all others (ACLs, labels, capabilities) programs and the kernel ask once for each
+ * file, unless they hear that there are none at all on this file system.
+ */
+function userAttribute(name: string): string {
+  if (!name.startsWith('user.')) throw new SystemError(name, EOPNOTSUPP)
+  return name
 }
 
 /** xattr(7): size 0 asks for the length, a buffer too small is ERANGE. */
@@ -72,7 +81,7 @@ export const attributeOperations = {
   },
   getxattr: {
     wait: DEADLINES.metadata,
-    run: async ({ name, size }, call, { fs }) => xattrAnswer(await fs.getxattr(call.nodeid, name, call), size),
+    run: async ({ name, size }, call, { fs }) => xattrAnswer(await fs.getxattr(call.nodeid, userAttribute(name), call), size),
   },
   listxattr: {
     wait: DEADLINES.metadata,
@@ -83,10 +92,10 @@ export const attributeOperations = {
   },
   setxattr: {
     wait: DEADLINES.metadata,
-    run: ({ name, data, flags }, call, { fs }) => nothing(fs.setxattr(call.nodeid, name, data, flags, call)),
+    run: async ({ name, data, flags }, call, { fs }) => nothing(fs.setxattr(call.nodeid, userAttribute(name), data, flags, call)),
   },
   removexattr: {
     wait: DEADLINES.metadata,
-    run: ({ name }, call, { fs }) => nothing(fs.removexattr(call.nodeid, name, call)),
+    run: async ({ name }, call, { fs }) => nothing(fs.removexattr(call.nodeid, userAttribute(name), call)),
   },
 } satisfies Operations

@@ -13,20 +13,27 @@ export interface OpenFile {
   pages?: Promise<number>
 }
 
+export interface ContextDeps extends Pick<Context, 'fs' | 'agreement' | 'errnoOf' | 'attributesChanged'> {
+  readonly log: Logger
+}
+
 export class Context {
   readonly fs: FileSystem
   readonly agreement: Agreement
   /** Positive errno of anything that the engine throws. */
   readonly errnoOf: (error: unknown) => number
+  /** The kernel's attributes of this inode are wrong from now on. Before the reply goes out, not after it. */
+  readonly attributesChanged: (ino: Ino) => void
   readonly files = new Map<number, OpenFile>()
   readonly folders = new Map<number, Ino>()
   readonly #lookups = new Map<Ino, number>()
   readonly #log: Logger
 
-  constructor({ fs, agreement, errnoOf, log }: { fs: FileSystem; agreement: Agreement; errnoOf: (error: unknown) => number; log: Logger }) {
+  constructor({ fs, agreement, errnoOf, attributesChanged, log }: ContextDeps) {
     this.fs = fs
     this.agreement = agreement
     this.errnoOf = errnoOf
+    this.attributesChanged = attributesChanged
     this.#log = log
   }
 

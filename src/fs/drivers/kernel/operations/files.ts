@@ -45,9 +45,12 @@ function registered(context: Context, ino: number, result: OpenResult, flags: nu
   return { replyFlags: openFlags(result) | noflush, undo: () => void context.release(result.fh) }
 }
 
-async function endPrivileges({ fs }: Context, ino: number, fh: number | undefined, call: Call): Promise<void> {
+async function endPrivileges({ fs, attributesChanged }: Context, ino: number, fh: number, call: Call): Promise<void> {
   const mode = withoutPrivileges((await fs.getattr(ino, fh, call)).attr)
-  if (mode !== undefined) await fs.setattr(ino, { mode }, fh, call)
+  if (mode === undefined) return
+  await fs.setattr(ino, { mode }, fh, call)
+  // The kernel knows of the write, but not of this.
+  attributesChanged(ino)
 }
 
 export async function createFile({ name, mode, flags }: Args<'create'>, call: Call, context: Context): Promise<Answer> {
