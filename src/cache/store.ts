@@ -50,7 +50,6 @@ export interface DraftRecord {
   /** The file in `drafts/` holds every byte (nothing is to be fetched from the base). */
   readonly complete: boolean
   readonly md5?: string
-  readonly hash?: string
   readonly facts: Facts
   /** Why it could not be sent, for people. */
   readonly failure?: string

@@ -4,6 +4,7 @@
  * are proofs that cost nothing; what no event names is asked about in batches, ever more rarely, without end.
  */
 import type { BlockCache } from '../cache/blocks.js'
+import { compareWithNode } from '../cells/digest.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Inode } from './inodes.js'
@@ -317,13 +318,9 @@ function isWithin(inode: Inode, folder: Inode): boolean {
   return false
 }
 
-const PLAIN_MD5 = /^[0-9a-f]{32}$/
-
-/** Is the node's content the one that was sent? md5 where the server keeps one, else its own hash, else a new multipart ETag of our size. */
+/** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
 function agrees(inode: Inode, node: CellsNode): boolean {
-  const { expected } = inode
-  if (expected === undefined || node.size !== expected.size) return false
-  if (node.etag === expected.md5) return true
-  if (node.hash !== '') return node.hash === expected.hash
-  return !PLAIN_MD5.test(node.etag) && node.etag !== inode.base?.etag
+  if (inode.expected === undefined) return false
+  const verdict = compareWithNode(inode.expected, node)
+  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag)
 }

@@ -9,6 +9,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { BlockCache, VersionKey } from '../cache/blocks.js'
 import type { DraftRecord } from '../cache/store.js'
+import type { ContentDigest } from '../cells/digest.js'
 import { isCellsError } from '../cells/errors.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
@@ -17,7 +18,7 @@ import type { Confirmer } from './confirm.js'
 import { conflictName } from './conflict.js'
 import { type Content, Draft, type Snapshot } from './drafts.js'
 import { FsError } from './errno.js'
-import { digestFile, type Digests } from './hashing.js'
+import { digestFile } from './hashing.js'
 import type { Inode } from './inodes.js'
 import { newReadPattern, type ReadPattern, VersionReader } from './reader.js'
 import type { Tree } from './tree.js'
@@ -198,7 +199,7 @@ export class Contents {
   }
 
   /** Writes the draft's record; durable with the next flush of the store. */
-  record(inode: Inode, state: DraftRecord['state'], digests?: Digests): void {
+  record(inode: Inode, state: DraftRecord['state'], digest?: ContentDigest): void {
     const { draft } = inode
     if (draft === undefined) return
     const { tree } = this.deps
@@ -209,7 +210,7 @@ export class Contents {
       size: draft.size,
       state,
       complete: draft.complete,
-      ...(digests === undefined ? {} : { md5: digests.md5, hash: digests.hash }),
+      ...(digest === undefined ? {} : { md5: digest.md5 }),
       facts: inode.facts(),
       ...(inode.failure === undefined ? {} : { failure: inode.failure }),
     })
@@ -244,13 +245,13 @@ export class Contents {
       draft.committed = draft.generation
       return
     }
-    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
+    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
       const release = await this.lockPlace(inode)
       try {
         // Sent meanwhile by a rename, or nobody's any more.
         if (inode.unlinked || inode.parent === undefined || inode.localOnly || snapshot.generation <= draft.committed) return
-        await this.send(inode, { folder: inode.parent, name: inode.name }, inode.base, snapshot, digests, signal)
-        this.sent(inode, snapshot, digests)
+        await this.send(inode, { folder: inode.parent, name: inode.name }, inode.base, snapshot, digest, signal)
+        this.sent(inode, snapshot, digest)
       } finally {
         release()
       }
@@ -259,9 +260,9 @@ export class Contents {
 
   /** As commit, for a caller that holds the locks of the inode's name. */
   async commitLocked(inode: Inode, signal?: AbortSignal): Promise<void> {
-    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
-      await this.send(inode, { folder: inode.parent!, name: inode.name }, inode.base, snapshot, digests, signal)
-      this.sent(inode, snapshot, digests)
+    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
+      await this.send(inode, { folder: inode.parent!, name: inode.name }, inode.base, snapshot, digest, signal)
+      this.sent(inode, snapshot, digest)
     })
     this.clearUnsent(inode)
   }
@@ -273,18 +274,18 @@ export class Contents {
   async sendOver(inode: Inode, folder: Inode, name: string, target: Inode | undefined, signal?: AbortSignal): Promise<Place> {
     if (inode.draft === undefined) await this.beginDraft(inode, undefined)
     let place: Place = { folder, name }
-    await this.withSnapshot(inode, signal, async (snapshot, digests) => {
+    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
       // What we last sent to the target may be what the server shows.
       for (const md5 of target?.sent ?? []) inode.sent.add(md5)
-      place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digests, signal)
+      place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digest, signal)
       inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
-      inode.expected = { ...digests, size: snapshot.size }
-      inode.sent.add(digests.md5)
+      inode.expected = digest
+      inode.sent.add(digest.md5)
     })
     return place
   }
 
-  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digests: Digests) => Promise<void>): Promise<void> {
+  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
     const draft = inode.draft!
     let snapshot: Snapshot | undefined
     while (snapshot === undefined) {
@@ -310,7 +311,7 @@ export class Contents {
   }
 
   /** Uploads to a place unless the server has moved on there; then beside it. Returns where it went. */
-  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digests: Digests, signal: AbortSignal | undefined): Promise<Place> {
+  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<Place> {
     const { tree, confirmer, logger } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
@@ -318,7 +319,7 @@ export class Contents {
     await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
     const theirs = await server.stat(path, { signal })
-    const verdict = judge(inode.sent, over, theirs, digests, snapshot.size)
+    const verdict = judge(inode.sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.placeAside(place)
       const ours = tree.pathAt(aside.folder, aside.name)
@@ -332,26 +333,26 @@ export class Contents {
       inode.base = over
     }
     if (verdict === 'same') return place
-    this.record(inode, 'closed', digests)
+    this.record(inode, 'closed', digest)
     const started = performance.now()
-    await upload(server, path, snapshot.handle, snapshot.size, digests.md5, signal)
+    await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
     return place
   }
 
   /** After the server's 200: our word stands until the server shows the content. */
-  private sent(inode: Inode, snapshot: Snapshot, digests: Digests): void {
+  private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest): void {
     inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
-    inode.expected = { ...digests, size: snapshot.size }
-    inode.sent.add(digests.md5)
-    this.awaitConfirmation(inode, digests)
+    inode.expected = digest
+    inode.sent.add(digest.md5)
+    this.awaitConfirmation(inode, digest)
   }
 
   /** Keeps the record and asks the server until it shows what was sent. */
-  awaitConfirmation(inode: Inode, digests: Digests): void {
+  awaitConfirmation(inode: Inode, digest: ContentDigest): void {
     inode.failure = undefined
     inode.parent?.local.set(inode.name, inode)
-    this.record(inode, 'sent', digests)
+    this.record(inode, 'sent', digest)
     this.deps.confirmer.awaitPresent(inode)
   }
 
@@ -501,11 +502,11 @@ export class Contents {
 const MAX_KEPT = 256 * 1024 * 1024
 
 /** May our content take the place of what the server has now? */
-function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: CellsNode | undefined, digests: Digests, size: number): 'send' | 'same' | 'conflict' {
+function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: CellsNode | undefined, digest: ContentDigest, size: number): 'send' | 'same' | 'conflict' {
   // New here, or deleted there and edited here: the edit survives under its name.
   if (theirs === undefined) return 'send'
   if (theirs.kind !== 'file') return 'conflict'
-  if (theirs.etag === digests.md5 && theirs.size === size) return 'same'
+  if (theirs.etag === digest.md5 && theirs.size === size) return 'same'
   if (sent.has(theirs.etag)) return 'send'
   if (sent.size > 0 && theirs.etag === ETAG_TEMPORARY) return 'send'
   if (base === undefined) return 'conflict'

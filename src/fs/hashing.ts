@@ -1,17 +1,8 @@
-/**
- * The two digests of a content, in one pass over a local file: the md5 that a 2.x server shows as ETag, and
- * `x-cells-hash` of later ones: md5 over the raw md5s of blocks of 10 MiB (newer-servers 3.4).
- */
-import { createHash } from 'node:crypto'
+/** Reading a local file by position: to send it, and to know its digests first. */
 import type { FileHandle } from 'node:fs/promises'
+import { type ContentDigest, Digester } from '../cells/digest.js'
 
-const HASH_BLOCK = 10 * 1024 * 1024
 const STEP = 1 << 20
-
-export interface Digests {
-  readonly md5: string
-  readonly hash: string
-}
 
 /** Bytes `[start, end)` of a file, a step at a time. */
 export async function* readRange(handle: FileHandle, start: number, end: number, step = 1 << 18): AsyncGenerator<Buffer> {
@@ -26,19 +17,8 @@ export async function* readRange(handle: FileHandle, start: number, end: number,
   }
 }
 
-export async function digestFile(handle: FileHandle, size: number): Promise<Digests> {
-  const whole = createHash('md5')
-  const outer = createHash('md5')
-  let at = 0
-  do {
-    const end = Math.min(size, at + HASH_BLOCK)
-    const block = createHash('md5')
-    for await (const data of readRange(handle, at, end, STEP)) {
-      whole.update(data)
-      block.update(data)
-    }
-    outer.update(block.digest())
-    at = end
-  } while (at < size)
-  return { md5: whole.digest('hex'), hash: outer.digest('hex') }
+export async function digestFile(handle: FileHandle, size: number): Promise<ContentDigest> {
+  const digester = new Digester()
+  for await (const data of readRange(handle, 0, size, STEP)) digester.update(data)
+  return digester.finish()
 }

@@ -7,16 +7,10 @@
 import { createHash } from 'node:crypto'
 import type { VersionKey } from '../cache/blocks.js'
 import type { Facts } from '../cache/store.js'
+import type { ContentDigest } from '../cells/digest.js'
 import type { Draft } from './drafts.js'
 import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.js'
 import type { VersionReader } from './reader.js'
-
-/** Content that the server has answered 200 to and does not show yet. */
-export interface Expected {
-  readonly md5: string
-  readonly hash: string
-  readonly size: number
-}
 
 const PAST_KEPT = 16
 
@@ -59,7 +53,8 @@ export class Inode {
   readonly sent = new Set<string>()
   /** ETags of earlier versions, the last few: an event or an index that lags can show them again. */
   readonly past = new Set<string>()
-  expected: Expected | undefined
+  /** Content that the server has answered 200 to and does not show yet. */
+  expected: ContentDigest | undefined
   /** A content or a folder of ours that the server does not show yet. */
   unconfirmed = false
   /** The server still has the node under this name (backup.ts). */

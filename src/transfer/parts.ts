@@ -3,11 +3,11 @@
  * itself, so a part must be a multiple of that, or `x-cells-hash` comes out different from
  * everybody else's (cec-reference 7.6, newer-servers 3.4).
  */
+import { HASH_BLOCK } from '../cells/digest.js'
 import { TransferError } from './types.js'
 import type { PartOptions } from './types.js'
 
 export const MIB = 1024 * 1024
-export const HASH_BLOCK = 10 * MIB
 
 export interface PartRules {
   readonly threshold: number

@@ -5,9 +5,11 @@
  */
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
-import { ETAG_TEMPORARY } from '../cells/types.js'
-import type { CellsNode } from '../cells/types.js'
-import { HASH_BLOCK } from './parts.js'
+import { ETAG_TEMPORARY } from './types.js'
+import type { CellsNode } from './types.js'
+
+/** Later servers hash by blocks of this size, bytes (newer-servers 3.4). */
+export const HASH_BLOCK = 10 * 1024 * 1024
 
 export interface ContentDigest {
   readonly size: number
