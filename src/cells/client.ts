@@ -32,8 +32,11 @@ export interface ConnectOptions {
   readonly retry?: RetryLimits
 }
 
+/** The files of a server, and what the calls of administration need (usermeta.ts, shares.ts, idm.ts ...), which take `rest`. */
+export type CellsConnection = CellsServer & { readonly features: Features; readonly rest: Rest }
+
 /** Nothing is sent before the first call. */
-export function connect(settings: ConnectionSettings, options: ConnectOptions = {}): CellsServer & { readonly features: Features } {
+export function connect(settings: ConnectionSettings, options: ConnectOptions = {}): CellsConnection {
   const http = new Http(settings, { logger: options.logger, userAgent: options.userAgent, ...options.limits })
   const rest = new Rest(http, settings.tokens)
   const features = new Features(rest)
@@ -63,6 +66,7 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
   return {
     url: http.url.origin,
     features,
+    rest,
     whoami: async (call) => (login ??= await whoami(rest, call)),
     workspaces: (call) => tree.workspaces(call),
     stat: (path, call) => tree.stat(path, call),

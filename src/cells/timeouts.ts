@@ -30,6 +30,8 @@ export const TIMEOUTS = {
   objectCall: 30_000,
   /** Complete a multipart upload: the server joins the parts first. */
   complete: 300_000,
+  /** Calls of administration and about shares: 0.1-0.5 s on a real server. */
+  admin: 30_000,
   /** Discovery and the like. */
   probe: 10_000,
 } as const

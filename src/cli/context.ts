@@ -5,8 +5,7 @@
 import { AuthError } from '../auth/errors.js'
 import { resolveConnection } from '../auth/connection.js'
 import type { ConnectionSettings } from '../auth/types.js'
-import type { ConnectOptions } from '../cells/client.js'
-import type { CellsServer } from '../cells/server.js'
+import type { CellsConnection, ConnectOptions } from '../cells/client.js'
 import type { Logger } from '../log.js'
 import { createCliLogger } from './logger.js'
 import { resolveGlobals, type CecArgv, type GlobalOptions } from './options.js'
@@ -53,7 +52,7 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
  *
  * @throws what `work` throws; AuthError or CellsError when there is no way to connect
  */
-export async function withServer<T>(argv: CecArgv, work: (server: CellsServer, context: ServerContext) => Promise<T>, options: Pick<ConnectOptions, 'retry'> = {}): Promise<T> {
+export async function withServer<T>(argv: CecArgv, work: (server: CellsConnection, context: ServerContext) => Promise<T>, options: Pick<ConnectOptions, 'retry'> = {}): Promise<T> {
   return await interruptible(async (signal) => {
     const context = commandContext(argv, signal)
     const settings = await resolveConnection(context.globals, { logger: context.logger })

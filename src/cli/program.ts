@@ -9,22 +9,13 @@ import yargs, { type Argv } from 'yargs'
 import type { CommandLine } from './commands.js'
 import { exitCodeOf, sentenceOf, UsageError } from './errors.js'
 import { declareOptions, type CecArgv, type OptionSpecs } from './options.js'
+import { PARSER } from './parser.js'
 
 export interface Program {
   readonly name: string
   readonly describe: string
   readonly commands: readonly CommandLine[]
   readonly globals: OptionSpecs
-}
-
-/** cobra's rules, not yargs': `--no-cache` is a name, `a.b` is no path, `007` is a text, the last of two wins. */
-const PARSER = {
-  'boolean-negation': false,
-  'dot-notation': false,
-  'camel-case-expansion': false,
-  'parse-numbers': true,
-  'parse-positional-numbers': false,
-  'duplicate-arguments-array': false,
 }
 
 function addCommand(cli: Argv, line: CommandLine): Argv {

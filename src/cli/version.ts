@@ -4,6 +4,7 @@ import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { compileTemplate } from './template.js'
 import type { CecArgv } from './options.js'
+import { declareChecks } from './version-checks.js'
 
 const NOT_KNOWN = 'N/A'
 
@@ -42,7 +43,9 @@ function handler(argv: CecArgv): void {
 export const command: CecCommand = {
   command: 'version',
   describe: 'Show version information',
-  builder: yargs => yargs.option('format', {
+  builder: yargs => declareChecks(yargs, false, () => {
+    process.stderr.write('WARN\tThis command is deprecated, use "cec tools version"\n')
+  }).option('format', {
     alias: 'f', type: 'string', requiresArg: true,
     describe: 'Template, e.g. "{{.Version}}"; also PackageLabel OS Arch NodeVersion',
   }),
