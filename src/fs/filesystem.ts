@@ -75,7 +75,12 @@ export class Filesystem implements FileSystem {
     const clean = name.normalize('NFC')
     const inode = await this.deps.tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
-    return this.entry(inode)
+    return this.entry(inode, name)
+  }
+
+  hold(parent: Ino, name: string): Entry | undefined {
+    const inode = this.deps.tree.listedChild(this.folder(parent), name)
+    return inode === undefined ? undefined : this.entry(inode)
   }
 
   forget(ino: Ino, count: number): void {
@@ -105,7 +110,7 @@ export class Filesystem implements FileSystem {
       tree.deps.metadata.setAll(inode.ino, new Map(), at)
       confirmer.awaitPresent(inode)
       tree.deps.store.updateFacts(inode.uuid, inode.facts())
-      return this.entry(inode)
+      return this.entry(inode, name)
     })
   }
 
@@ -210,7 +215,7 @@ export class Filesystem implements FileSystem {
       return made
     })
     await contents.commit(inode, caller.signal)
-    return this.entry(inode)
+    return this.entry(inode, name)
   }
 
   readlink(ino: Ino): Promise<string> {
@@ -277,11 +282,11 @@ export class Filesystem implements FileSystem {
     const existing = await this.deps.tree.child(folder, clean, caller.signal)
     if (existing !== undefined && (flags & O_EXCL) === 0) {
       const opened = await this.open(existing.ino, flags, caller)
-      return { ...this.entry(existing), ...opened }
+      return { ...this.entry(existing, name), ...opened }
     }
     const inode = await this.withNewName(folder, clean, caller, () => this.newFile('file', folder, clean, mode & 0o7777, caller))
     const handle = contents.open(inode, { write: true, append: (flags & O_APPEND) !== 0 })
-    return { ...this.entry(inode), fh: this.handles.add(handle), keepCache: false }
+    return { ...this.entry(inode, name), fh: this.handles.add(handle), keepCache: false }
   }
 
   /** Runs `make` with the name held and proven free. @throws FsError EEXIST */
@@ -462,9 +467,10 @@ export class Filesystem implements FileSystem {
     return inode
   }
 
-  private entry(inode: Inode): Entry {
+  /** `name`: as the program spelled it. Another spelling of the name is not to be believed: what happens to the name happens to both. */
+  private entry(inode: Inode, name = ''): Entry {
     inode.lookups++
-    return { attr: inode.attr(), generation: 0, entryTimeoutMs: BELIEF_MS, attrTimeoutMs: BELIEF_MS }
+    return { attr: inode.attr(), generation: 0, entryTimeoutMs: name === name.normalize('NFC') ? BELIEF_MS : 0, attrTimeoutMs: BELIEF_MS }
   }
 
   private checkWritable(folder: Inode): void {

@@ -93,6 +93,14 @@ export class Tree {
     return node === undefined ? undefined : this.inodeFor(folder, name, node)
   }
 
+  /** `child` of a name that has just been listed: what is known, without asking. */
+  listedChild(folder: Inode, name: string): Inode | undefined {
+    const local = folder.local.get(name)
+    if (local !== undefined) return local ?? undefined
+    const node = this.deps.metadata.listing(folder.ino)?.answers.get(name)?.node
+    return node === undefined ? undefined : this.inodeFor(folder, name, node)
+  }
+
   private async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
     const { metadata } = this.deps
     const known = metadata.lookup(folder.ino, name)

@@ -133,8 +133,8 @@ export interface FileSystem {
 
   // -- What only some drivers can use, and an engine may leave out.
 
-  /** Counts one lookup of an inode that a listing has just named, and says what `lookup` would; undefined: not known any more. */
-  hold?(ino: Ino): Entry | undefined
+  /** What `lookup` would say of a name that a listing has just given, at once; counts as one. Undefined: not known any more. */
+  hold?(parent: Ino, name: string): Entry | undefined
   /** How long a driver may believe that a name which `lookup` refused with ENOENT is not there, milliseconds. */
   readonly absentTimeoutMs?: number
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. ENXIO beyond the end. */

@@ -192,8 +192,8 @@ export class MemoryFs implements FileSystem {
     this.#drop(node)
   }
 
-  hold(ino: Ino): Entry | undefined {
-    const node = this.#nodes.get(ino)
+  hold(parent: Ino, name: string): Entry | undefined {
+    const node = this.#folder(parent).children.get(name)
     return node === undefined ? undefined : this.#entry(node)
   }
 

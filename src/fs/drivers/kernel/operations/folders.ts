@@ -1,5 +1,6 @@
 /** Operations on open folders. */
 import { DEADLINES } from '../../deadlines.js'
+import type { Entry } from '../../driver.js'
 import type { Call } from '../call.js'
 import { OpenOut, Dirent, EntryOut } from '../layouts.js'
 import { FOPEN } from '../protocol.js'
@@ -17,18 +18,18 @@ async function list(context: Context, { fh, offset, size }: Args<'readdir'>, cal
   const entries = await fs.readdir(call.nodeid, fh, offset, Math.max(1, most), call)
   const writer = new DirentWriter(size)
   const given: number[] = []
-  const hold = (name: string, ino: number): ReturnType<NonNullable<typeof fs.hold>> => {
+  const hold = (name: string): Entry | undefined => {
     // The kernel does not count lookups of these two.
     if (name === '.' || name === '..' || call.answered) return undefined
-    const entry = fs.hold?.(ino)
+    const entry = fs.hold?.(call.nodeid, name)
     if (entry !== undefined) {
       context.given(entry)
-      given.push(ino)
+      given.push(entry.attr.ino)
     }
     return entry
   }
   for (const entry of entries) {
-    const fits = plus ? writer.addPlus(entry, () => hold(entry.name, entry.attr.ino)) : writer.add(entry)
+    const fits = plus ? writer.addPlus(entry, () => hold(entry.name)) : writer.add(entry)
     if (!fits) break
   }
   return { parts: writer.finish(), undo: () => { for (const ino of given) context.forget(ino, 1) } }
