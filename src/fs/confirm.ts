@@ -55,7 +55,9 @@ export class Confirmer {
   /** `inode.expected`, or a new folder, was sent. */
   awaitPresent(inode: Inode): void {
     inode.unconfirmed = true
-    this.present.set(inode, this.newWait())
+    const wait = this.newWait()
+    wait.next = Math.max(wait.next, inode.trustAfter)
+    this.present.set(inode, wait)
     this.arm()
   }
 
@@ -120,6 +122,7 @@ export class Confirmer {
     }
     if (node.kind !== 'file' || node.etag === ETAG_TEMPORARY || node.etag === '') return true
     if (agrees(inode, node)) {
+      if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return true
       this.settleFile(inode, node)
       return true
     }

@@ -64,6 +64,8 @@ const FIRST_RETRY_MS = 2_000
 /** How long an open waits for an upload of somebody else to end. */
 const UPLOADING_MS = 8_000
 const MAX_RETRY_MS = 120_000
+/** The index of a 2.x server follows a change by 1 to 2.5 s. */
+const INDEX_MS = 4_000
 /** An empty file is sent this long after it was closed. */
 const EMPTY_MS = 400
 
@@ -333,6 +335,9 @@ export class Contents {
       inode.base = over
     }
     if (verdict === 'same') return place
+    // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
+    const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
+    inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + INDEX_MS : 0
     this.record(inode, 'closed', digest)
     const started = performance.now()
     await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
@@ -506,12 +511,17 @@ function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: 
   // New here, or deleted there and edited here: the edit survives under its name.
   if (theirs === undefined) return 'send'
   if (theirs.kind !== 'file') return 'conflict'
-  if (theirs.etag === digest.md5 && theirs.size === size) return 'same'
+  // While another content of ours is on its way, the server's word is an old one, and ours would lose against it.
+  if (theirs.etag === digest.md5 && theirs.size === size) return onlySent(sent, digest.md5) ? 'same' : 'send'
   if (sent.has(theirs.etag)) return 'send'
   if (sent.size > 0 && theirs.etag === ETAG_TEMPORARY) return 'send'
   if (base === undefined) return 'conflict'
   if (theirs.uuid !== base.uuid && base.uuid !== '') return 'conflict'
   return theirs.etag === base.etag ? 'send' : 'conflict'
+}
+
+function onlySent(sent: ReadonlySet<string>, md5: string): boolean {
+  return sent.size === 0 || (sent.size === 1 && sent.has(md5))
 }
 
 export function nameKey(folder: Inode, name: string): string {

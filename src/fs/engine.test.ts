@@ -207,6 +207,28 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
+  it('keeps the last content when a file goes to another one and back', async () => {
+    const { engine, fs } = await open('back')
+    await fs.writeFile('HEAD', 'main')
+    await engine.sync()
+    await fs.writeFile('HEAD', 'side')
+    await fs.writeFile('HEAD', 'main')
+    await fs.writeFile('HEAD.lock', 'back')
+    await fs.rename('HEAD.lock', 'HEAD')
+    await fs.writeFile('HEAD', 'main')
+    const synced = engine.sync()
+    let over = false
+    void synced.finally(() => { over = true })
+    while (!over) {
+      assert.equal((await fs.readFile('HEAD')).toString(), 'main')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    assert.deepEqual(await synced, { failed: [] })
+    assert.equal((await onServer('HEAD'))?.text, 'main')
+    assert.equal((await fs.readFile('HEAD')).toString(), 'main')
+    await engine.close()
+  })
+
   it('renames onto a name that somebody else has just taken', async () => {
     // Connected to events that are late.
     const late = new Proxy(newServer(), {

@@ -55,6 +55,8 @@ export class Inode {
   readonly past = new Set<string>()
   /** Content that the server has answered 200 to and does not show yet. */
   expected: ContentDigest | undefined
+  /** Before this moment (metadata.now()) the server may show `expected` because it had the same content once before. */
+  trustAfter = 0
   /** A content or a folder of ours that the server does not show yet. */
   unconfirmed = false
   /** The server still has the node under this name (backup.ts). */
