@@ -11,6 +11,7 @@ import { resolveConnection } from '../../src/auth/connection.js'
 import { connect } from '../../src/cells/client.js'
 import type { CellsServer } from '../../src/cells/server.js'
 import { GLOBAL_OPTIONS, resolveOptions } from '../../src/cli/options.js'
+import { DEFAULT_DRIVER } from '../../src/cli/cellsfs/options.js'
 import { startDemoServer, type DemoOptions, type DemoServer } from '../../src/demo/index.js'
 import { withFolder, type TestFolder } from './folders.js'
 import { Service, run, sh, type RunOptions, type RunResult } from './process.js'
@@ -111,13 +112,13 @@ export interface MountHow {
 }
 
 /** CELLSFS_DRIVER chooses how the kernel is reached. */
-const driverFlags = process.env['CELLSFS_DRIVER'] === undefined ? [] : ['--driver', process.env['CELLSFS_DRIVER']]
+export const driver = process.env['CELLSFS_DRIVER'] ?? DEFAULT_DRIVER
 
 /** `cellsfs mount -f` as a process; resolves when it is ready. */
 export async function startMount(folder: TestFolder, root: string, env: NodeJS.ProcessEnv, { name = 'drive', remote, flags = [], env: more = {} }: MountHow): Promise<Drive> {
   const path = await folder.folder(name)
   const all = { ...env, ...more }
-  const service = new Service(process.execPath, [CELLSFS, 'mount', '-f', ...driverFlags, ...flags, ...(remote === undefined ? [] : [remote]), path], { env: all })
+  const service = new Service(process.execPath, [CELLSFS, 'mount', '-f', '--driver', driver, ...flags, ...(remote === undefined ? [] : [remote]), path], { env: all })
   const line = await service.line()
   if (!line.startsWith('mounted ')) throw new Error(`not the ready line: ${line}`)
   const dir = remote === undefined ? join(path, root) : path

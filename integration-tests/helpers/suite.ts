@@ -16,7 +16,7 @@ import type { CellsNode } from '../../src/cells/types.js'
 import { GLOBAL_OPTIONS, resolveOptions } from '../../src/cli/options.js'
 import { WS, WS2 } from './files-server.js'
 import { openFolder } from './folders.js'
-import { realServer, startMount, type Drive, type MountHow } from './mount.js'
+import { CELLSFS, driver, realServer, startMount, type Drive, type MountHow } from './mount.js'
 import { Service, run, sh, until, type RunOptions } from './process.js'
 import { ServerProcess } from './server-process.js'
 
@@ -167,6 +167,12 @@ export class Suite {
     }
   }
 
+  /** `cellsfs sync` of the first mount: resolves when everything is on the server. @throws when something is not */
+  async sync(): Promise<void> {
+    const result = await run(process.execPath, [CELLSFS, 'sync', this.drive.path], { env: this.env })
+    assert.deepEqual([result.code, result.stderr], [0, ''])
+  }
+
   async stop(): Promise<void> {
     this.server?.resume()
     await Promise.all(this.#services.map((service) => service.stop('SIGKILL')))
@@ -197,7 +203,7 @@ export async function missing(...programs: string[]): Promise<string | false> {
   return absent.length === 0 ? false : `not installed: ${absent.join(', ')}`
 }
 
-export { WS, WS2 }
+export { driver, WS, WS2 }
 
 /** The embedded server can be killed and paused; a real one belongs to somebody. */
 export const onlyEmbedded = realServer ? 'needs a server that can be killed' : false
