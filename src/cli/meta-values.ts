@@ -19,7 +19,7 @@ export const EMPTY = '""'
 
 /** The JSON text to store for an update. @throws CommandError */
 export function valueFor(namespace: Namespace, argv: CecArgv): string {
-  const flag = FLAG_OF[namespace.type]
+  const flag = Object.hasOwn(FLAG_OF, namespace.type) ? FLAG_OF[namespace.type] : undefined
   if (flag === undefined) throw new CommandError(`${namespace.name} has the type "${namespace.type}", which cannot be set here`)
   if (argv[flag] === undefined) throw new CommandError(`${namespace.name} has the type ${namespace.type}: please give --${flag}`)
   const text = textOf(argv, flag)

@@ -6,6 +6,7 @@ import type { CellsConnection } from '../cells/client.js'
 import { baseOf } from '../cells/names.js'
 import { createLink, deleteLink, getLink, linksAt, ownLinks, type PublicLink, type SharedPath } from '../cells/shares.js'
 import { isCellsError } from '../cells/errors.js'
+import { textOf } from './argv.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { withServer } from './context.js'
@@ -27,8 +28,8 @@ const linkJson = (path: string, link: PublicLink): object => ({
 /** JSON: `{ id, url, path, label, permissions, passwordRequired, expires, maxDownloads, downloads }`. */
 async function share(argv: CecArgv): Promise<void> {
   // Optional for yargs alone, which would want it from "share ls" too.
-  if (argv['path'] === undefined) throw new UsageError('what is to be shared? cec share <path>')
-  const path = cleanPath(String(argv['path']))
+  const path = cleanPath(textOf(argv, 'path'))
+  if (path === '') throw new UsageError('what is to be shared? cec share <path>')
   await withServer(argv, async (server, { signal }) => {
     const wishes = await wishesFrom(argv, signal)
     const node = await demandNode(server, path, signal)
@@ -41,7 +42,7 @@ async function share(argv: CecArgv): Promise<void> {
 
 /** JSON: `[{ id, url, path, ... }]` as above. */
 async function list(argv: CecArgv): Promise<void> {
-  const path = cleanPath(typeof argv['path'] === 'string' ? argv['path'] : '')
+  const path = cleanPath(textOf(argv, 'path'))
   await withServer(argv, async (server, { signal }) => {
     const found = await linksOf(server, path, signal)
     if (wantsJson(argv)) return printJson(found.map((each) => linkJson(each.path, each.link)))

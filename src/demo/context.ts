@@ -16,6 +16,8 @@ export interface Context {
   readonly version: ServerVersion
   /** Flat data sources (versions 4 and 5). */
   readonly flat: boolean
+  /** Answers the calls of an Enterprise edition too. */
+  readonly enterprise: boolean
   readonly url: () => string
   readonly logger: Logger
   readonly store: Store

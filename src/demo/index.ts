@@ -45,6 +45,8 @@ export interface DemoOptions {
   /** Loopback address to listen on; the public URL always says `localhost`. */
   readonly host?: '127.0.0.1' | '::1' | 'localhost'
   readonly serverVersion?: ServerVersion
+  /** Offers what Enterprise servers offer beyond Home: the deletion of jobs. */
+  readonly enterprise?: boolean
   /** Added to each request, milliseconds. */
   readonly latencyMs?: number
   /** How far the index lags behind the storage (versions 2) and how long events are batched; 1000 as on a real server. */
@@ -88,7 +90,7 @@ export async function startDemoServer(options: DemoOptions = {}): Promise<DemoSe
   let url = ''
   await mkdir(join(dataDir, 'auth'), { recursive: true, mode: 0o700 })
   const auth = createAuth({ dataDir: join(dataDir, 'auth'), publicUrl: () => url, serverVersion: version, logger, ...(options.accessTokenTtlS === undefined ? {} : { accessTokenTtlS: options.accessTokenTtlS }) })
-  const ctx = await openContext(dataDir, version, options.indexDelayMs ?? 1000, logger, auth, () => url)
+  const ctx = await openContext({ dataDir, version, enterprise: options.enterprise ?? false, delayMs: options.indexDelayMs ?? 1000, logger, auth, url: () => url })
   addReadOnlyWorkspace(ctx)
   if (options.sampleContent && !ctx.store.table<boolean>('flags').has('sample')) await addSampleContent(ctx)
   await ctx.store.commit()
@@ -171,7 +173,13 @@ export async function startDemoServer(options: DemoOptions = {}): Promise<DemoSe
   return Object.assign(demo, { url, port })
 }
 
-async function openContext(dataDir: string, version: ServerVersion, delayMs: number, logger: Logger, auth: FullDemoAuth, url: () => string): Promise<Context> {
+interface ContextParts extends Pick<Context, 'version' | 'enterprise' | 'logger' | 'url'> {
+  readonly dataDir: string
+  readonly delayMs: number
+  readonly auth: FullDemoAuth
+}
+
+async function openContext({ dataDir, version, enterprise, delayMs, logger, auth, url }: ContextParts): Promise<Context> {
   const flat = version !== 2
   const store = await Store.open(dataDir)
   const tree = new Tree(store, flat ? 0 : FOLDER_MARKER)
@@ -182,7 +190,7 @@ async function openContext(dataDir: string, version: ServerVersion, delayMs: num
   const metadata = new Metadata(store, access)
   const jobs = new Jobs(bus, flat ? 0 : 3.2 * delayMs, logger)
   const mutations = new Mutations({ version, tree, blobs, bus, indexer, access, jobs })
-  const ctx: Context = { version, flat, url, logger, store, tree, blobs, bus, indexer, access, jobs, mutations, metadata, auth }
+  const ctx: Context = { version, flat, enterprise, url, logger, store, tree, blobs, bus, indexer, access, jobs, mutations, metadata, auth }
   const used = new Set<string>()
   for (const node of tree.all()) for (const segment of node.blob?.segments ?? []) used.add(segment.id)
   for (const upload of uploadsOf(ctx).values()) for (const part of Object.values(upload.parts)) used.add(part.id)

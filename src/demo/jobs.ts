@@ -42,6 +42,13 @@ interface Job {
   shownAt: number
 }
 
+/** Jobs that a server makes for itself when it is installed. */
+const SYSTEM_OWNER = 'pydio.system.user'
+const INSTALLED: readonly (readonly [id: string, label: string])[] = [
+  ['clean-thumbs-job', 'Clear thumbnails cache for deleted files'],
+  ['clean-user-data', 'Clean or transfer user data on deletion'],
+]
+
 /** Ended jobs stay in the list for this long (AutoClean). */
 const KEEP_MS = 120_000
 
@@ -51,6 +58,8 @@ export class Jobs {
   readonly #lagMs: number
   readonly #logger: Logger
   readonly #running = new Set<Promise<void>>()
+  /** The server's own, by id; they are not run here. */
+  readonly #system = new Map(INSTALLED)
 
   constructor(bus: EventBus, lagMs: number, logger: Logger) {
     this.#bus = bus
@@ -72,17 +81,36 @@ export class Jobs {
     return id
   }
 
-  /** `POST /a/jobs/user`. `tasks`: undefined lists jobs without tasks, `Any` with them, a status only those in it. */
-  list(owner: string, ids: readonly string[], tasks: string | undefined): object[] {
+  /**
+   * `POST /a/jobs/user`.
+   *
+   * @param owner undefined for everybody's, the server's own included
+   * @param tasks undefined lists jobs without tasks, `Any` with them, a status only those in it
+   */
+  list(owner: string | undefined, ids: readonly string[], tasks: string | undefined): object[] {
     this.#forget()
     const found: object[] = []
+    const wanted = (id: string): boolean => ids.length === 0 || ids.includes(id)
+    for (const [id, label] of owner === undefined ? this.#system : []) if (wanted(id)) found.push({ ID: id, Label: label, Owner: SYSTEM_OWNER, MaxConcurrency: 1 })
     for (const job of this.#jobs.values()) {
-      if (job.spec.owner !== owner || (ids.length > 0 && !ids.includes(job.id))) continue
+      if ((owner !== undefined && job.spec.owner !== owner) || !wanted(job.id)) continue
       const shown = this.#shown(job)
       if (tasks !== undefined && tasks !== 'Any' && tasks !== shown.Status) continue
       found.push(tasks === undefined ? jobJson(job) : { ...jobJson(job), Tasks: [shown] })
     }
     return found
+  }
+
+  /** The job that reads a data source anew, one for each, whatever its name; returns its id. */
+  resync(source: string): string {
+    const id = `resync-ds-${source}`
+    this.#system.set(id, `Sync DataSource ${source}`)
+    return id
+  }
+
+  /** Whether there was such a job. */
+  remove(id: string): boolean {
+    return this.#system.delete(id) || this.#jobs.delete(id)
   }
 
   /** Resolves when no job is running. */

@@ -25,6 +25,8 @@ export interface NamespaceRow {
 export interface LinkRow {
   readonly uuid: string
   readonly nodeUuid: string
+  /** Uuid of the user who made it. */
+  readonly owner: string
   readonly json: Readonly<Record<string, unknown>>
 }
 

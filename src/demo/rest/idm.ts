@@ -8,7 +8,7 @@ import { notFound, RestError, unauthorized } from '../errors.js'
 import { readJson, sendJson } from '../http.js'
 import { nowSeconds } from '../tree.js'
 import { allow, policiesJson } from './policies.js'
-import { objectsField, textField } from './fields.js'
+import { objectsField, stringsField, textField } from './fields.js'
 
 /** When the built-in roles came into being. */
 const FOUNDED = 1592380800
@@ -51,14 +51,17 @@ export function getUser(ctx: Context, { req, res, user, rest }: Call): void {
 export async function listUsers(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
   const queries = objectsField(body, 'Queries')
-  if (queries.some(query => query['NodeType'] === 'GROUP')) return sendJson(req, res, {})
   const wanted = queries.map(query => query['Login']).filter(login => typeof login === 'string')
+  // Only a query for all brings groups along, besides one for groups.
+  const groups = [...groupRows(ctx).values()].filter(() => wanted.every(login => login === '*')).map(row => groupJson(row))
+  const withGroups = groups.length > 0 ? { Groups: groups } : {}
+  if (queries.some(query => query['NodeType'] === 'GROUP')) return sendJson(req, res, groups.length > 0 ? { ...withGroups, Total: groups.length } : {})
   const found = ctx.auth.users.list().filter(each => wanted.length === 0 || wanted.some(login => wildcard(login).test(each.login)))
   if (body['CountOnly'] === true) return sendJson(req, res, { Total: found.length })
   const offset = Number(body['Offset'] ?? 0)
   const limit = Number(body['Limit'] ?? 0)
   const page = found.slice(offset, limit > 0 ? offset + limit : undefined)
-  sendJson(req, res, page.length > 0 ? { Users: page.map(each => userJson(each, user.isAdmin || each.uuid === user.uuid)), Total: found.length } : {})
+  sendJson(req, res, page.length > 0 ? { ...withGroups, Users: page.map(each => userJson(each, user.isAdmin || each.uuid === user.uuid)), Total: found.length } : {})
 }
 
 const wildcard = (text: string): RegExp => new RegExp(`^${text.split('*').map(part => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`, 'i')
@@ -70,11 +73,9 @@ export async function putUser(ctx: Context, { req, res, user, rest }: Call): Pro
   if (!user.isAdmin) throw unauthorized()
   const attributes = (body['Attributes'] ?? {}) as Record<string, string>
   if (body['IsGroup'] === true) {
-    const uuid = randomUUID()
-    const label = textField(body, 'GroupLabel', rest)
-    const policies = [allow('READ', 'profile:standard'), allow('WRITE', 'profile:admin')]
-    const role = { Uuid: uuid, Label: `Group ${label}`, GroupRole: true, LastUpdated: nowSeconds(), AutoApplies: [''], Policies: policiesJson(policies, uuid) }
-    return sendJson(req, res, { Uuid: uuid, GroupPath: textField(body, 'GroupPath', '/'), Attributes: { 'pydio:labelLike': label }, Roles: [role], IsGroup: true, GroupLabel: label, Policies: policiesJson(policies, uuid) })
+    const row: GroupRow = { uuid: randomUUID(), label: textField(body, 'GroupLabel', rest), path: textField(body, 'GroupPath', '/'), updated: nowSeconds() }
+    groupRows(ctx).set(rest, row)
+    return sendJson(req, res, groupJson(row))
   }
   const known = ctx.auth.users.find(rest)
   const next: DemoUser = {
@@ -91,9 +92,22 @@ export async function putUser(ctx: Context, { req, res, user, rest }: Call): Pro
 /** `DELETE /a/user/{login}`; with a trailing slash a group. */
 export function deleteUser(ctx: Context, { req, res, user, rest }: Call): void {
   if (!user.isAdmin) throw unauthorized()
-  if (rest.endsWith('/')) return sendJson(req, res, { Success: true })
+  if (rest.endsWith('/')) {
+    groupRows(ctx).delete(rest.slice(0, -1))
+    return sendJson(req, res, { Success: true })
+  }
   if (!ctx.auth.users.remove(rest)) throw notFound(404, `cannot find user with login ${rest}`)
   sendJson(req, res, { Success: true, NumRows: '1' })
+}
+
+interface GroupRow { readonly uuid: string; readonly label: string; readonly path: string; readonly updated: number }
+
+const groupRows = (ctx: Context): ReturnType<typeof ctx.store.table<GroupRow>> => ctx.store.table<GroupRow>('groups')
+
+function groupJson({ uuid, label, path, updated }: GroupRow): object {
+  const policies = [allow('READ', 'profile:standard'), allow('WRITE', 'profile:admin')]
+  const role = { Uuid: uuid, Label: `Group ${label}`, GroupRole: true, LastUpdated: updated, AutoApplies: [''], Policies: policiesJson(policies, uuid) }
+  return { Uuid: uuid, GroupPath: path, Attributes: { 'pydio:labelLike': label }, Roles: [role], IsGroup: true, GroupLabel: label, Policies: policiesJson(policies, uuid) }
 }
 
 const customRoles = (ctx: Context): ReturnType<typeof ctx.store.table<RoleRow>> => ctx.store.table<RoleRow>('roles')
@@ -212,10 +226,11 @@ export async function listAcls(ctx: Context, { req, res, user }: Call): Promise<
   const body = await readJson(req)
   if (!user.isAdmin) throw unauthorized()
   const limit = Number(body['Limit'] ?? 0)
-  const roles = (objectsField(body, 'Queries')).flatMap(query => (Array.isArray(query['RoleIDs']) ? query['RoleIDs'] : []) as string[])
+  const roles = objectsField(body, 'Queries').flatMap(query => stringsField(query, 'RoleIDs'))
+  const nodes = objectsField(body, 'Queries').flatMap(query => stringsField(query, 'NodeIDs'))
   const actions = objectsField(body, 'Queries').flatMap(query => objectsField(query, 'Actions')).map(action => action['Name'])
   const built: AclRow[] = [...ctx.access.workspaces.values()].filter(row => row.everyone).flatMap((row, i) => ['read', 'write'].map((name, j) => ({ id: String(1000000 + 2 * i + j), name, value: '1', roleId: 'ROOT_GROUP', workspaceId: row.uuid, nodeId: row.root })))
-  const found = [...built, ...ctx.access.acls.values()].filter(acl => (roles.length === 0 || roles.includes(acl.roleId)) && (actions.length === 0 || actions.includes(acl.name)))
+  const found = [...built, ...ctx.access.acls.values()].filter(acl => (roles.length === 0 || roles.includes(acl.roleId)) && (nodes.length === 0 || nodes.includes(acl.nodeId)) && (actions.length === 0 || actions.includes(acl.name)))
   const page = limit > 0 ? found.slice(0, limit) : found
   sendJson(req, res, page.length > 0 ? { ACLs: page.map(aclJson) } : {})
 }

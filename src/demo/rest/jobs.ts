@@ -1,14 +1,15 @@
 /** `/a/jobs/user*` (contract, section 5). */
 import type { Call, Context } from '../context.js'
-import { RestError } from '../errors.js'
-import { readJson, sendJson } from '../http.js'
+import { notFound, RestError, unauthorized } from '../errors.js'
+import { readJson, sendJson, sendText } from '../http.js'
 import { stringsField } from './fields.js'
 
 /** `POST /a/jobs/user` */
 export async function listJobs(ctx: Context, { req, res, user }: Call): Promise<void> {
   const body = await readJson(req)
   const tasks = typeof body['LoadTasks'] === 'string' ? body['LoadTasks'] : undefined
-  const jobs = ctx.jobs.list(user.login, stringsField(body, 'JobIDs'), tasks)
+  const everybody = body['Owner'] === '*' && user.isAdmin
+  const jobs = ctx.jobs.list(everybody ? undefined : user.login, stringsField(body, 'JobIDs'), tasks)
   sendJson(req, res, jobs.length > 0 ? { Jobs: jobs } : {})
 }
 
@@ -25,8 +26,16 @@ export async function startJob(ctx: Context, { req, res, user, rest }: Call): Pr
     const id = ctx.mutations.transfer(name, user, nodes.map(String), target, parameters['targetParent'] === true)
     return sendJson(req, res, { JobUuid: id })
   }
-  if (name === 'datasource-resync') return sendJson(req, res, { JobUuid: `resync-ds-${String(parameters['dsName'])}` })
+  if (name === 'datasource-resync') return sendJson(req, res, { JobUuid: ctx.jobs.resync(String(parameters['dsName'])) })
   sendJson(req, res, {})
+}
+
+/** `DELETE /a/scheduler/jobs/{id}`: Enterprise only. A real Home server answers anybody with an empty 500. */
+export function deleteJob(ctx: Context, { req, res, user, rest }: Call): void {
+  if (!ctx.enterprise) return sendText(res, 500, '')
+  if (!user.isAdmin) throw unauthorized()
+  if (!ctx.jobs.remove(rest)) throw notFound(404, `cannot find job ${rest}`)
+  sendJson(req, res, { Success: true })
 }
 
 function parse(text: unknown): Record<string, unknown> {

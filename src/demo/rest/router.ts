@@ -6,7 +6,7 @@ import { sendError, sendText } from '../http.js'
 import { bearer } from './bearer.js'
 import * as config from './config.js'
 import * as idm from './idm.js'
-import { listJobs, startJob } from './jobs.js'
+import { deleteJob, listJobs, startJob } from './jobs.js'
 import * as meta from './meta.js'
 import * as share from './share.js'
 import * as tree from './tree.js'
@@ -26,6 +26,7 @@ const ROUTES: readonly (readonly [method: string, pattern: string, handler: Hand
   ['POST', '/meta/get/*', tree.metaGet],
   ['POST', '/jobs/user', listJobs],
   ['PUT', '/jobs/user/*', startJob],
+  ['DELETE', '/scheduler/jobs/*', deleteJob],
   ['PUT', '/user-meta/update', meta.updateMeta],
   ['POST', '/user-meta/search', meta.searchMeta],
   ['POST', '/user-meta/bookmarks', meta.bookmarks],

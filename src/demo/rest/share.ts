@@ -1,7 +1,7 @@
 /** Public links and cells (contract, section 6). */
 import { randomUUID } from 'node:crypto'
 import type { Call, Context } from '../context.js'
-import { notFound } from '../errors.js'
+import { notFound, RestError } from '../errors.js'
 import { readJson, sendJson } from '../http.js'
 import { nodeJson } from '../render.js'
 import { addAcl, dropWorkspace, userJson } from './idm.js'
@@ -10,6 +10,16 @@ import { allow, policiesJson } from './policies.js'
 import { textField } from './fields.js'
 
 const withoutDashes = (uuid: string): string => uuid.replaceAll('-', '')
+
+/** A link is a workspace on the inside. */
+const noLink = (uuid: string): RestError => notFound(404, `Cannot find workspace with Uuid ${uuid}`)
+
+/** A 64-bit number goes over the wire as text; 0 is left out. */
+function int64Field(body: Readonly<Record<string, unknown>>, name: string): Record<string, string> {
+  const value = Number(body[name] ?? 0)
+  if (!Number.isSafeInteger(value)) throw new RestError(500, `json: cannot unmarshal field ${name} into Go value of type int64`)
+  return value === 0 ? {} : { [name]: String(value) }
+}
 
 /** `PUT /a/share/link` */
 export async function putLink(ctx: Context, { req, res, user }: Call): Promise<void> {
@@ -24,10 +34,10 @@ export async function putLink(ctx: Context, { req, res, user }: Call): Promise<v
   const policies = [allow('OWNER', user.uuid), allow('READ', `user:${user.login}`), allow('WRITE', `user:${user.login}`), allow('WRITE', 'profile:admin'), allow('READ', `user:${login}`)].map(policy => ({ Resource: uuid, ...policy }))
   const json = {
     Uuid: uuid, LinkHash: hash, LinkUrl: `${ctx.url()}/public/${hash}`, Label: textField(link, 'Label', node.name), UserUuid: hidden, UserLogin: login,
-    ...(body['PasswordEnabled'] === true ? { PasswordRequired: true } : {}),
+    ...(body['PasswordEnabled'] === true ? { PasswordRequired: true } : {}), ...int64Field(link, 'AccessEnd'), ...int64Field(link, 'MaxDownloads'),
     ViewTemplateName: textField(link, 'ViewTemplateName'), RootNodes: [{ Uuid: node.uuid }], Permissions: link['Permissions'] ?? [], Policies: policies, PoliciesContextEditable: true,
   }
-  ctx.metadata.links.set(uuid, { uuid, nodeUuid: node.uuid, json })
+  ctx.metadata.links.set(uuid, { uuid, nodeUuid: node.uuid, owner: user.uuid, json })
   await ctx.store.commit()
   sendJson(req, res, json)
 }
@@ -35,21 +45,33 @@ export async function putLink(ctx: Context, { req, res, user }: Call): Promise<v
 /** `GET /a/share/link/{uuid}` */
 export function getLink(ctx: Context, { req, res, rest }: Call): void {
   const link = ctx.metadata.links.get(rest)
-  if (!link) throw notFound(404, `cannot find link ${rest}`)
+  if (!link) throw noLink(rest)
   const policies = link.json['Policies'] as { Resource: string }[]
   sendJson(req, res, { ...link.json, Policies: policies.map((policy, i) => ({ id: String(i + 1), ...policy })) })
 }
 
 /** `DELETE /a/share/link/{uuid}` */
 export function deleteLink(ctx: Context, { req, res, rest }: Call): void {
-  if (!ctx.metadata.links.delete(rest)) throw notFound(404, `cannot find link ${rest}`)
+  if (!ctx.metadata.links.delete(rest)) throw noLink(rest)
   sendJson(req, res, { Success: true })
 }
 
-/** `POST /a/share/resources` */
-export async function resources(_ctx: Context, { req, res }: Call): Promise<void> {
-  await readJson(req)
-  sendJson(req, res, {})
+/** `POST /a/share/resources`: the shared nodes, each with one of its links only. Cells are not listed. */
+export async function resources(ctx: Context, { req, res, user }: Call): Promise<void> {
+  const body = await readJson(req)
+  if (textField(body, 'Subject') !== '' && !user.isAdmin) throw new RestError(403, 'only admins can specify a subject')
+  const byNode = new Map<string, object>()
+  for (const link of body['ShareType'] === 'CELLS' ? [] : ctx.metadata.links.values()) {
+    const node = ctx.tree.get(link.nodeUuid)
+    if (!node || (link.owner !== user.uuid && (body['OwnedBySubject'] === true || !user.isAdmin))) continue
+    const seen = ctx.access.pathsFor(user, ctx.tree.place(node)).map(({ view, path }) => ({ WsUuid: view.row.uuid, WsLabel: view.row.label, Path: path, WsSlug: view.row.slug }))
+    const { Label, Policies } = link.json
+    byNode.set(node.uuid, {
+      Node: { ...nodeJson(node, seen[0]?.Path ?? '', ctx.tree.totalSize(node), { flat: ctx.flat }), AppearsIn: seen },
+      Link: { Uuid: link.uuid, Label, Policies, PoliciesContextEditable: true },
+    })
+  }
+  sendJson(req, res, byNode.size > 0 ? { Resources: [...byNode.values()] } : {})
 }
 
 /** `PUT /a/share/cell`: a cell is a workspace of scope ROOM, visible at once to its members. */
