@@ -3,7 +3,8 @@
  * Perl makes the system calls that no ordinary tool makes; it is part of every Debian.
  */
 import assert from 'node:assert/strict'
-import { access, constants } from 'node:fs/promises'
+import { access, constants, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { withFolder } from './helpers/folders.js'
@@ -231,6 +232,15 @@ describe('kernel driver', { concurrency: 2 }, () => {
     await mount.service.stop('SIGKILL')
     await until('unmounted', async () => (await run('ls', [mount.dir])).code === 0)
     assert.notEqual((await run('mountpoint', ['-q', mount.dir])).code, 0)
+  }))
+
+  it('says in one sentence that the FFI is missing', () => withFolder(async ({ path, folder, env }) => {
+    const preload = join(path, 'no-koffi.cjs')
+    await writeFile(preload, `
+      const module_ = require('node:module'), resolve = module_._resolveFilename
+      module_._resolveFilename = function (name, ...rest) { if (name === 'koffi') throw new Error('not here'); return resolve.call(this, name, ...rest) }`)
+    const { stdout } = await run(process.execPath, ['-r', preload, MOUNT, await folder('mnt'), 'kernel'], { env })
+    assert.match(stdout, /needs the optional package koffi.*--driver fuse-native/)
   }))
 
   it('lets nobody else in, unless asked to', { skip: !root && 'needs two users' }, async () => {

@@ -74,10 +74,10 @@ export class MemoryFs implements FileSystem {
     return [...node.children].flatMap(([name, child]) => [`${prefix}/${name}`, ...this.paths(child, `${prefix}/${name}`)]).sort()
   }
 
-  #node(type: FileType, mode: number): Node {
+  #node(type: FileType, mode: number, owner: Pick<Caller, 'uid' | 'gid'> = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }): Node {
     const time = now()
     return {
-      ino: ++this.#lastIno, type, mode, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, nlink: type === 'folder' ? 1 : 0,
+      ino: ++this.#lastIno, type, mode, uid: owner.uid, gid: owner.gid, nlink: type === 'folder' ? 1 : 0,
       atime: time, mtime: time, ctime: time, target: '', size: 0, pieces: new Map(), children: new Map(), xattrs: new Map(), lookups: 0,
     }
   }
@@ -223,7 +223,7 @@ export class MemoryFs implements FileSystem {
 
   async symlink(parent: Ino, name: string, target: string, caller: Caller): Promise<Entry> {
     await this.#begin('symlink', caller, name)
-    const node = this.#node('symlink', 0o777)
+    const node = this.#node('symlink', 0o777, caller)
     node.target = target
     node.size = Buffer.byteLength(target)
     return this.#add(parent, name, node)
@@ -231,7 +231,7 @@ export class MemoryFs implements FileSystem {
 
   async mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry> {
     await this.#begin('mkdir', caller, name)
-    return this.#add(parent, name, this.#node('folder', mode))
+    return this.#add(parent, name, this.#node('folder', mode, caller))
   }
 
   async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
@@ -294,7 +294,7 @@ export class MemoryFs implements FileSystem {
     await this.#begin('create', caller, name)
     const existing = this.#folder(parent).children.get(name)
     if (existing !== undefined && (flags & O_EXCL) !== 0) throw new FsError('EEXIST')
-    const entry = existing === undefined ? this.#add(parent, name, this.#node('file', mode)) : this.#entry(existing)
+    const entry = existing === undefined ? this.#add(parent, name, this.#node('file', mode, caller)) : this.#entry(existing)
     return { ...entry, ...this.#open(this.#child(parent, name), flags) }
   }
 

@@ -18,11 +18,11 @@ export class Buffers {
     return this.#current
   }
 
-  /** `data`, a view into the current buffer, made to last until `done` is called. */
-  keep(data: Buffer): { readonly data: Buffer; readonly done: () => void } {
-    if (data.length < COPY_BYTES) return { data: Buffer.from(data), done: () => {} }
+  /** `data`, a view into the current buffer, made to last until `done` is called; `bytes` is the memory that this takes. */
+  keep(data: Buffer): { readonly data: Buffer; readonly bytes: number; readonly done: () => void } {
+    if (data.length < COPY_BYTES) return { data: Buffer.from(data), bytes: data.length, done: () => {} }
     const kept = this.#current
     this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
-    return { data, done: () => { if (this.#spare.length < SPARE) this.#spare.push(kept) } }
+    return { data, bytes: kept.length, done: () => { if (this.#spare.length < SPARE) this.#spare.push(kept) } }
   }
 }

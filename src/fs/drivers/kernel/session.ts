@@ -194,11 +194,10 @@ export class Session {
     const operation: Operation<N> | undefined = OPERATIONS[op]
     if (context === undefined) return this.#refuse(header, EIO)
     if (operation === undefined) return this.#refuse(header, ENOSYS)
-    const { args, done } = this.#keep(decodeArgs(op, message))
+    const { args, bytes, done } = this.#keep(decodeArgs(op, message))
     const { wait } = operation
     const ms = typeof wait === 'number' ? wait : wait(args, context)
-    const { size = 0 } = args as { readonly size?: number }
-    const call = new Call(op, header, size, performance.now() + ms)
+    const call = new Call(op, header, bytes, performance.now() + ms)
     this.#inflight.add(call)
     this.#perform(operation, args, call, context).then(
       (answer) => this.#answer(call, answer),
@@ -212,12 +211,12 @@ export class Session {
     }).catch((error: unknown) => { process.nextTick(() => { throw error }) })
   }
 
-  /** Content outlives the buffer of its message. */
-  #keep<A>(args: A): { readonly args: A; readonly done?: () => void } {
-    const { data } = args as { readonly data?: Buffer }
-    if (data === undefined) return { args }
+  /** Content outlives the buffer of its message. `bytes`: memory for the content that comes or is asked for. */
+  #keep<A>(args: A): { readonly args: A; readonly bytes: number; readonly done?: () => void } {
+    const { data, size = 0 } = args as { readonly data?: Buffer; readonly size?: number }
+    if (data === undefined) return { args, bytes: size }
     const kept = this.#buffers.keep(data)
-    return { args: { ...args, data: kept.data }, done: kept.done }
+    return { args: { ...args, data: kept.data }, bytes: kept.bytes, done: kept.done }
   }
 
   /** Also what is thrown before the first await is a rejection. */

@@ -3,7 +3,7 @@ import { DEADLINES } from '../../deadlines.js'
 import type { Entry } from '../../driver.js'
 import type { Call } from '../call.js'
 import { OpenOut, Dirent, EntryOut } from '../layouts.js'
-import { FOPEN } from '../protocol.js'
+import { FOPEN, MAX_TRANSFER_BYTES } from '../protocol.js'
 import { DirentWriter, reply } from '../replies.js'
 import type { Args } from '../requests.js'
 import type { Context } from './context.js'
@@ -11,8 +11,10 @@ import { nothing, type Answer, type Operations } from './operation.js'
 
 const SHORTEST_NAME = 8
 
-async function list(context: Context, { fh, offset, size }: Args<'readdir'>, call: Call, plus: boolean): Promise<Answer> {
+async function list(context: Context, args: Args<'readdir'>, call: Call, plus: boolean): Promise<Answer> {
   const { fs } = context
+  const { fh, offset } = args
+  const size = Math.min(args.size, MAX_TRANSFER_BYTES)
   // As many as could fit; what does not is asked for again from its cookie.
   const most = Math.floor(size / (Dirent.size + SHORTEST_NAME + (plus ? EntryOut.size : 0)))
   const entries = await fs.readdir(call.nodeid, fh, offset, Math.max(1, most), call)
