@@ -160,12 +160,22 @@ export class Contents {
         this.record(inode, 'open')
       }
       await work(draft)
+      this.fillAhead(draft)
       const now = BigInt(Date.now()) * 1_000_000n
       inode.mtime = now
       inode.ctime = now
     } finally {
       inode.writing--
     }
+  }
+
+  private readonly filled = new WeakSet<Draft>()
+
+  /** What the upload will need of the base is fetched at once: when the file is closed, the server may have another version and no longer this one. */
+  private fillAhead(draft: Draft): void {
+    if (draft.complete || this.filled.has(draft) || draft.size > MAX_KEPT) return
+    this.filled.add(draft)
+    draft.fill().catch((error: unknown) => this.deps.logger.debug('the rest of a file that is being changed could not be fetched ahead', { error }))
   }
 
   private readonly beginning = new Map<Inode, Promise<Draft>>()
@@ -503,7 +513,7 @@ export class Contents {
   }
 }
 
-/** An open file of at most this size is fetched whole before it is deleted on the server, bytes. */
+/** An open file of at most this size is fetched whole before it is deleted on the server, and when it is changed, bytes. */
 const MAX_KEPT = 256 * 1024 * 1024
 
 /** May our content take the place of what the server has now? */

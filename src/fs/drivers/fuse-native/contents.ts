@@ -1,4 +1,5 @@
 /** Operations on open files. */
+import { FsError, errnoCode } from '../../errno.js'
 import type { OperationTable } from './operations.js'
 import { DEADLINES, saving } from './calls.js'
 import { plain, type Context } from './context.js'
@@ -13,7 +14,10 @@ export function contentOperations(context: Context): Pick<OperationTable, Conten
     open: {
       deadline: DEADLINES.metadata,
       run: async (request, _, path, flags) => {
-        const ino = await context.inoOf(path, request)
+        const ino = await context.inoOf(path, request).catch((error: unknown) => {
+          // The kernel opens a name only if it believes in it, for up to a second. Told ESTALE it asks again, and creates the file if that is wanted.
+          throw errnoCode(error) === 'ENOENT' ? new FsError('ESTALE', 'the name is gone', { cause: error }) : error
+        })
         const { fh } = await fs.open(ino, flags, request)
         return { values: [await context.opened(ino, fh, request)] }
       },
