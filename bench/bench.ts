@@ -1,0 +1,84 @@
+/**
+ * `npm run bench -- real|demo`: the same workloads through a cellsfs mount and through rclone's mounts, side by side in one
+ * run, in turn. Writes bench/results/<date>-<name>.json and prints a table.
+ *
+ * `real` takes the server from CELLS_URL, CELLS_LOGIN, CELLS_PASSWORD; `demo` starts the embedded one (`--latency MS`,
+ * default 25). It speaks of this machine at this moment: only figures of one run may be compared.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { timed } from './processes.js'
+import { circumstances, load, machine, ownVersion, table, type Result, type Round } from './report.js'
+import { embeddedServer, namedServer } from './server.js'
+import { cellsfsSide, rcloneDavSide, rcloneS3Side, rcloneVersion, type Side } from './sides.js'
+import { makeMaterial, runWorkloads } from './workloads.js'
+
+/** The sources: a build may lie anywhere below the project. */
+const ROOT = process.env['npm_config_local_prefix'] ?? process.cwd()
+const say = (line: string): void => { process.stderr.write(`${line}\n`) }
+
+const { values: flags, positionals: [name = ''] } = parseArgs({
+  allowPositionals: true,
+  options: {
+    driver: { type: 'string', default: 'fuse-native' },
+    latency: { type: 'string', default: '25' },
+    repetitions: { type: 'string', default: '3' },
+    'rclone-write-back': { type: 'string', default: '0s' },
+    only: { type: 'string', default: '' },
+    // A shell command before each round: for a server that must be looked after.
+    before: { type: 'string', default: '' },
+  },
+})
+
+async function main(): Promise<void> {
+  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
+  const repetitions = Number(flags.repetitions)
+  const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency))
+  const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))
+  try {
+    const options = { work, server, driver: flags.driver, rcloneWriteBack: flags['rclone-write-back'] }
+    const rclone = await rcloneVersion()
+    if (rclone === undefined) say('rclone is not installed: cellsfs alone is timed')
+    if (!server.webdav) say('no WebDAV view on this server: without rclone WebDAV')
+    const all: Side[] = [
+      cellsfsSide(options, await ownVersion(ROOT)),
+      ...(rclone === undefined ? [] : [rcloneS3Side(options, `rclone ${rclone}`), ...(server.webdav ? [rcloneDavSide(options, `rclone ${rclone}`)] : [])]),
+    ]
+    const sides = all.filter((side) => side.name.startsWith(flags.only))
+    const material = await makeMaterial(work)
+    const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
+    const rounds: Round[] = []
+    for (let repetition = 1; repetition <= repetitions; repetition++) {
+      // Another one begins each time.
+      const turn = sides.map((_, index) => sides[(index + repetition - 1) % sides.length]!)
+      for (const side of turn) {
+        if (flags.before !== '') await timed('bash', ['-c', flags.before])
+        say(`${side.name}, ${repetition} of ${repetitions} (load ${load()})`)
+        const seed = await server.seed(`${side.name.replaceAll(' ', '-').toLowerCase()}-${repetition}`)
+        const began = load()
+        const measures = await runWorkloads(side, server, seed, material, ({ workload, app, saved, failure }) => {
+          say(`  ${workload.padEnd(28)} ${failure ?? `${(app / 1000).toFixed(2)} s${saved === undefined ? '' : `, saved ${(saved / 1000).toFixed(2)} s`}`}`)
+        })
+        rounds.push({ side: side.name, repetition, load: began, measures })
+      }
+    }
+    const result: Result = { name, date, machine: machine(), server: server.description, sides: sides.map(({ name: side, version }) => ({ name: side, version })), repetitions, rounds }
+    const folder = join(ROOT, 'bench', 'results')
+    await mkdir(folder, { recursive: true })
+    const file = join(folder, `${date.replace(/[ :]/g, '-')}-${name}.json`)
+    await writeFile(file, `${JSON.stringify(result, null, 1)}\n`)
+    process.stdout.write(`${table(result)}\n\n${circumstances(result)}\n${file}\n`)
+  } finally {
+    await server.close()
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+await main().catch((error: unknown) => {
+  say(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+})
+// A mount that hangs must not keep the program.
+process.exit()

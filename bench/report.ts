@@ -1,0 +1,104 @@
+/** The figures as a table for people and as JSON for later: medians, spread, and on which machine, under which load. */
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { arch, availableParallelism, cpus, loadavg, release } from 'node:os'
+import { promisify } from 'node:util'
+import { WORKLOADS, type Measure } from './workloads.js'
+
+export interface Round {
+  readonly side: string
+  readonly repetition: number
+  /** One-minute load average when it began; everything else on the machine included. */
+  readonly load: number
+  readonly measures: readonly Measure[]
+}
+
+export interface Result {
+  readonly name: string
+  readonly date: string
+  readonly machine: Record<string, string | number>
+  readonly server: string
+  readonly sides: readonly { readonly name: string; readonly version: string }[]
+  readonly repetitions: number
+  readonly rounds: readonly Round[]
+}
+
+export function machine(): Record<string, string | number> {
+  return { cores: availableParallelism(), cpu: cpus()[0]?.model ?? '', arch: arch(), kernel: release(), node: process.version }
+}
+
+export const load = (): number => Math.round(loadavg()[0]! * 100) / 100
+
+/** `0.1.0 (commit 588b823)`. */
+export async function ownVersion(root: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(`${root}/package.json`, 'utf8')) as { version: string }
+  const commit = await promisify(execFile)('git', ['-C', root, 'rev-parse', '--short', 'HEAD']).then(({ stdout }) => stdout.trim(), () => '')
+  return commit === '' ? version : `${version} (commit ${commit})`
+}
+
+const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+interface Cell {
+  readonly app: number
+  readonly saved?: number
+  readonly mbPerS?: number
+  readonly failures: number
+}
+
+/** Undefined when the side never ran the workload. */
+function cellOf(result: Result, side: string, workload: string): Cell | undefined {
+  const measures = result.rounds.filter((round) => round.side === side).flatMap((round) => round.measures).filter((measure) => measure.workload === workload)
+  if (measures.length === 0) return undefined
+  const good = measures.filter((measure) => measure.failure === undefined)
+  const of = (pick: (measure: Measure) => number | undefined): number | undefined => {
+    const values = good.map(pick).filter((value) => value !== undefined)
+    return values.length === 0 ? undefined : median(values)
+  }
+  return { app: of(({ app }) => app) ?? Number.NaN, saved: of(({ saved }) => saved), mbPerS: of(({ mbPerS }) => mbPerS), failures: measures.length - good.length }
+}
+
+const seconds = (ms: number): string => (ms < 995 ? `${(ms / 1000).toFixed(2)} s` : `${(ms / 1000).toFixed(1)} s`)
+const times = (ratio: number): string => `${ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}x`
+
+/** Markdown, medians; the ratio says how many times longer than the first side it took. */
+export function table(result: Result): string {
+  const [own, ...others] = result.sides.map(({ name }) => name)
+  const rows: string[][] = [['', own!, ...others.flatMap((name) => [name, 'ratio'])]]
+  const add = (label: string, workload: string, pick: (cell: Cell) => number | undefined, show: (cell: Cell, value: number) => string): void => {
+    const of = (side: string): { text: string; value: number | undefined } => {
+      const cell = cellOf(result, side, workload)
+      if (cell === undefined) return { text: '', value: undefined }
+      const value = pick(cell)
+      const failed = cell.failures === 0 ? '' : `failed ${cell.failures} of ${result.repetitions}`
+      return value === undefined || Number.isNaN(value) ? { text: failed, value: undefined } : { text: `${show(cell, value)}${failed === '' ? '' : ` (${failed})`}`, value }
+    }
+    const first = of(own!)
+    rows.push([label, first.text, ...others.flatMap((name) => {
+      const { text, value } = of(name)
+      return [text, first.value === undefined || value === undefined ? '' : times(value / first.value)]
+    })])
+  }
+  for (const workload of WORKLOADS) {
+    const changes = result.rounds.some((round) => round.measures.some((measure) => measure.workload === workload && measure.saved !== undefined))
+    add(changes ? `${workload}: program ends` : workload, workload, ({ app }) => app, ({ mbPerS }, value) => `${seconds(value)}${mbPerS === undefined ? '' : `, ${mbPerS.toFixed(0)} MB/s`}`)
+    if (changes) add(`${workload}: server shows it`, workload, ({ saved }) => saved, (_cell, value) => seconds(value))
+  }
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: string[]): string => `| ${row.map((text, column) => text.padEnd(widths[column]!)).join(' | ')} |`
+  return [line(rows[0]!), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.slice(1).map(line)].join('\n')
+}
+
+/** The sentence under the table. */
+export function circumstances(result: Result): string {
+  const loads = result.rounds.map((round) => round.load)
+  const { cores, cpu, kernel, node } = result.machine
+  return [
+    `Median of ${result.repetitions}, ${result.date}, ${result.server}, loopback.`,
+    `${cores} cores (${cpu}), Linux ${kernel}, Node ${node}; load average ${Math.min(...loads)} to ${Math.max(...loads)}.`,
+    ...result.sides.map(({ name, version }) => `${name}: ${version}`),
+  ].join('\n')
+}
