@@ -85,6 +85,7 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
     multipartStart: (path, call) => objects.multipartStart(path, call),
     multipartPart: (path, uploadId, number, body, size, call) => objects.multipartPart(path, uploadId, number, body, size, call),
     multipartComplete: (path, uploadId, parts, call) => objects.multipartComplete(path, uploadId, parts, call),
+    multipartExists: (path, uploadId, call) => objects.multipartExists(path, uploadId, call),
     multipartAbort: (path, uploadId, call) => objects.multipartAbort(path, uploadId, call),
     removeObject: (path, call) => objects.removeObject(path, call),
     events: (listener) => events.listen(listener),

@@ -102,6 +102,18 @@ export class Objects {
     if (/<Error>/.test(text)) throw s3Fault({ status: 500, contentType: 'application/xml', body: text }, `finish writing ${key}`)
   }
 
+  async multipartExists(path: string, uploadId: string, options: CallOptions = {}): Promise<boolean> {
+    const key = fileKey(path)
+    try {
+      await this.#text({ method: 'GET', key, query: { uploadId } }, options, TIMEOUTS.objectCall, `look for the unfinished upload of ${key}`, 'once')
+      return true
+    } catch (error) {
+      // 404 on later servers, 500 on a 2.x one; both answer the question.
+      if (isCellsError(error) && (error.status === 404 || error.status === 500 || error.status === 400)) return false
+      throw error
+    }
+  }
+
   async multipartAbort(path: string, uploadId: string, options: CallOptions = {}): Promise<void> {
     const key = fileKey(path)
     await this.#text({ method: 'DELETE', key, query: { uploadId } }, options, TIMEOUTS.objectCall, `give up writing ${key}`, 'once')

@@ -75,6 +75,8 @@ export interface CellsServer {
   multipartStart(path: string, options?: CallOptions): Promise<string>
   multipartPart(path: string, uploadId: string, number: number, body: BodySource, size: number, options?: PutOptions): Promise<MultipartPart>
   multipartComplete(path: string, uploadId: string, parts: readonly MultipartPart[], options?: CallOptions): Promise<void>
+  /** Whether the server still knows this upload. Which parts of it, it does not reliably say (newer-servers 3.4). */
+  multipartExists(path: string, uploadId: string, options?: CallOptions): Promise<boolean>
   multipartAbort(path: string, uploadId: string, options?: CallOptions): Promise<void>
   /** S3 DELETE of a single file: permanent, no recycle bin. Never for folders (trap 7b). Resolves at the answer; stat may lag. */
   removeObject(path: string, options?: CallOptions): Promise<void>

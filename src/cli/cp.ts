@@ -6,6 +6,7 @@ import { withServer } from './context.js'
 import { CommandError } from './errors.js'
 import { declareOptions } from './options.js'
 import type { CecArgv } from './options.js'
+import { LIST_PARSER } from './parser.js'
 import { demandArrival, demandFreeTargets, relocateMany, resolveSources } from './relocate.js'
 import type { Sources } from './relocate.js'
 import { cleanPath } from './remote-path.js'
@@ -53,7 +54,7 @@ async function handler(argv: CecArgv): Promise<void> {
 export const command: CecCommand = {
   command: 'cp <source> <target>',
   describe: 'Copy on the server; with cells:// on one side, upload or download',
-  builder: yargs => declareOptions(yargs, SCP_OPTIONS, 'Options for uploads and downloads, as in scp:')
+  builder: yargs => declareOptions(yargs.parserConfiguration(LIST_PARSER), SCP_OPTIONS, 'Options for uploads and downloads, as in scp:')
     .positional('source', { type: 'string', describe: 'workspace/path, or "workspace/folder/*" for all that is in a folder' })
     .positional('target', { type: 'string', describe: 'Existing folder to copy into, or the new path' }),
   handler,

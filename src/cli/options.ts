@@ -11,17 +11,19 @@ import { UsageError } from './errors.js'
 
 export interface OptionSpec {
   readonly name: string
-  readonly type: 'string' | 'boolean' | 'number'
+  /** `list`: may be given several times; the command needs LIST_PARSER. */
+  readonly type: 'string' | 'boolean' | 'number' | 'list'
   readonly describe: string
   readonly alias?: string
-  readonly default: string | boolean | number
+  readonly default: string | boolean | number | readonly string[]
   /** Old spelling with underscores, accepted and hidden. */
   readonly deprecated?: string
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>
 
-type ValueOf<S extends OptionSpec> = S['type'] extends 'boolean' ? boolean : S['type'] extends 'number' ? number : string
+type Value = string | boolean | number | readonly string[]
+type ValueOf<S extends OptionSpec> = S['type'] extends 'boolean' ? boolean : S['type'] extends 'number' ? number : S['type'] extends 'list' ? readonly string[] : string
 export type OptionValues<S extends OptionSpecs> = { [K in keyof S]: ValueOf<S[K]> }
 
 export const GLOBAL_OPTIONS = {
@@ -50,16 +52,16 @@ export function declareOptions(yargs: Argv, specs: OptionSpecs, group: string, e
   let result = yargs
   for (const spec of Object.values(specs)) {
     result = result.option(spec.name, {
-      type: spec.type,
+      ...typeOf(spec),
       describe: `${spec.describe} [${envName(spec.name)}]`,
       group,
       requiresArg: spec.type !== 'boolean',
       ...(spec.alias === undefined ? {} : { alias: spec.alias }),
-      ...(spec.default === '' || spec.default === false ? {} : { defaultDescription: String(spec.default) }),
+      ...(spec.default === '' || spec.default === false || spec.type === 'list' ? {} : { defaultDescription: String(spec.default) }),
     })
     if (spec.deprecated !== undefined) {
       result = result.option(spec.deprecated, {
-        type: spec.type,
+        ...typeOf(spec),
         describe: `Deprecated, use --${spec.name}`,
         group,
         hidden: !showHidden,
@@ -70,14 +72,18 @@ export function declareOptions(yargs: Argv, specs: OptionSpecs, group: string, e
   return result
 }
 
+const typeOf = (spec: OptionSpec): { type: 'string' | 'boolean' | 'number' | 'array'; string?: boolean } =>
+  (spec.type === 'list' ? { type: 'array', string: true } : { type: spec.type })
+
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
 const FALSE = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
 
-function fromEnv(spec: OptionSpec, env: NodeJS.ProcessEnv): string | boolean | number | undefined {
+function fromEnv(spec: OptionSpec, env: NodeJS.ProcessEnv): Value | undefined {
   const name = envName(spec.name)
   const text = env[name]
   if (text === undefined || text === '') return undefined
   if (spec.type === 'string') return text
+  if (spec.type === 'list') return text.split('\n').filter(line => line !== '')
   if (spec.type === 'number') {
     const value = Number(text)
     if (!Number.isInteger(value)) throw new UsageError(`${name} must be a whole number, not "${text}"`)
@@ -88,9 +94,12 @@ function fromEnv(spec: OptionSpec, env: NodeJS.ProcessEnv): string | boolean | n
   throw new UsageError(`${name} must be true or false, not "${text}"`)
 }
 
-function fromFlag(spec: OptionSpec, argv: CecArgv): string | boolean | number | undefined {
-  const value = argv[spec.name]
-  const old = spec.deprecated === undefined ? undefined : argv[spec.deprecated]
+const last = (value: unknown): unknown => (Array.isArray(value) ? value.at(-1) as unknown : value)
+
+function fromFlag(spec: OptionSpec, argv: CecArgv): Value | undefined {
+  if (spec.type === 'list') return argv[spec.name] === undefined ? undefined : [argv[spec.name]].flat().map(String)
+  const value = last(argv[spec.name])
+  const old = spec.deprecated === undefined ? undefined : last(argv[spec.deprecated])
   // cec ORs the two spellings of a boolean; of a number the old spelling wins when it is set.
   if (spec.type === 'boolean') return value === undefined && old === undefined ? undefined : value === true || old === true
   if (spec.type === 'number') {

@@ -9,3 +9,6 @@ export const PARSER = {
   'parse-positional-numbers': false,
   'duplicate-arguments-array': false,
 }
+
+/** For commands with flags that are given several times; resolveOptions takes the last of every other flag. */
+export const LIST_PARSER = { ...PARSER, 'duplicate-arguments-array': true, 'greedy-arrays': false }

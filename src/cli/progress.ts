@@ -4,7 +4,9 @@
  */
 import type { Logger } from '../log.js'
 import type { FileTask, PlanCounts, TransferListener } from '../transfer/types.js'
+import { explain } from '../transfer/run.js'
 import { counted, humanSize } from './human.js'
+import { RateMeter } from './rate.js'
 
 export interface Progress {
   readonly listener: TransferListener
@@ -17,10 +19,12 @@ export interface ProgressOptions {
   readonly bars: boolean
   readonly redrawMs: number
   readonly many: boolean
+  readonly json: boolean
   readonly logger: Logger
 }
 
 export async function createProgress(options: ProgressOptions): Promise<Progress> {
+  if (options.json) return { listener: jsonEvents(), stop: () => {} }
   return options.bars && process.stderr.isTTY ? createBars(options) : createLines(options.logger, options.many)
 }
 
@@ -38,19 +42,54 @@ function createLines(logger: Logger, many: boolean): Progress {
   return { listener, stop: () => {} }
 }
 
+/** Milliseconds between two progress events of a file. */
+const PROGRESS_MS = 1000
+
+/** Events as lines of JSON on stdout (docs/json.md). */
+function jsonEvents(): TransferListener {
+  const emit = (event: string, facts: Record<string, unknown>): void => {
+    process.stdout.write(`${JSON.stringify({ event, ...facts })}\n`)
+  }
+  const told = new Map<number, number>()
+  return {
+    onPlan: counts => {
+      if (counts.complete) emit('counts', { removals: counts.removals, folders: counts.folders, files: counts.files, bytes: counts.bytes })
+    },
+    onStep: (kind, path) => emit(kind, { path }),
+    onSame: path => emit('same', { path }),
+    onStart: task => {
+      told.set(task.id, performance.now())
+      emit('start', { id: task.id, source: task.source, target: task.target, size: task.size })
+    },
+    onProgress: (task, bytes) => {
+      const now = performance.now()
+      if (now - (told.get(task.id) ?? 0) < PROGRESS_MS) return
+      told.set(task.id, now)
+      emit('progress', { id: task.id, bytes })
+    },
+    onFinish: task => {
+      told.delete(task.id)
+      emit('sent', { id: task.id })
+    },
+    onFailure: (path, error, task) => emit('failure', { id: task?.id ?? null, path, message: explain(error) }),
+  }
+}
+
 const summary = (counts: PlanCounts): string =>
   `${counted(counts.removals, 'item')} to delete, ${counted(counts.folders, 'folder')} to create, ${counted(counts.files, 'file')} to transfer (${humanSize(counts.bytes)})`
 
 /** Columns for the text behind a bar. */
 const TEXT = 34
+/** Columns for a rate and a time left. */
+const RATE = 24
 const WIDEST_BAR = 70
 
 async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress> {
   const { MultiBar } = (await import('cli-progress')).default
-  const barsize = Math.max(10, Math.min(WIDEST_BAR, (process.stderr.columns ?? 80) - TEXT - 8))
+  const barsize = Math.max(10, Math.min(WIDEST_BAR, (process.stderr.columns ?? 80) - TEXT - RATE - 8))
   const multi = new MultiBar({
     stream: process.stderr,
-    format: '{percentage}% [{bar}] {text}',
+    format: '{percentage}% [{bar}] {text}{rate}',
     barsize,
     formatBar: progress => {
       const filled = Math.floor(progress * barsize)
@@ -68,14 +107,16 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
   let done = 0
   const total = (): number => counts.removals + counts.folders + counts.files
   const elapsed = (): string => `${((performance.now() - started) / 1000).toFixed(1)}s`
-  const overall = many ? multi.create(1, 0, { text: '' }) : undefined
+  const overall = many ? multi.create(1, 0, { text: '', rate: '' }) : undefined
   const files = new Map<number, ReturnType<typeof multi.create>>()
+  const meters = new Map<number, RateMeter>()
+  const whole = new RateMeter()
 
   const showOverall = (): void => {
     if (overall === undefined) return
     overall.setTotal(Math.max(1, total()))
     const more = !counts.complete ? '+' : done >= total() ? ', confirming' : ''
-    overall.update(done, { text: `${elapsed()} ${done}/${total()}${more}` })
+    overall.update(done, { text: `${elapsed()} ${done}/${total()}${more}`, rate: done >= total() ? '' : whole.text(counts.bytes) })
   }
   const step = (): void => {
     done++
@@ -85,6 +126,7 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     const bar = files.get(task.id)
     if (bar === undefined) return
     files.delete(task.id)
+    meters.delete(task.id)
     // The only bar of a single file stays and shows 100 %.
     if (many) multi.remove(bar)
   }
@@ -95,17 +137,25 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     },
     onStep: step,
     onStart: task => {
-      files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label) }))
+      files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label), rate: '' }))
+      meters.set(task.id, new RateMeter())
     },
-    onProgress: (task, bytes) => files.get(task.id)?.update(bytes),
+    onProgress: (task, bytes) => {
+      const meter = meters.get(task.id)
+      if (meter === undefined) return
+      whole.add(meter.reach(bytes))
+      files.get(task.id)?.update(bytes, { rate: meter.text(task.size) })
+      showOverall()
+    },
     onFinish: task => {
-      files.get(task.id)?.update(Math.max(1, task.size))
+      whole.add(meters.get(task.id)?.reach(task.size) ?? 0)
+      files.get(task.id)?.update(Math.max(1, task.size), { rate: '' })
       end(task)
       step()
     },
     onFailure: (_path, _error, task) => {
       if (task === undefined) return
-      files.get(task.id)?.update({ text: `failed: ${shortened(task.label)}` })
+      files.get(task.id)?.update({ text: `failed: ${shortened(task.label)}`, rate: '' })
       end(task)
       step()
     },
@@ -113,7 +163,7 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
   return {
     listener,
     stop: () => {
-      overall?.update(done, { text: counts.complete && done >= total() ? `Done in ${elapsed()}.` : `${elapsed()} ${done}/${total()}` })
+      overall?.update(done, { rate: '', text: counts.complete && done >= total() ? `Done in ${elapsed()}.` : `${elapsed()} ${done}/${total()}` })
       multi.stop()
     },
   }

@@ -2,7 +2,9 @@
  * The flags of scp, each with its CEC_ variable (cec-reference 7.1), and what they come to. `cp` takes
  * them too when one of its sides is `cells://`.
  */
+import { RateLimiter } from '../transfer/limiter.js'
 import { MIB, partRules } from '../transfer/parts.js'
+import { Selection } from '../transfer/select.js'
 import { TransferError } from '../transfer/types.js'
 import type { TransferOptions } from '../transfer/types.js'
 import { CommandError } from './errors.js'
@@ -23,6 +25,11 @@ export const SCP_OPTIONS = {
   multipartDebugFlags: { name: 'multipart-debug-flags', type: 'string', default: '', describe: 'Kinds of requests to log, e.g. "retries | request"' },
   retryMaxAttempts: { name: 'retry-max-attempts', type: 'number', default: 5, describe: 'Tries of one request, 0 is no limit', deprecated: 'retry_max_attempts' },
   retryMaxBackoff: { name: 'retry-max-backoff', type: 'string', default: '4s', describe: 'Longest pause between tries, e.g. 20s or 1m30s', deprecated: 'retry_max_backoff' },
+  dryRun: { name: 'dry-run', type: 'boolean', default: false, describe: 'Print what would be done, and do nothing' },
+  include: { name: 'include', type: 'list', default: [], describe: 'Only files that match; may be repeated' },
+  exclude: { name: 'exclude', type: 'list', default: [], describe: 'Leave out what matches, as in .gitignore; may be repeated' },
+  bwlimit: { name: 'bwlimit', type: 'string', default: '', describe: 'Bytes per second for all files together, e.g. 500K or 10M' },
+  json: { name: 'json', type: 'boolean', default: false, describe: 'Print events as lines of JSON (docs/json.md)' },
 } as const satisfies OptionSpecs
 
 const DEBUG_FLAGS = new Set([
@@ -43,13 +50,35 @@ export function parseDuration(text: string): number {
   return total
 }
 
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
+
+/**
+ * `500`, `500K`, `1.5M`, `2GiB` in bytes.
+ * @throws CommandError
+ */
+export function parseSize(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? []
+  if (number === undefined) throw new CommandError(`${JSON.stringify(text)} is not a size like 500K or 10M`)
+  return Math.floor(Number(number) * (UNITS[(unit ?? '').toLowerCase()] ?? 1))
+}
+
+/** @throws CommandError for a rate below 1K */
+export function parseRate(text: string): RateLimiter | undefined {
+  if (text === '') return undefined
+  const rate = parseSize(text.replace(/\/s$/, ''))
+  if (rate < 1024) throw new CommandError('--bwlimit must be at least 1K')
+  return new RateLimiter(rate)
+}
+
 export interface ScpSettings {
   readonly force: boolean
   readonly bars: boolean
   readonly redrawMs: number
   /** Replaces `--log` when -v or -w ask for it. */
   readonly log: string | undefined
-  readonly transfer: Pick<TransferOptions, 'force' | 'skipDigest' | 'parts'>
+  readonly transfer: Pick<TransferOptions, 'force' | 'skipDigest' | 'parts' | 'limiter' | 'select'>
+  readonly dryRun: boolean
+  readonly json: boolean
   readonly retry: { readonly attempts: number; readonly longestPauseMs: number }
 }
 
@@ -73,10 +102,15 @@ export function resolveScpSettings(argv: CecArgv, env: NodeJS.ProcessEnv = proce
   if (values.retryMaxAttempts < 0) throw new CommandError('--retry-max-attempts must not be negative')
   return {
     force: values.force,
-    bars: !values.noProgress && !values.verbose && !values.veryVerbose,
+    dryRun: values.dryRun,
+    json: values.json,
+    bars: !values.json && !values.noProgress && !values.verbose && !values.veryVerbose,
     redrawMs: values.quiet ? 3000 : 100,
     log: values.veryVerbose || flags.length > 0 ? 'debug' : values.verbose ? 'info' : undefined,
-    transfer: { force: values.force, skipDigest: values.skipMd5, parts },
+    transfer: {
+      force: values.force, skipDigest: values.skipMd5, parts, limiter: parseRate(values.bwlimit),
+      select: values.include.length + values.exclude.length === 0 ? undefined : new Selection(values),
+    },
     retry: {
       attempts: values.retryMaxAttempts === 0 ? Infinity : values.retryMaxAttempts,
       longestPauseMs: parseDuration(values.retryMaxBackoff),

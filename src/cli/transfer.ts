@@ -1,19 +1,23 @@
-/** Uploads and downloads for `scp`, and for `cp` with a `cells://` side: sides, messages, report, exit code. */
-import { resolve } from 'node:path'
+/** Uploads and downloads for `scp`, and for `cp` with a `cells://` side: sides, messages, plan, report, exit code. */
+import { join, resolve } from 'node:path'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
+import { stateHome } from '../paths.js'
 import { explain } from '../transfer/run.js'
+import { TransferState } from '../transfer/state.js'
 import { TransferError } from '../transfer/types.js'
 import type { TransferOptions, TransferReport } from '../transfer/types.js'
-import type { CommandContext } from './context.js'
+import type { ServerContext } from './context.js'
 import { withServer } from './context.js'
 import { CommandError } from './errors.js'
 import { counted } from './human.js'
 import type { CecArgv } from './options.js'
+import { printPlan } from './plan.js'
 import { createProgress } from './progress.js'
+import { cleanPath } from './remote-path.js'
 import { resolveScpSettings } from './scp-options.js'
 import type { ScpSettings } from './scp-options.js'
-import { cleanPath } from './remote-path.js'
+import { printable } from './table.js'
 
 /** `cells://`, or `cells//` which shells complete better. */
 const PREFIX = /^cells:?\/\//
@@ -31,54 +35,75 @@ export async function transfer(argv: CecArgv, source: string, target: string): P
   if (!isRemote(source) && !isRemote(target)) throw new CommandError('one side must be on the server and begin with cells://; to copy on the server use "cec cp"')
   await withServer(settings.log === undefined ? argv : { ...argv, log: settings.log }, async (server, context) => {
     try {
+      const state = await transferState(server, context)
+      const options: TransferOptions = { ...settings.transfer, signal: context.signal, state }
       const report = isRemote(target)
-        ? await send(server, context, settings, source, withoutPrefix(target))
-        : await fetch(server, context, settings, withoutPrefix(source), target)
-      conclude(report, context)
+        ? await send(server, context, settings, options, source, withoutPrefix(target))
+        : await fetch(server, context, settings, options, withoutPrefix(source), target)
+      if (!settings.dryRun) await state.sweep(server)
+      conclude(report, context, settings)
     } catch (error) {
       throw asCommandError(error)
     }
   }, { retry: settings.retry })
 }
 
-async function send(server: CellsServer, context: CommandContext, settings: ScpSettings, source: string, target: string): Promise<TransferReport> {
-  const [{ resolveUpload }, { upload }] = await Promise.all([import('../transfer/upload-plan.js'), import('../transfer/upload.js')])
-  const plan = await resolveUpload(server, source, target, settings.force, context.signal)
-  context.logger.info(`Uploading ${resolve(source)} to cells://${cleanPath(target)}`)
-  return withProgress(context, settings, plan.isFolder, options => upload(server, plan, options))
+/** What is remembered of unfinished transfers of this account. */
+export async function transferState(server: CellsServer, context: ServerContext): Promise<TransferState> {
+  const { user } = context.settings
+  const login = user === undefined || user === '' ? await server.whoami({ signal: context.signal }) : user
+  return new TransferState(join(stateHome(), 'transfers'), `${login}@${server.url}`)
 }
 
-async function fetch(server: CellsServer, context: CommandContext, settings: ScpSettings, source: string, target: string): Promise<TransferReport> {
-  const [{ resolveDownload }, { download }] = await Promise.all([import('../transfer/download-plan.js'), import('../transfer/download.js')])
-  const plan = await resolveDownload(server, source, target, settings.force, context.signal)
-  context.logger.info(`Downloading cells://${cleanPath(source)} to ${resolve(target)}`)
-  return withProgress(context, settings, plan.node.kind === 'folder', options => download(server, plan, options))
+async function send(server: CellsServer, context: ServerContext, settings: ScpSettings, options: TransferOptions, source: string, target: string): Promise<TransferReport> {
+  const [{ planUpload, resolveUpload }, { upload, uploadPlanOptions }] = await Promise.all([import('../transfer/upload-plan.js'), import('../transfer/upload.js')])
+  const place = await resolveUpload(server, source, target, settings.force, context.signal, options.state)
+  if (settings.dryRun) return printPlan(planUpload(server, place, uploadPlanOptions(place, options)), settings.json)
+  context.logger.info(`${place.resumed ? 'Going on uploading' : 'Uploading'} ${printable(resolve(source))} to cells://${printable(cleanPath(target))}`)
+  return withProgress(context, settings, place.isFolder, options, all => upload(server, place, all))
 }
 
-async function withProgress(context: CommandContext, settings: ScpSettings, many: boolean, work: (options: TransferOptions) => Promise<TransferReport>): Promise<TransferReport> {
-  const progress = await createProgress({ bars: settings.bars, redrawMs: settings.redrawMs, many, logger: context.logger })
+async function fetch(server: CellsServer, context: ServerContext, settings: ScpSettings, options: TransferOptions, source: string, target: string): Promise<TransferReport> {
+  const [{ planDownload, resolveDownload }, { download, downloadPlanOptions }] = await Promise.all([import('../transfer/download-plan.js'), import('../transfer/download.js')])
+  const place = await resolveDownload(server, source, target, settings.force, context.signal, options.state)
+  if (settings.dryRun) return printPlan(planDownload(server, place, downloadPlanOptions(place, options)), settings.json)
+  context.logger.info(`${place.resumed ? 'Going on downloading' : 'Downloading'} cells://${printable(cleanPath(source))} to ${printable(resolve(target))}`)
+  return withProgress(context, settings, place.node.kind === 'folder', options, all => download(server, place, all))
+}
+
+/** Shows how `work` gets on, in the way that was asked for. */
+export async function withProgress(
+  context: ServerContext, settings: Pick<ScpSettings, 'bars' | 'redrawMs' | 'json'>, many: boolean, options: TransferOptions, work: (options: TransferOptions) => Promise<TransferReport>,
+): Promise<TransferReport> {
+  const progress = await createProgress({ ...settings, many, logger: context.logger })
   try {
-    return await work({ ...settings.transfer, signal: context.signal, listener: progress.listener })
+    return await work({ ...options, listener: progress.listener })
   } finally {
     progress.stop()
   }
 }
 
-function conclude(report: TransferReport, context: CommandContext): void {
+/** Says how it ended. @throws CommandError with the numbered list of failures */
+export function conclude(report: TransferReport, context: ServerContext, settings: Pick<ScpSettings, 'json' | 'dryRun'>): void {
   const { failures } = report
-  if (failures.length > 0) {
-    const list = failures.map(({ path, error }, index) => `  ${index + 1}. ${harmless(path)}: ${harmless(explain(error))}`).join('\n')
-    throw new CommandError(`Transfer ${report.aborted ? 'aborted after' : 'finished with'} ${counted(failures.length, 'error')}:\n${list}`)
+  if (settings.json) {
+    const { removals, folders, files, bytes, same, aborted } = report
+    process.stdout.write(`${JSON.stringify({ event: 'end', removals, folders, files, bytes, same, failures: failures.length, aborted })}\n`)
   }
-  if (report.files + report.folders > 1) context.logger.info(`Transfer terminated: ${counted(report.files, 'file')}, ${counted(report.folders, 'new folder')}.`)
+  if (failures.length > 0) {
+    const list = failures.map(({ path, error }, index) => `  ${index + 1}. ${printable(path)}: ${printable(explain(error))}`).join('\n')
+    const how = settings.dryRun ? 'The plan has' : `Transfer ${report.aborted ? 'aborted after' : 'finished with'}`
+    throw new CommandError(`${how} ${counted(failures.length, 'error')}:\n${list}`)
+  }
+  if (settings.dryRun || report.files + report.folders + report.same <= 1) return
+  const same = report.same === 0 ? '' : `, ${counted(report.same, 'file')} unchanged`
+  context.logger.info(`Transfer terminated: ${counted(report.files, 'file')}, ${counted(report.folders, 'new folder')}${same}.`)
 }
 
-/** A name must not move the cursor. */
-const harmless = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
-
-function asCommandError(error: unknown): unknown {
+/** Errors of a transfer, and of the disk here, as sentences. */
+export function asCommandError(error: unknown): unknown {
   if (error instanceof TransferError) return new CommandError(error.message, { cause: error })
   if (error instanceof CellsError || !(error instanceof Error)) return error
   const { code, path } = error as NodeJS.ErrnoException
-  return code !== undefined && path !== undefined ? new CommandError(`${harmless(path)}: ${explain(error)}`, { cause: error }) : error
+  return code !== undefined && path !== undefined ? new CommandError(`${printable(path)}: ${explain(error)}`, { cause: error }) : error
 }

@@ -2,8 +2,10 @@
 import { strict as assert } from 'node:assert'
 import { describe, it } from 'node:test'
 import { humanDate, humanSize } from './human.js'
+import { resolveOptions } from './options.js'
+import { clock, RateMeter } from './rate.js'
 import { cleanPath } from './remote-path.js'
-import { parseDuration, resolveScpSettings } from './scp-options.js'
+import { parseDuration, parseRate, parseSize, resolveScpSettings, SCP_OPTIONS } from './scp-options.js'
 import { compileTemplate } from './template.js'
 import { isRemote, withoutPrefix } from './transfer.js'
 
@@ -51,7 +53,7 @@ describe('durations', () => {
 describe('scp settings', () => {
   it('has the defaults of cec', () => {
     const settings = resolveScpSettings({}, {})
-    assert.deepEqual(settings.transfer, { force: false, skipDigest: false, parts: { threshold: 100 * MIB, partSize: 50 * MIB, maxParts: 5000, concurrency: 3 } })
+    assert.deepEqual(settings.transfer, { force: false, skipDigest: false, parts: { threshold: 100 * MIB, partSize: 50 * MIB, maxParts: 5000, concurrency: 3 }, limiter: undefined, select: undefined })
     assert.deepEqual([settings.bars, settings.redrawMs, settings.log], [true, 100, undefined])
   })
   it('-v and -w mean lines and a log level, -q slow bars', () => {
@@ -68,6 +70,32 @@ describe('scp settings', () => {
     assert.equal(resolveScpSettings({ 'multipart-debug-flags': 'retries |signing' }, {}).log, 'debug')
     assert.throws(() => resolveScpSettings({ 'multipart-debug-flags': 'x' }, {}), /unknown debug flag/)
   })
+})
+
+describe('sizes and rates that are given', () => {
+  for (const [text, bytes] of [['500', 500], ['10K', 10 * KIB], ['1.5M', 1.5 * MIB], ['2GiB', 2 * KIB * MIB], ['3mb', 3 * MIB]] as const) {
+    it(text, () => assert.equal(parseSize(text), bytes))
+  }
+  for (const text of ['', 'K', '-1', '1.', '10 K', '10X', '0x10']) it(`refuses ${JSON.stringify(text)}`, () => assert.throws(() => parseSize(text), /not a size/))
+  it('a limit below 1K is none', () => assert.throws(() => parseRate('100'), /at least 1K/))
+  it('K/s is a rate too', () => assert.equal(parseRate('100K/s')?.bytesPerSecond, 100 * KIB))
+  it('a list flag takes all, another its last; the variable has lines', () => {
+    assert.deepEqual(resolveOptions(SCP_OPTIONS, { exclude: ['a', 'b'], 'part-size': [10, 20] }, {}).exclude, ['a', 'b'])
+    assert.equal(resolveOptions(SCP_OPTIONS, { 'part-size': [10, 20] }, {}).partSize, 20)
+    assert.deepEqual(resolveOptions(SCP_OPTIONS, {}, { CEC_EXCLUDE: 'a b\n*.o' }).exclude, ['a b', '*.o'])
+  })
+})
+
+describe('rates that are shown', () => {
+  it('nothing at first, then a rate and the time left', () => {
+    const meter = new RateMeter(0)
+    assert.equal(meter.reach(MIB, 500), MIB)
+    assert.equal(meter.text(10 * MIB, 500), '')
+    meter.reach(4 * MIB, 2000)
+    assert.equal(meter.text(10 * MIB, 2000), ' 2.0 MiB/s 0:03 left')
+    assert.equal(meter.reach(0, 2100), -4 * MIB)
+  })
+  for (const [seconds, text] of [[0, '0:00'], [59.2, '1:00'], [754, '12:34'], [3723, '1:02:03']] as const) it(text, () => assert.equal(clock(seconds), text))
 })
 
 describe('sides', () => {

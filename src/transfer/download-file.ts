@@ -1,13 +1,11 @@
 /**
- * One file from the server. It is written under a temporary name in its folder, checked (exact
+ * One file from the server. It is written under a hidden name in its folder (partial.ts), checked (exact
  * size; md5 or x-cells-hash against what the server reports), synced and renamed: the final name never
- * holds a part of a file. A stream that breaks goes on where it broke, pinned to the version by
- * its ETag; content that turns out to be another version starts again (traps 1 and 2).
+ * holds a part of a file. A stream that breaks goes on where it broke, and so does a later run, pinned to the version by
+ * its ETag; content that turns out to be another version starts again (traps 1 and 2). A big file comes in several
+ * ranges at a time.
  */
-import { randomBytes } from 'node:crypto'
-import { open, rename, rm, stat, unlink } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
@@ -15,7 +13,14 @@ import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { CellsNode } from '../cells/types.js'
 import { compareWithNode, Digester } from '../cells/digest.js'
 import type { ContentDigest } from '../cells/digest.js'
+import type { ByteRange } from './byte-ranges.js'
+import { FileDigest } from './file-digest.js'
+import type { RateLimiter } from './limiter.js'
+import { readRange } from './local-file.js'
+import { PartialFile } from './partial.js'
+import { MIB } from './parts.js'
 import type { Semaphore } from './pool.js'
+import { isLocalTrouble } from './run.js'
 import { TransferError } from './types.js'
 
 /** Times that content of one version may turn out wrong before the file is given up. */
@@ -24,12 +29,20 @@ const VERSIONS = 4
 const BREAKS = 4
 /** A real server shows a change within a second or two; while a file is uploaded in parts it may be much longer. */
 const INDEX_WAIT_MS = 30_000
+/** From this size on a file comes in ranges, several at a time. */
+const BIG = 32 * MIB
+const RANGE = 8 * MIB
 
 export interface DownloadContext {
   readonly server: CellsServer
   readonly requests: Semaphore
   readonly signal: AbortSignal
   readonly skipDigest: boolean
+  /** Ranges of one file at the same time. */
+  readonly concurrency: number
+  /** Whose view of the server this is; '' keeps nothing for a later run. */
+  readonly account: string
+  readonly limiter?: RateLimiter
   readonly onProgress: (bytes: number) => void
   readonly onDetail?: (message: string) => void
 }
@@ -39,24 +52,26 @@ export interface DownloadContext {
  * @throws CellsError; TransferError `mismatch`, `missing`; errors of the local file system
  */
 export async function downloadFile(node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
-  const temporary = join(dirname(target), `.cec-${randomBytes(6).toString('hex')}.part`)
-  const handle = await open(temporary, 'wx', 0o600)
+  const partial = await PartialFile.open(node, target, context.account)
   try {
-    let complete: CellsNode
-    try {
-      complete = await context.requests.run(() => fetchVerified(node, handle, context))
-      const old = replace === 'file' ? await stat(target).catch(() => undefined) : undefined
-      await handle.chmod(old === undefined ? 0o644 & ~process.umask() : old.mode & 0o777)
-      if (complete.mtime > 0) await handle.utimes(complete.mtime, complete.mtime)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await moveIntoPlace(temporary, target, replace)
+    const complete = await fetchVerified(node, partial, context)
+    const old = replace === 'file' ? await stat(target).catch(() => undefined) : undefined
+    await partial.handle.chmod(old === undefined ? 0o644 & ~process.umask() : old.mode & 0o777)
+    if (complete.mtime > 0) await partial.handle.utimes(complete.mtime, complete.mtime)
+    await partial.handle.sync()
+    await partial.close()
+    await moveIntoPlace(partial.path, target, replace)
+    await partial.done()
   } catch (error) {
-    await unlink(temporary).catch(() => {})
+    await partial.leave(mayGoOn(error, context.signal))
     throw error
   }
+}
+
+/** Whether what is there may be worth something to a later run. */
+function mayGoOn(error: unknown, signal: AbortSignal): boolean {
+  if (isLocalTrouble(error)) return false
+  return signal.aborted || (isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted'))
 }
 
 async function moveIntoPlace(temporary: string, target: string, replace: '' | 'file' | 'folder'): Promise<void> {
@@ -68,26 +83,30 @@ async function moveIntoPlace(temporary: string, target: string, replace: '' | 'f
   await rename(temporary, target)
 }
 
-/** Fills `handle` with one complete version of the file and returns the node that describes it. */
-async function fetchVerified(first: CellsNode, handle: FileHandle, context: DownloadContext): Promise<CellsNode> {
+/** Fills `partial` with one complete version of the file and returns the node that describes it. */
+async function fetchVerified(first: CellsNode, partial: PartialFile, context: DownloadContext): Promise<CellsNode> {
   let node = await settled(first, context)
   let doubtful: ContentDigest | undefined
   for (let attempt = 1; ; attempt++) {
-    const digest = await fetchVersion(node, handle, context)
+    const kept = await partial.prepare(node)
+    if (kept > 0) context.onDetail?.(`${node.path}: going on, ${kept} of ${node.size} bytes are there`)
+    const digest = await fetchVersion(node, partial, context)
     if (digest !== undefined) {
       const verdict = compareWithNode(digest, node)
-      if (verdict !== 'other' || context.skipDigest) return node
+      // Kept bytes that nothing can be compared with are not trusted: their disk may have lost power.
+      if (verdict === 'same' || (verdict === 'unknown' && kept === 0) || (context.skipDigest && kept === 0)) return node
       // x-cells-hash depends on how the uploader cut its parts (newer-servers 3.4). Where it is all there is, the same
       // bytes twice are the content.
       if (!/^[0-9a-f]{32}$/.test(node.etag) && doubtful?.md5 === digest.md5) {
         context.onDetail?.(`${node.path}: its x-cells-hash was made another way and cannot be compared`)
         return node
       }
-      doubtful = digest
+      doubtful = kept === 0 ? digest : undefined
     }
     if (attempt === VERSIONS) throw new TransferError('mismatch', `the server sends other content than it reports (${node.size} bytes, etag ${node.etag})`)
     context.onDetail?.(`${node.path}: content and index disagree, trying again`)
-    await sleep(500 * attempt, undefined, { signal: context.signal })
+    await partial.restart()
+    if (kept === 0) await sleep(500 * attempt, undefined, { signal: context.signal })
     node = await settled(await current(node.path, context), context)
   }
 }
@@ -110,50 +129,129 @@ async function settled(node: CellsNode, context: DownloadContext): Promise<Cells
   }
 }
 
-/** One version from its first byte to its last; undefined when the server has moved on to another. */
-async function fetchVersion(node: CellsNode, handle: FileHandle, context: DownloadContext): Promise<ContentDigest | undefined> {
-  const digester = new Digester()
-  await handle.truncate(0)
-  context.onProgress(0)
-  let breaks = 0
-  while (digester.size < node.size) {
-    const from = digester.size
-    try {
-      if (!await fetchRest(node, handle, digester, context)) return undefined
-    } catch (error) {
-      if (context.signal.aborted || !isCellsError(error)) throw error
-      if (error.kind === 'precondition' || error.kind === 'range') return undefined
-      breaks = digester.size > from ? 1 : breaks + 1
-      if (!error.transient || breaks === BREAKS) throw error
-      context.onDetail?.(`${node.path}: ${error.message}, going on at byte ${digester.size}`)
-      await sleep(300 * 2 ** breaks * (0.5 + Math.random()), undefined, { signal: context.signal })
+/** What is missing of one version; undefined when the server has moved on to another. */
+async function fetchVersion(node: CellsNode, partial: PartialFile, context: DownloadContext): Promise<ContentDigest | undefined> {
+  const big = node.size >= BIG
+  const pieces = partial.ranges.gaps(node.size, big ? RANGE : Infinity)
+  const follower = big ? new ThreadFollower(partial, node.size) : new InlineFollower(partial)
+  const stop = new AbortController()
+  const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) }
+  let isThisVersion = true
+  context.onProgress(partial.ranges.total)
+  follower.written(0, Buffer.alloc(0))
+  try {
+    const worker = async (): Promise<void> => {
+      for (let piece = pieces.shift(); piece !== undefined && isThisVersion; piece = pieces.shift()) {
+        const current = piece
+        if (await context.requests.run(() => fetchPiece(node, current, partial, follower, own))) continue
+        isThisVersion = false
+        stop.abort()
+      }
     }
+    const workers = Array.from({ length: Math.min(pieces.length, context.concurrency) }, () => worker().catch((error: unknown) => {
+      stop.abort()
+      throw error
+    }))
+    // All must have ended before the file is closed.
+    const results = await Promise.allSettled(workers)
+    context.signal.throwIfAborted()
+    if (!isThisVersion) return undefined
+    // The first to fail stopped the others, whose failure says nothing.
+    const failures = results.flatMap(result => (result.status === 'rejected' ? [result.reason as unknown] : []))
+    if (failures.length > 0) throw failures.find(error => !isAbort(error)) ?? failures[0]
+    return await follower.finish(node.size)
+  } finally {
+    await follower.stop()
   }
-  return digester.finish()
 }
 
-/** From where `digester` stands to the end. False when the answer is for another size. */
-async function fetchRest(node: CellsNode, handle: FileHandle, digester: Digester, context: DownloadContext): Promise<boolean> {
-  const range = digester.size === 0 ? undefined : { start: digester.size, end: node.size - 1 }
-  const ifMatch = node.etag === '' ? undefined : node.etag
-  const body = await context.server.get(node.path, range, { signal: context.signal, ifMatch })
-  if (body.totalSize !== node.size || body.length !== node.size - digester.size) {
-    body.stream.destroy()
-    return false
-  }
-  for await (const chunk of body.stream) {
-    if (digester.size + chunk.length > node.size) return false
-    await writeAll(handle, chunk, digester.size)
-    digester.update(chunk)
-    context.onProgress(digester.size)
+const isAbort = (error: unknown): boolean => isCellsError(error, 'aborted') || (error instanceof Error && error.name === 'AbortError')
+
+/** One range to its end, over broken streams. False when the server has moved on to another version. */
+async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: PartialFile, follower: Follower, context: DownloadContext): Promise<boolean> {
+  let position = start
+  let breaks = 0
+  while (position < end) {
+    const from = position
+    try {
+      const whole = position === 0 && end === node.size
+      const ifMatch = node.etag === '' ? undefined : node.etag
+      const body = await context.server.get(node.path, whole ? undefined : { start: position, end: end - 1 }, { signal: context.signal, ifMatch })
+      if (body.totalSize !== node.size || body.length !== end - position) {
+        body.stream.destroy()
+        return false
+      }
+      for await (const chunk of body.stream) {
+        if (position + chunk.length > end) return false
+        await context.limiter?.take(chunk.length, context.signal)
+        await partial.write(chunk, position)
+        follower.written(position, chunk)
+        position += chunk.length
+        context.onProgress(partial.ranges.total)
+      }
+    } catch (error) {
+      if (context.signal.aborted || !isCellsError(error)) throw error
+      if (error.kind === 'precondition' || error.kind === 'range') return false
+      breaks = position > from ? 1 : breaks + 1
+      if (!error.transient || breaks === BREAKS) throw error
+      context.onDetail?.(`${node.path}: ${error.message}, going on at byte ${position}`)
+      await sleep(300 * 2 ** breaks * (0.5 + Math.random()), undefined, { signal: context.signal })
+    }
   }
   return true
 }
 
-async function writeAll(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  let done = 0
-  while (done < chunk.length) {
-    const { bytesWritten } = await handle.write(chunk, done, chunk.length - done, position + done)
-    done += bytesWritten
+/** Takes the digest of the whole while its pieces arrive. */
+interface Follower {
+  written(position: number, chunk: Buffer): void
+  finish(size: number): Promise<ContentDigest>
+  stop(): Promise<void>
+}
+
+/** As the bytes pass by, if they do so in order; what was not seen is read at the end. */
+class InlineFollower implements Follower {
+  readonly #partial: PartialFile
+  readonly #digester = new Digester()
+
+  constructor(partial: PartialFile) {
+    this.#partial = partial
+  }
+
+  written(position: number, chunk: Buffer): void {
+    if (position === this.#digester.size) this.#digester.update(chunk)
+  }
+
+  async finish(size: number): Promise<ContentDigest> {
+    const seen = this.#digester.size
+    for await (const chunk of readRange(this.#partial.handle, seen, size - seen)) this.#digester.update(chunk)
+    return this.#digester.finish()
+  }
+
+  async stop(): Promise<void> {}
+}
+
+class ThreadFollower implements Follower {
+  readonly #partial: PartialFile
+  readonly #digest: FileDigest
+  #told = 0
+
+  constructor(partial: PartialFile, size: number) {
+    this.#partial = partial
+    this.#digest = new FileDigest(partial.handle.fd, size)
+  }
+
+  written(): void {
+    const { frontier } = this.#partial.ranges
+    if (frontier - this.#told < MIB) return
+    this.#told = frontier
+    this.#digest.advance(frontier)
+  }
+
+  finish(size: number): Promise<ContentDigest> {
+    return this.#digest.finish(size)
+  }
+
+  stop(): Promise<void> {
+    return this.#digest.stop()
   }
 }

@@ -4,12 +4,18 @@
  * were checked with lstat: a symbolic link inside the target is never walked through.
  */
 import type { Stats } from 'node:fs'
-import { lstat, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { lstat, readdir, stat } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
 import { baseOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
+import { isSameContent } from './compare.js'
+import type { Comparison } from './compare.js'
 import { cleanRemotePath, nameInside, safeName } from './names.js'
+import { isPartialName } from './partial.js'
+import { onlyNeededFolders } from './select.js'
+import type { Selection } from './select.js'
+import type { TransferState } from './state.js'
 import { TransferError } from './types.js'
 
 export type DownloadStep =
@@ -17,6 +23,10 @@ export type DownloadStep =
   | { readonly kind: 'folder'; readonly path: string; readonly replace: boolean }
   /** `replace`: what is there gives way once the new content is complete; `''`: nothing is there. */
   | { readonly kind: 'file'; readonly path: string; readonly node: CellsNode; readonly replace: '' | 'file' | 'folder' }
+  /** Nothing to do: that content is there. */
+  | { readonly kind: 'same'; readonly path: string; readonly node: CellsNode }
+  /** Here only; asked for by `extras`. What is in such a folder follows, each with `inside`. */
+  | { readonly kind: 'extra'; readonly path: string; readonly stats: Stats; readonly inside: boolean }
   | { readonly kind: 'failure'; readonly path: string; readonly error: Error }
 
 export interface DownloadTarget {
@@ -25,6 +35,19 @@ export interface DownloadTarget {
   readonly path: string
   readonly existing: Stats | undefined
   readonly newParent: string | undefined
+  /** An earlier transfer of the same was interrupted: what it made is no reason to refuse. */
+  readonly resumed: boolean
+}
+
+export interface DownloadPlanOptions {
+  readonly signal?: AbortSignal
+  readonly select?: Selection
+  /** Files that exist on both sides are compared, and those that agree left alone; otherwise all are fetched. */
+  readonly compare?: Comparison
+  /** A file with other content is a failure, not to be replaced. */
+  readonly keepOthers?: boolean
+  /** Tell what is here only. */
+  readonly extras?: boolean
 }
 
 async function absentIsUndefined(look: Promise<Stats>): Promise<Stats | undefined> {
@@ -41,7 +64,7 @@ async function absentIsUndefined(look: Promise<Stats>): Promise<Stats | undefine
  *
  * @throws TransferError `missing`, `exists`, `usage`, `unsupported`; CellsError
  */
-export async function resolveDownload(server: CellsServer, source: string, target: string, force: boolean, signal?: AbortSignal): Promise<DownloadTarget> {
+export async function resolveDownload(server: CellsServer, source: string, target: string, force: boolean, signal?: AbortSignal, state?: TransferState): Promise<DownloadTarget> {
   const clean = cleanRemotePath(source)
   if (clean === '') throw new TransferError('usage', 'please name what to download, e.g. cells://personal-files/a.txt')
   const node = await server.stat(clean, { signal })
@@ -54,8 +77,9 @@ export async function resolveDownload(server: CellsServer, source: string, targe
   else if (!there.isDirectory()) demandReplaceable(there, node, target)
   const path = into ? join(absolute, name) : absolute
   const existing = into && there === undefined ? undefined : await absentIsUndefined(lstat(path))
-  if (existing !== undefined && !force) throw new TransferError('exists', `${path} already exists, use --force to merge or replace it`)
-  return { node, path, existing, newParent: into && there === undefined ? absolute : undefined }
+  const resumed = node.kind === 'folder' && await state?.isUnfinished(clean, path) === true
+  if (existing !== undefined && !force && !resumed) throw new TransferError('exists', `${path} already exists, use --force to merge or replace it`)
+  return { node, path, existing, newParent: into && there === undefined ? absolute : undefined, resumed }
 }
 
 async function demandParent(absolute: string, target: string): Promise<void> {
@@ -73,15 +97,9 @@ function demandReplaceable(there: Stats, node: CellsNode, target: string): void 
 }
 
 /** All steps of a download, parents first. Names and items that cannot be written come as `failure` steps. */
-export async function * planDownload(server: CellsServer, target: DownloadTarget, signal?: AbortSignal): AsyncGenerator<DownloadStep> {
-  if (target.newParent !== undefined) yield { kind: 'folder', path: target.newParent, replace: false }
-  yield * planItem(server, target.node, target.path, target.existing, signal)
-}
-
-async function * planItem(server: CellsServer, node: CellsNode, path: string, existing: Stats | undefined, signal?: AbortSignal): AsyncGenerator<DownloadStep> {
-  const step = await itemStep(node, path, existing)
-  if (step !== undefined) yield step
-  if (node.kind === 'folder' && step?.kind !== 'failure') yield * planFolder(server, node.path, path, step === undefined, signal)
+export async function * planDownload(server: CellsServer, target: DownloadTarget, options: DownloadPlanOptions = {}): AsyncGenerator<DownloadStep> {
+  const steps = new DownloadWalk(server, target, options).steps()
+  yield * options.select?.onlySome === true ? onlyNeededFolders(steps) : steps
 }
 
 /** undefined when a folder is there already and can be merged into. */
@@ -102,23 +120,74 @@ async function itemStep(node: CellsNode, path: string, existing: Stats | undefin
   return { kind: 'file', path, node, replace: existing === undefined ? '' : existing.isDirectory() ? 'folder' : 'file' }
 }
 
-async function * planFolder(server: CellsServer, remote: string, local: string, merge: boolean, signal?: AbortSignal): AsyncGenerator<DownloadStep> {
-  const folders: { node: CellsNode; path: string; merge: boolean }[] = []
-  try {
-    for await (const page of server.list(remote, { signal })) {
-      for (const node of page) {
-        try {
-          const path = join(local, nameInside(remote, node.path))
-          const step = await itemStep(node, path, merge ? await absentIsUndefined(lstat(path)) : undefined)
-          if (step !== undefined) yield step
-          if (node.kind === 'folder' && step?.kind !== 'failure') folders.push({ node, path, merge: step === undefined })
-        } catch (error) {
-          yield { kind: 'failure', path: node.path, error: error as Error }
+class DownloadWalk {
+  readonly #server: CellsServer
+  readonly #target: DownloadTarget
+  readonly #options: DownloadPlanOptions
+
+  constructor(server: CellsServer, target: DownloadTarget, options: DownloadPlanOptions) {
+    this.#server = server
+    this.#target = target
+    this.#options = options
+  }
+
+  async * steps(): AsyncGenerator<DownloadStep> {
+    const { node, path, existing, newParent } = this.#target
+    if (newParent !== undefined) yield { kind: 'folder', path: newParent, replace: false }
+    const step = await itemStep(node, path, existing)
+    if (step !== undefined) yield step
+    if (node.kind === 'folder' && step?.kind !== 'failure') yield * this.#folder(node.path, path, step === undefined)
+  }
+
+  #takes(path: string, isFolder: boolean): boolean {
+    return this.#options.select?.takes(relative(this.#target.path, path), isFolder) ?? true
+  }
+
+  async * #folder(remote: string, local: string, merge: boolean): AsyncGenerator<DownloadStep> {
+    const folders: { node: CellsNode; path: string; merge: boolean }[] = []
+    const names = this.#options.extras === true && merge ? new Set<string>() : undefined
+    let complete = true
+    try {
+      for await (const page of this.#server.list(remote, { signal: this.#options.signal })) {
+        for (const node of page) {
+          try {
+            const name = nameInside(remote, node.path)
+            names?.add(name)
+            const path = join(local, name)
+            if (!this.#takes(path, node.kind === 'folder')) continue
+            const step = await this.#judged(await itemStep(node, path, merge ? await absentIsUndefined(lstat(path)) : undefined))
+            if (step !== undefined) yield step
+            if (node.kind === 'folder' && step?.kind !== 'failure') folders.push({ node, path, merge: step === undefined })
+          } catch (error) {
+            complete = false
+            yield { kind: 'failure', path: node.path, error: error as Error }
+          }
         }
       }
+    } catch (error) {
+      complete = false
+      yield { kind: 'failure', path: remote, error: error as Error }
     }
-  } catch (error) {
-    yield { kind: 'failure', path: remote, error: error as Error }
+    if (names !== undefined && complete) yield * this.#extras(local, name => !names.has(name), false)
+    for (const folder of folders) yield * this.#folder(folder.node.path, folder.path, folder.merge)
   }
-  for (const folder of folders) yield * planFolder(server, folder.node.path, folder.path, folder.merge, signal)
+
+  /** A file that would replace one, in the light of `compare` and `keepOthers`. */
+  async #judged(step: DownloadStep | undefined): Promise<DownloadStep | undefined> {
+    const { compare, keepOthers } = this.#options
+    if (step?.kind !== 'file' || step.replace === '') return step
+    const stats = await lstat(step.path)
+    if (compare !== undefined && stats.isFile() && await isSameContent(step.path, stats, step.node, compare, 'download')) return { kind: 'same', path: step.path, node: step.node }
+    if (keepOthers !== true) return step
+    return { kind: 'failure', path: step.path, error: new TransferError('exists', 'other content exists here, use --force to replace it') }
+  }
+
+  async * #extras(folder: string, wanted: (name: string) => boolean, inside: boolean): AsyncGenerator<DownloadStep> {
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name)
+      if (!wanted(entry.name) || isPartialName(entry.name) || !this.#takes(path, entry.isDirectory())) continue
+      yield { kind: 'extra', path, stats: await lstat(path), inside }
+      if (entry.isDirectory()) yield * this.#extras(path, () => true, true)
+    }
+  }
 }

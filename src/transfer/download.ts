@@ -3,9 +3,11 @@ import { lstat, mkdir, unlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { CellsServer } from '../cells/server.js'
 import { downloadFile } from './download-file.js'
+import { partRules } from './parts.js'
 import { planDownload } from './download-plan.js'
-import type { DownloadStep, DownloadTarget } from './download-plan.js'
+import type { DownloadPlanOptions, DownloadStep, DownloadTarget } from './download-plan.js'
 import { TransferRun } from './run.js'
+import { asUnfinishedTree } from './unfinished.js'
 import type { TransferOptions, TransferReport } from './types.js'
 
 /**
@@ -13,12 +15,25 @@ import type { TransferOptions, TransferReport } from './types.js'
  * @throws the abort reason of `options.signal`
  */
 export async function download(server: CellsServer, target: DownloadTarget, options: TransferOptions = {}): Promise<TransferReport> {
-  const run = new TransferRun(options, 1)
-  const plan = planDownload(server, target, options.signal)
+  const plan = planDownload(server, target, downloadPlanOptions(target, options))
+  return target.node.kind === 'folder' ? asUnfinishedTree(target.node.path, target.path, options, () => carryOutDownload(server, plan, options)) : carryOutDownload(server, plan, options)
+}
+
+/** How `download` plans, for those who only want to see the plan. */
+export const downloadPlanOptions = (target: DownloadTarget, options: TransferOptions): DownloadPlanOptions => ({
+  signal: options.signal, select: options.select,
+  ...(target.resumed ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
+})
+
+/** Carries out a plan; `same` steps are counted, `extra` steps passed over. */
+export async function carryOutDownload(server: CellsServer, plan: AsyncIterable<DownloadStep>, options: TransferOptions = {}): Promise<TransferReport> {
+  const { concurrency } = partRules(options.parts)
+  const run = new TransferRun(options, concurrency)
   for await (const step of run.steps(plan, step => (step.kind === 'file' ? step.node.size : 0))) {
     if (step.kind === 'folder') await makeFolder(step, run)
     else if (step.kind === 'failure') run.fail(step.path, step.error)
-    else await startFile(server, step, run, options.skipDigest ?? false)
+    else if (step.kind === 'same') run.isSame(step.path)
+    else if (step.kind === 'file') await startFile(server, step, run, options, concurrency)
   }
   return run.finish()
 }
@@ -47,12 +62,15 @@ async function makeRealFolder(path: string): Promise<void> {
   }
 }
 
-async function startFile(server: CellsServer, step: DownloadStep & { kind: 'file' }, run: TransferRun, skipDigest: boolean): Promise<void> {
+async function startFile(server: CellsServer, step: DownloadStep & { kind: 'file' }, run: TransferRun, options: TransferOptions, concurrency: number): Promise<void> {
   await run.start(step.node.path, step.path, basename(step.path), step.node.size, task => downloadFile(step.node, step.path, step.replace, {
     server,
     requests: run.requests,
     signal: run.signal,
-    skipDigest,
+    skipDigest: options.skipDigest ?? false,
+    concurrency,
+    account: options.state?.account ?? '',
+    limiter: options.limiter,
     onProgress: bytes => run.listener.onProgress?.(task, bytes),
     onDetail: message => run.listener.onDetail?.(message),
   }))

@@ -64,6 +64,11 @@ export class FakeServer implements CellsServer {
     return entry?.node.kind === 'file' ? entry.content.toString() : undefined
   }
 
+  raw(path: string): Buffer | undefined {
+    const entry = this.#entries.get(path)
+    return entry?.node.kind === 'file' ? entry.content : undefined
+  }
+
   /** All paths, folders with a trailing slash, without the bin. */
   paths(): string[] {
     return [...this.#entries.values()].map(({ node }) => node.path + (node.kind === 'folder' ? '/' : '')).filter(path => !path.includes(RECYCLE_BIN)).sort()
@@ -176,9 +181,10 @@ export class FakeServer implements CellsServer {
     }
   }
 
-  async get(path: string, range?: { start: number; end: number }, options: { ifMatch?: string } = {}): Promise<ObjectBody> {
+  async get(path: string, range?: { start: number; end: number }, options: CallOptions & { ifMatch?: string } = {}): Promise<ObjectBody> {
     await this.#enter(range === undefined ? 'get' : `get ${range.start}-${range.end}`, path)
     const { node, content } = this.#entry(path)
+    options.signal?.throwIfAborted()
     if (options.ifMatch !== undefined && options.ifMatch !== node.etag) throw new CellsError('precondition', 'another version')
     const bytes = content.subarray(range?.start ?? 0, range === undefined ? node.size : range.end + 1)
     const length = (range === undefined ? node.size : Math.min(range.end + 1, node.size)) - (range?.start ?? 0)
@@ -211,6 +217,11 @@ export class FakeServer implements CellsServer {
     const stored = this.#upload(uploadId).parts
     this.#store(path, Buffer.concat(parts.map(part => stored.get(part.number) ?? Buffer.alloc(0))))
     this.openUploads.delete(uploadId)
+  }
+
+  async multipartExists(path: string, uploadId: string): Promise<boolean> {
+    await this.#enter('multipartExists', path)
+    return this.openUploads.has(uploadId)
   }
 
   async multipartAbort(path: string, uploadId: string): Promise<void> {

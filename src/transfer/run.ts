@@ -36,7 +36,7 @@ export class TransferRun {
   /** Folders that could not be made: nothing below them is tried. */
   readonly #lost = new Set<string>()
   #counts = { removals: 0, folders: 0, files: 0, bytes: 0, complete: false }
-  #done = { removals: 0, folders: 0, files: 0, bytes: 0 }
+  #done = { removals: 0, folders: 0, files: 0, bytes: 0, same: 0 }
   #inARow = 0
   #nextId = 1
 
@@ -83,6 +83,11 @@ export class TransferRun {
     if (kind === 'removal') this.#done.removals++
     else this.#done.folders++
     this.listener.onStep?.(kind, path)
+  }
+
+  isSame(path: string): void {
+    this.#done.same++
+    this.listener.onSame?.(path)
   }
 
   fail(path: string, error: unknown, task?: FileTask): void {
@@ -170,10 +175,10 @@ function isAbort(error: Error): boolean {
   return isCellsError(error, 'aborted') || isAuthError(error, 'aborted') || error.name === 'AbortError'
 }
 
-function isFatal(error: unknown): boolean {
-  if (isCellsError(error, ...FATAL_CELLS) || isAuthError(error)) return true
-  return error instanceof Error && FATAL_LOCAL.has((error as NodeJS.ErrnoException).code ?? '')
-}
+/** The disk here, or this process, can take no more. */
+export const isLocalTrouble = (error: unknown): boolean => error instanceof Error && FATAL_LOCAL.has((error as NodeJS.ErrnoException).code ?? '')
+
+const isFatal = (error: unknown): boolean => isCellsError(error, ...FATAL_CELLS) || isAuthError(error) || isLocalTrouble(error)
 
 const isServerTrouble = (error: unknown): boolean => error instanceof CellsError && error.transient
 

@@ -4,6 +4,10 @@
  * separate so that another planner (sync, filters) or another executor (dry run) can be put in.
  */
 
+import type { RateLimiter } from './limiter.js'
+import type { Selection } from './select.js'
+import type { TransferState } from './state.js'
+
 export type TransferErrorKind =
   /** What was asked for makes no sense (sides, flags, a target that is no folder, ...). */
   | 'usage'
@@ -58,6 +62,8 @@ export interface TransferListener {
   onProgress?(task: FileTask, bytes: number): void
   /** The bytes are there; an upload may still wait to be confirmed. */
   onFinish?(task: FileTask): void
+  /** A file that needs no transfer. */
+  onSame?(path: string): void
   onFailure?(path: string, error: Error, task?: FileTask): void
   onDetail?(message: string): void
 }
@@ -72,6 +78,8 @@ export interface TransferReport {
   readonly folders: number
   readonly files: number
   readonly bytes: number
+  /** Files that needed no transfer. */
+  readonly same: number
   readonly failures: readonly TransferFailure[]
   /** Not everything was tried: an error made going on pointless (login, network, disk full, abort). */
   readonly aborted: boolean
@@ -84,6 +92,10 @@ export interface TransferOptions {
   readonly listener?: TransferListener
   /** Compare sizes only, not digests, after a transfer. */
   readonly skipDigest?: boolean
+  /** What is remembered of unfinished transfers, and whose they are; without it nothing is kept for a later run. */
+  readonly state?: TransferState
+  readonly limiter?: RateLimiter
+  readonly select?: Selection
   /** Files at the same time. */
   readonly files?: number
   /** Longest time for the server to report uploaded content, milliseconds, on top of a time by size. */

@@ -6,10 +6,17 @@
 import { lstat, opendir, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { baseOf, parentOf, workspaceOf } from '../cells/names.js'
+import { baseOf, parentOf, RECYCLE_BIN, workspaceOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { CellsNode } from '../cells/types.js'
+import { isSameContent } from './compare.js'
+import type { Comparison } from './compare.js'
 import { cleanRemotePath, nameForServer, remoteJoin } from './names.js'
+import { isPartialName } from './partial.js'
+import { onlyNeededFolders } from './select.js'
+import type { Selection } from './select.js'
+import type { TransferState } from './state.js'
 import { TransferError } from './types.js'
 
 export type UploadStep =
@@ -17,6 +24,10 @@ export type UploadStep =
   | { readonly kind: 'remove'; readonly path: string }
   | { readonly kind: 'folder'; readonly path: string; readonly source: string }
   | { readonly kind: 'file'; readonly path: string; readonly source: string; readonly size: number }
+  /** Nothing to do: that content is there. */
+  | { readonly kind: 'same'; readonly path: string; readonly source: string; readonly size: number }
+  /** On the server only; asked for by `extras`. What is in such a folder follows, each with `inside`. */
+  | { readonly kind: 'extra'; readonly path: string; readonly node: CellsNode; readonly inside: boolean }
   | { readonly kind: 'failure'; readonly path: string; readonly error: Error }
 
 export interface UploadTarget {
@@ -29,6 +40,19 @@ export interface UploadTarget {
   readonly existing: CellsNode | undefined
   /** A folder to be made first, because the target that was named is to become one. */
   readonly newParent: string | undefined
+  /** An earlier transfer of the same was interrupted: what it made is no reason to refuse. */
+  readonly resumed: boolean
+}
+
+export interface UploadPlanOptions {
+  readonly signal?: AbortSignal
+  readonly select?: Selection
+  /** Files that exist on both sides are compared, and those that agree left alone; otherwise all are sent. */
+  readonly compare?: Comparison
+  /** A file with other content is a failure, not to be replaced. */
+  readonly keepOthers?: boolean
+  /** Tell what is on the server only. */
+  readonly extras?: boolean
 }
 
 /**
@@ -40,7 +64,7 @@ export interface UploadTarget {
  *
  * @throws TransferError `missing`, `exists`, `usage`, `unsupported`; CellsError
  */
-export async function resolveUpload(server: CellsServer, source: string, target: string, force: boolean, signal?: AbortSignal): Promise<UploadTarget> {
+export async function resolveUpload(server: CellsServer, source: string, target: string, force: boolean, signal?: AbortSignal, state?: TransferState): Promise<UploadTarget> {
   const absolute = resolve(source)
   const stats = await statSource(source)
   const isFolder = stats.isDirectory()
@@ -54,12 +78,23 @@ export async function resolveUpload(server: CellsServer, source: string, target:
   const place = await findPlace(server, clean, target.endsWith('/'), isFolder, signal)
   const path = place.into ? remoteJoin(clean, await nameForServer(join(absolute, '..'), rawName)) : clean
   const existing = place.into && !place.missing ? await server.stat(path, { signal }) : place.node
-  if (existing !== undefined && !force) {
+  const resumed = state !== undefined && await isResumed(state, absolute, path, isFolder, existing)
+  if (existing !== undefined && !force && !resumed) {
     throw new TransferError('exists', `${existing.path} already exists on the server, use --force to merge or replace it`)
   }
   const readOnly = existing ?? place.folder
   if (readOnly?.readOnly === true) throw new TransferError('usage', `you have no right to write to ${readOnly.path}`)
-  return { source: absolute, isFolder, size: stats.size, path, existing, newParent: place.into && place.missing ? clean : undefined }
+  return { source: absolute, isFolder, size: stats.size, path, existing, newParent: place.into && place.missing ? clean : undefined, resumed }
+}
+
+/** Whether what exists was made by an earlier, interrupted transfer of the same. */
+async function isResumed(state: TransferState, source: string, path: string, isFolder: boolean, existing: CellsNode | undefined): Promise<boolean> {
+  if (isFolder) return state.isUnfinished(source, path)
+  const upload = await state.findUpload(source, path)
+  if (upload === undefined || existing?.kind !== 'file') return upload !== undefined
+  // An upload in parts shows an empty file at once; once they are joined, our content.
+  if (existing.etag === ETAG_TEMPORARY) return true
+  return upload.joining && isSameContent(source, await stat(source), existing, 'hash', 'upload')
 }
 
 async function statSource(source: string): Promise<Stats> {
@@ -100,53 +135,111 @@ async function findPlace(server: CellsServer, target: string, slash: boolean, is
 }
 
 /** All steps of an upload, parents first. Items that cannot be sent come as `failure` steps. */
-export async function * planUpload(server: CellsServer, target: UploadTarget, signal?: AbortSignal): AsyncGenerator<UploadStep> {
-  const { path, source, existing } = target
-  if (target.newParent !== undefined) yield { kind: 'folder', path: target.newParent, source: '' }
-  if (target.isFolder) {
-    yield * arrival(path, source, existing)
-    yield * planFolder(server, source, path, existing?.kind === 'folder', signal)
-  } else {
+export async function * planUpload(server: CellsServer, target: UploadTarget, options: UploadPlanOptions = {}): AsyncGenerator<UploadStep> {
+  const steps = new UploadWalk(server, target, options).steps()
+  yield * options.select?.onlySome === true ? onlyNeededFolders(steps) : steps
+}
+
+class UploadWalk {
+  readonly #server: CellsServer
+  readonly #target: UploadTarget
+  readonly #options: UploadPlanOptions
+
+  constructor(server: CellsServer, target: UploadTarget, options: UploadPlanOptions) {
+    this.#server = server
+    this.#target = target
+    this.#options = options
+  }
+
+  async * steps(): AsyncGenerator<UploadStep> {
+    const { path, source, existing, newParent } = this.#target
+    if (newParent !== undefined) yield { kind: 'folder', path: newParent, source: '' }
+    if (this.#target.isFolder) {
+      yield * arrival(path, source, existing)
+      yield * this.#folder(source, path, existing?.kind === 'folder')
+    } else {
+      if (existing?.kind === 'folder') yield { kind: 'remove', path }
+      yield { kind: 'file', path, source, size: this.#target.size }
+    }
+  }
+
+  #takes(path: string, isFolder: boolean): boolean {
+    return this.#options.select?.takes(path.slice(this.#target.path.length + 1), isFolder) ?? true
+  }
+
+  async * #folder(local: string, remote: string, merge: boolean): AsyncGenerator<UploadStep> {
+    const theirs = merge ? await listByName(this.#server, remote, this.#options.signal) : new Map<string, CellsNode>()
+    const folders: { local: string; remote: string; merge: boolean }[] = []
+    let complete = true
+    try {
+      for await (const entry of await opendir(local)) {
+        if (isPartialName(entry.name)) continue
+        const source = join(local, entry.name)
+        try {
+          const name = await nameForServer(local, entry.name)
+          const path = remoteJoin(remote, name)
+          // Also before what cannot be sent is complained about: that is what excludes are for.
+          if (!this.#takes(path, entry.isDirectory())) continue
+          const stats = await statEntry(source, entry.name)
+          const existing = theirs.get(name)
+          theirs.delete(name)
+          if (stats.isDirectory()) {
+            yield * arrival(path, source, existing)
+            folders.push({ local: source, remote: path, merge: existing?.kind === 'folder' })
+          } else {
+            yield * this.#file(path, source, stats, existing)
+          }
+        } catch (error) {
+          if (!this.#takes(remoteJoin(remote, entry.name), entry.isDirectory())) continue
+          complete = false
+          yield { kind: 'failure', path: source, error: error as Error }
+        }
+      }
+    } catch (error) {
+      complete = false
+      yield { kind: 'failure', path: local, error: error as Error }
+    }
+    // What was not seen here may be here all the same if reading failed.
+    if (this.#options.extras === true && complete) for (const node of theirs.values()) yield * this.#extra(node, false)
+    theirs.clear()
+    // After the folder is closed: a deep tree keeps one folder open, not one per level.
+    for (const folder of folders) yield * this.#folder(folder.local, folder.remote, folder.merge)
+  }
+
+  async * #file(path: string, source: string, stats: Stats, existing: CellsNode | undefined): AsyncGenerator<UploadStep> {
+    const { compare, keepOthers } = this.#options
+    const size = stats.size
+    if (existing !== undefined && compare !== undefined && await isSameContent(source, stats, existing, compare, 'upload')) {
+      yield { kind: 'same', path, source, size }
+      return
+    }
+    if (existing !== undefined && keepOthers === true && existing.etag !== ETAG_TEMPORARY) {
+      yield { kind: 'failure', path: source, error: new TransferError('exists', `other content exists at ${path}, use --force to replace it`) }
+      return
+    }
     if (existing?.kind === 'folder') yield { kind: 'remove', path }
-    yield { kind: 'file', path, source, size: target.size }
+    yield { kind: 'file', path, source, size }
+  }
+
+  async * #extra(node: CellsNode, inside: boolean): AsyncGenerator<UploadStep> {
+    const isFolder = node.kind === 'folder'
+    // The bin is the server's own.
+    if (!this.#takes(node.path, isFolder) || isBin(node.path)) return
+    yield { kind: 'extra', path: node.path, node, inside }
+    if (!isFolder) return
+    for await (const page of this.#server.list(node.path, { signal: this.#options.signal })) {
+      for (const child of page) yield * this.#extra(child, true)
+    }
   }
 }
+
+const isBin = (path: string): boolean => path === `${workspaceOf(path)}/${RECYCLE_BIN}`
 
 /** Steps that make sure a folder is at `path`. */
 function * arrival(path: string, source: string, theirs: CellsNode | undefined): Generator<UploadStep> {
   if (theirs?.kind === 'folder') return
   if (theirs !== undefined) yield { kind: 'remove', path }
   yield { kind: 'folder', path, source }
-}
-
-async function * planFolder(server: CellsServer, local: string, remote: string, merge: boolean, signal?: AbortSignal): AsyncGenerator<UploadStep> {
-  const theirs = merge ? await listByName(server, remote, signal) : new Map<string, CellsNode>()
-  const folders: { local: string; remote: string; merge: boolean }[] = []
-  try {
-    for await (const entry of await opendir(local)) {
-      const source = join(local, entry.name)
-      try {
-        const name = await nameForServer(local, entry.name)
-        const path = remoteJoin(remote, name)
-        const stats = await statEntry(source, entry.name)
-        const existing = theirs.get(name)
-        if (stats.isDirectory()) {
-          yield * arrival(path, source, existing)
-          folders.push({ local: source, remote: path, merge: existing?.kind === 'folder' })
-        } else {
-          if (existing?.kind === 'folder') yield { kind: 'remove', path }
-          yield { kind: 'file', path, source, size: stats.size }
-        }
-      } catch (error) {
-        yield { kind: 'failure', path: source, error: error as Error }
-      }
-    }
-  } catch (error) {
-    yield { kind: 'failure', path: local, error: error as Error }
-  }
-  theirs.clear()
-  // After the folder is closed: a deep tree keeps one folder open, not one per level.
-  for (const folder of folders) yield * planFolder(server, folder.local, folder.remote, folder.merge, signal)
 }
 
 /** What a local entry is, links to files followed. Links to folders are not: they may lead in circles. */

@@ -10,7 +10,8 @@ import { TransferRun } from './run.js'
 import type { TransferOptions, TransferReport } from './types.js'
 import { uploadFile } from './upload-file.js'
 import { planUpload } from './upload-plan.js'
-import type { UploadStep, UploadTarget } from './upload-plan.js'
+import type { UploadPlanOptions, UploadStep, UploadTarget } from './upload-plan.js'
+import { asUnfinishedTree } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
@@ -26,7 +27,7 @@ class Upload {
   readonly #rules: PartRules
   readonly #confirmer: Confirmer
   readonly #confirmMs: number
-  readonly #skipDigest: boolean
+  readonly #options: TransferOptions
   /** Folders planned but not yet asked for. */
   #folders: string[] = []
 
@@ -36,11 +37,16 @@ class Upload {
     this.#run = new TransferRun(options, this.#rules.concurrency)
     this.#confirmer = new Confirmer(server, this.#run.signal)
     this.#confirmMs = options.confirmTimeoutMs ?? CONFIRM_MS
-    this.#skipDigest = options.skipDigest ?? false
+    this.#options = options
   }
 
   async carryOut(plan: AsyncIterable<UploadStep>): Promise<TransferReport> {
     for await (const step of this.#run.steps(plan, step => (step.kind === 'file' ? step.size : 0))) {
+      if (step.kind === 'extra') continue
+      if (step.kind === 'same') {
+        this.#run.isSame(step.path)
+        continue
+      }
       if (step.kind === 'folder') {
         this.#folders.push(step.path)
         if (this.#folders.length >= FOLDER_BATCH) await this.#makeFolders()
@@ -115,13 +121,15 @@ class Upload {
         rules: this.#rules,
         requests: this.#run.requests,
         signal: this.#run.signal,
+        limiter: this.#options.limiter,
+        state: this.#options.state,
         onProgress: bytes => this.#run.listener.onProgress?.(task, bytes),
         onDetail: message => this.#run.listener.onDetail?.(message),
       })
       finished()
       await this.#confirmer.confirm(step.path, node => {
         if (node === undefined) return false
-        return compareWithNode(digest, node) !== 'other' || (this.#skipDigest && node.size === digest.size)
+        return compareWithNode(digest, node) !== 'other' || (this.#options.skipDigest === true && node.size === digest.size)
       }, this.#confirmMs + digest.size / CONFIRM_BYTES_PER_MS)
     })
   }
@@ -133,5 +141,17 @@ class Upload {
  * @throws TransferError `usage` for part sizes that cannot be; the abort reason of `options.signal`
  */
 export async function upload(server: CellsServer, target: UploadTarget, options: TransferOptions = {}): Promise<TransferReport> {
-  return new Upload(server, options).carryOut(planUpload(server, target, options.signal))
+  const plan = planUpload(server, target, uploadPlanOptions(target, options))
+  return target.isFolder ? asUnfinishedTree(target.source, target.path, options, () => carryOutUpload(server, plan, options)) : carryOutUpload(server, plan, options)
+}
+
+/** How `upload` plans, for those who only want to see the plan. */
+export const uploadPlanOptions = (target: UploadTarget, options: TransferOptions): UploadPlanOptions => ({
+  signal: options.signal, select: options.select,
+  ...(target.resumed ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
+})
+
+/** Carries out a plan; `same` steps are counted, `extra` steps passed over. */
+export async function carryOutUpload(server: CellsServer, plan: AsyncIterable<UploadStep>, options: TransferOptions = {}): Promise<TransferReport> {
+  return new Upload(server, options).carryOut(plan)
 }
