@@ -126,6 +126,7 @@ export class MemoryFs implements FileSystem {
     const folder = this.#folder(parent)
     if (folder.children.has(name)) throw new FsError('EEXIST')
     folder.children.set(name, node)
+    node.ctime = now()
     node.nlink++
     if (node.type === 'folder') folder.nlink++
     this.#nodes.set(node.ino, node)
@@ -137,6 +138,7 @@ export class MemoryFs implements FileSystem {
     const folder = this.#folder(parent)
     const node = this.#child(parent, name)
     folder.children.delete(name)
+    node.ctime = now()
     node.nlink -= node.type === 'folder' ? 2 : 1
     if (node.type === 'folder') folder.nlink--
     this.#touch(folder)

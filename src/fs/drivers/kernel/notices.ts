@@ -11,7 +11,7 @@
 import type { Ino, KernelNotices } from '../driver.js'
 import type { Agreement } from './features.js'
 import * as layouts from './layouts.js'
-import { EXPIRE_ONLY, NAME_MAX_BYTES, NOTICES, OUT_HEADER_BYTES } from './protocol.js'
+import { EXPIRE_ONLY, NOTICES, OUT_HEADER_BYTES } from './protocol.js'
 import type { Parts } from './replies.js'
 import type { Struct } from './struct.js'
 
@@ -111,7 +111,7 @@ export class NoticeQueue implements Required<KernelNotices> {
   }
 
   #add(key: string, node: Ino, make: () => Parts): void {
-    if (this.#closed || key.length > NAME_MAX_BYTES) return
+    if (this.#closed) return
     const since = this.#waiting.get(key)?.since ?? performance.now()
     this.#waiting.set(key, { node, since, message: make() })
     if (this.#waiting.size > MANY && this.#deps.agreement.incEpoch && key.startsWith('n')) this.invalidateAll()

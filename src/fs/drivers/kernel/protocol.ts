@@ -16,8 +16,8 @@ export const MAX_TRANSFER_BYTES = 1_048_576
 /** What a read of the device must have room for: the largest WRITE with its header, or the longest names. */
 export const READ_BUFFER_BYTES = MAX_TRANSFER_BYTES + 4_096
 
-/** The kernel's limit for a name in a notice. */
-export const NAME_MAX_BYTES = 1_024
+/** NAME_MAX of Linux. The kernel itself lets longer names of FUSE file systems through. */
+export const NAME_MAX_BYTES = 255
 
 export const OPCODES = {
   lookup: 1,

@@ -11,7 +11,7 @@ import * as layouts from './layouts.js'
 import { FATTR, IN_HEADER_BYTES, NOTICES, OPCODES, OUT_HEADER_BYTES, type OpName } from './protocol.js'
 import { Session, type SessionOptions } from './session.js'
 
-const { EEXIST, EFBIG, EINTR, EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTO } = constants.errno
+const { EEXIST, EFBIG, EINTR, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTO } = constants.errno
 const O_RDWR = 2
 const TRANSFER = { lockOwner: 0n, flags: 0 }
 
@@ -111,6 +111,9 @@ describe('session', () => {
   it('gives the errno of the engine, and refuses what it cannot pass on', () => withSession(async ({ kernel }) => {
     const { ino, fh } = await create(kernel, 'f')
     assert.equal((await kernel.ask('lookup', { name: 'none' })).error, ENOENT)
+    assert.equal((await kernel.ask('lookup', { name: 'ü'.repeat(127) })).error, ENOENT)
+    assert.equal((await kernel.ask('lookup', { name: 'ü'.repeat(128) })).error, ENAMETOOLONG)
+    assert.equal((await kernel.ask('rename', { name: 'f', newname: 'n'.repeat(256), newdir: 1 })).error, ENAMETOOLONG)
     assert.equal((await kernel.ask('create', { name: 'f', flags: 0o300, mode: 0, umask: 0, openFlags: 0 })).error, EEXIST)
     assert.equal((await kernel.ask('mknod', { name: 'fifo', mode: 0o010644, rdev: 0, umask: 0 })).error, EPERM)
     assert.equal((await kernel.ask('rename2', { name: 'f', newname: 'g', newdir: 1, flags: 4 })).error, EINVAL)

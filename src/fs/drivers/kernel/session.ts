@@ -21,7 +21,7 @@ import { NoticeQueue, attributesNotice } from './notices.js'
 import { Context } from './operations/context.js'
 import type { Answer, Operation } from './operations/operation.js'
 import { OPERATIONS } from './operations/table.js'
-import { IN_HEADER_BYTES, type OpName } from './protocol.js'
+import { IN_HEADER_BYTES, NAME_MAX_BYTES, type OpName } from './protocol.js'
 import { emptyReply, reply, seal, type Parts } from './replies.js'
 import { decodeArgs, decodeHeader, opName, type Args, type Header, type InitArgs } from './requests.js'
 
@@ -30,7 +30,7 @@ const BURST = 64
 /** Time for the engine to end what nobody waits for any more. */
 const END_MS = 10_000
 
-const { EIO, ENOENT, ENODATA, ENOSYS, EEXIST, EPROTO, ETIMEDOUT } = constants.errno
+const { EEXIST, EIO, ENAMETOOLONG, ENODATA, ENOENT, ENOSYS, EPROTO, ETIMEDOUT } = constants.errno
 /** Ordinary answers of a filesystem are nobody's news. */
 const ORDINARY: ReadonlySet<number> = new Set([ENOENT, ENODATA, EEXIST, ENOSYS])
 
@@ -194,7 +194,9 @@ export class Session {
     const operation: Operation<N> | undefined = OPERATIONS[op]
     if (context === undefined) return this.#refuse(header, EIO)
     if (operation === undefined) return this.#refuse(header, ENOSYS)
-    const { args, bytes, done } = this.#keep(decodeArgs(op, message))
+    const decoded = decodeArgs(op, message)
+    if (isTooLong(decoded)) return this.#refuse(header, ENAMETOOLONG)
+    const { args, bytes, done } = this.#keep(decoded)
     const { wait } = operation
     const ms = typeof wait === 'number' ? wait : wait(args, context)
     const call = new Call(op, header, bytes, performance.now() + ms)
@@ -272,4 +274,11 @@ export class Session {
     device.close()
     this.#resolveEnded()
   }
+}
+
+/** Has the request a name that no Linux file system takes? */
+function isTooLong(args: unknown): boolean {
+  const { name = '', newname = '' } = args as { readonly name?: string; readonly newname?: string }
+  // A character has three bytes at most; a pair of surrogates has four.
+  return [name, newname].some((text) => text.length * 3 > NAME_MAX_BYTES && Buffer.byteLength(text) > NAME_MAX_BYTES)
 }
