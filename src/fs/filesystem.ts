@@ -32,6 +32,14 @@ const O_EXCL = 0o200
 const O_TRUNC = 0o1000
 const O_APPEND = 0o2000
 
+/** The largest object that S3 knows, 5 TiB: a longer file could never be sent. */
+const MAX_FILE = 5 * 2 ** 40
+
+function checkSize(size: number): void {
+  if (size < 0 || Number.isNaN(size)) throw new FsError('EINVAL', 'A size cannot be negative')
+  if (size > MAX_FILE) throw new FsError('EFBIG', 'The server cannot hold a file of this size')
+}
+
 interface DirHandle {
   readonly inode: Inode
   snapshot: Listed[] | undefined
@@ -256,7 +264,7 @@ export class Filesystem implements FileSystem {
   private async truncate(inode: Inode, size: number, fh: number | undefined, caller: Caller): Promise<void> {
     if (inode.type === 'folder') throw new FsError('EISDIR')
     if (inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
-    if (size < 0 || !Number.isSafeInteger(size)) throw new FsError('EINVAL')
+    checkSize(size)
     const handle = this.handles.find(fh)
     await this.deps.contents.change(inode, handle, (draft) => draft.truncate(size))
     // Nobody will close it.
@@ -359,6 +367,7 @@ export class Filesystem implements FileSystem {
   async write(_ino: Ino, fh: number, offset: number, data: Buffer, _caller: Caller): Promise<number> {
     const handle = this.handles.get(fh)
     if (!handle.write) throw new FsError('EBADF', 'Not open for writing')
+    checkSize(offset + data.length)
     await this.deps.contents.change(handle.inode, handle, (draft) => draft.write(handle.append ? 'end' : offset, data))
     return data.length
   }
@@ -384,6 +393,7 @@ export class Filesystem implements FileSystem {
 
   async fallocate(_ino: Ino, fh: number, mode: number, offset: number, length: number): Promise<void> {
     const handle = this.handles.get(fh)
+    checkSize(offset + length)
     if (mode !== 0 && mode !== 1) throw new FsError('EOPNOTSUPP', 'Only plain allocation is supported')
     if (mode === 0 && offset + length > handle.inode.size) {
       await this.deps.contents.change(handle.inode, handle, (draft) => draft.truncate(Math.max(draft.size, offset + length)))
