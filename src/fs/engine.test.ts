@@ -408,10 +408,13 @@ describe('engine', { timeout: 300_000 }, () => {
 
   it('refuses what the server cannot hold, before anything is sent', async () => {
     const { engine, fs } = await open('m')
+    await fs.writeFile('vast', '')
     await assert.rejects(fs.writeFile('back\\slash', ''), code('EINVAL'))
     await assert.rejects(fs.mkdir('new\nline'), code('EINVAL'))
     await assert.rejects(fs.writeFile('.pydio', ''), code('EINVAL'))
     await assert.rejects(fs.writeFile('x'.repeat(256), ''), code('ENAMETOOLONG'))
+    await assert.rejects(fs.stat('x'.repeat(256)), code('ENAMETOOLONG'))
+    await assert.rejects(fs.truncate('vast', 2 ** 53), code('EFBIG'))
     await assert.rejects(fs.writeFile('bad\ufffdname', ''), code('EILSEQ'))
     await assert.rejects(fs.fs.link(1, 1, 'x', { uid: 0, gid: 0, pid: 0 }), code('EPERM'))
     await fs.writeFile('e\u0301', 'nfd')

@@ -40,6 +40,13 @@ function checkSize(size: number): void {
   if (size > MAX_FILE) throw new FsError('EFBIG', 'The server cannot hold a file of this size')
 }
 
+/** The name as the server has it (trap 11). */
+function cleanName(name: string): string {
+  const clean = name.normalize('NFC')
+  if (Buffer.byteLength(clean) > 255) throw new FsError('ENAMETOOLONG', 'A name has at most 255 bytes')
+  return clean
+}
+
 interface DirHandle {
   readonly inode: Inode
   snapshot: Listed[] | undefined
@@ -80,7 +87,7 @@ export class Filesystem implements FileSystem {
 
   async lookup(parent: Ino, name: string, caller: Caller): Promise<Entry> {
     const folder = this.folder(parent)
-    const clean = name.normalize('NFC')
+    const clean = cleanName(name)
     const inode = await this.deps.tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     return this.entry(inode, name)
@@ -126,7 +133,7 @@ export class Filesystem implements FileSystem {
     const { tree, contents, confirmer, backups, unlinks, locks } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
-    const clean = name.normalize('NFC')
+    const clean = cleanName(name)
     const held = await tree.child(folder, clean, caller.signal)
     if (held !== undefined) await backups.beforeUnlink(held)
     const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] })
@@ -155,7 +162,7 @@ export class Filesystem implements FileSystem {
     const { tree, confirmer, unlinks, locks } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
-    const clean = name.normalize('NFC')
+    const clean = cleanName(name)
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
@@ -199,7 +206,7 @@ export class Filesystem implements FileSystem {
   async rename(parent: Ino, name: string, newParent: Ino, newName: string, flags: RenameFlags, caller: Caller): Promise<void> {
     const [from, to] = [this.folder(parent), this.folder(newParent)]
     this.checkWritable(from)
-    const clean = name.normalize('NFC')
+    const clean = cleanName(name)
     const target = this.checkNew(to, newName)
     if (flags.exchange === true) throw new FsError('EINVAL', 'The server cannot exchange two names')
     await this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller)
@@ -494,8 +501,7 @@ export class Filesystem implements FileSystem {
   /** The name as the server will hold it. @throws FsError for what it cannot hold, before anything is sent */
   private checkNew(folder: Inode, name: string): string {
     this.checkWritable(folder)
-    const clean = name.normalize('NFC')
-    if (Buffer.byteLength(clean) > 255) throw new FsError('ENAMETOOLONG')
+    const clean = cleanName(name)
     if (isLocalOnly(clean, this.deps.tree.foldersAbove(folder))) return clean
     // What a driver could not decode arrives as U+FFFD.
     if (clean.includes('\ufffd')) throw this.refuse('EILSEQ', name, 'the name is not valid UTF-8')
