@@ -100,10 +100,13 @@ export class Confirmer {
     await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => isWithin(it, folder)), signal)
   }
 
-  /** Resolves when nothing is unconfirmed. */
+  /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
   async drained(signal?: AbortSignal): Promise<void> {
     this.hurry([...this.present.values()])
-    await this.until(() => this.pending === 0, signal)
+    const present = [...this.present]
+    const absent = [...this.absent].flatMap(([folder, names]) => [...names].map(([name, wait]) => ({ folder, name, wait })))
+    await this.until(() => present.every(([inode, wait]) => this.present.get(inode) !== wait)
+      && absent.every(({ folder, name, wait }) => this.absent.get(folder)?.get(name) !== wait), signal)
   }
 
   async close(): Promise<void> {
@@ -209,6 +212,8 @@ export class Confirmer {
       tree.applyNode(inode, node)
       tree.notices.invalidateInode?.(inode.ino)
     }
+    if (inode.recordId !== undefined && inode.recordId !== draft.id) await tree.deps.store.drafts.remove(inode.recordId)
+    inode.recordId = undefined
     await tree.deps.store.drafts.remove(draft.id)
     await draft.discard()
     this.dropOverlay(inode, node)

@@ -215,6 +215,9 @@ export class Contents {
     const { draft } = inode
     if (draft === undefined) return
     const { tree } = this.deps
+    // The draft went on in a copy of its file (drafts.ts); the one that was being sent has no more to say.
+    if (inode.recordId !== undefined && inode.recordId !== draft.id) void tree.deps.store.drafts.remove(inode.recordId)
+    inode.recordId = draft.id
     tree.deps.store.saveDraft({
       id: draft.id,
       path: tree.localPath(inode),
@@ -482,12 +485,20 @@ export class Contents {
     if (draft === undefined) return
     inode.draft = undefined
     try {
-      await this.deps.tree.deps.store.drafts.remove(draft.id)
+      await this.forgetRecord(inode, draft)
       await draft.discard()
     } catch (error) {
       this.deps.logger.warn('a draft could not be removed', { error })
     }
     this.deps.tree.deps.inodes.release(inode)
+  }
+
+  /** Removes the record of a draft that is no longer needed. */
+  private async forgetRecord(inode: Inode, draft: Draft): Promise<void> {
+    const { store } = this.deps.tree.deps
+    if (inode.recordId !== undefined && inode.recordId !== draft.id) await store.drafts.remove(inode.recordId)
+    inode.recordId = undefined
+    await store.drafts.remove(draft.id)
   }
 
   /** Before an open file is deleted on the server: fetches what its readers may still want, up to a size. */

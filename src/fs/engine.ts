@@ -177,7 +177,8 @@ class MountEngine implements Engine {
     const { logger } = this.options
     const records = [...this.store.drafts.getRange()].map(({ value }) => value)
     const kept = new Set(records.map((it) => it.id))
-    for (const name of await readdir(join(this.store.dir, 'drafts'))) {
+    const files = new Set(await readdir(join(this.store.dir, 'drafts')))
+    for (const name of files) {
       if (!kept.has(name)) await unlink(this.store.draftFile(name))
     }
     await this.backups.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('renames of an earlier run wait for the server', { error }))
@@ -185,6 +186,11 @@ class MountEngine implements Engine {
     await this.unlinks.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
     for (const record of records) {
       try {
+        if (!files.has(record.id)) {
+          logger.warn('a change of an earlier run has a record but no content', { path: record.path })
+          await this.store.drafts.remove(record.id)
+          continue
+        }
         await this.recoverDraft(record)
       } catch (error) {
         // Still on disk; the next start tries again.
@@ -202,16 +208,28 @@ class MountEngine implements Engine {
       return
     }
     const existing = await this.tree.child(place.folder, place.name)
-    if (record.state === 'sent' && existing !== undefined && existing.version !== undefined && ![record.base?.etag, ETAG_TEMPORARY].includes(existing.version.etag)) {
+    // Sent in the last moment before the end, perhaps: only an indexed content can be compared.
+    if (existing?.type === 'file') await this.contents.finished(existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
+    const shown = existing?.version?.etag
+    if (existing !== undefined && shown !== undefined && record.md5 !== undefined) {
+      const ours = shown === record.md5
       // It is there, or somebody has written after us.
-      await this.store.drafts.remove(record.id)
-      await unlink(this.store.draftFile(record.id))
-      return
+      if (ours || (record.state === 'sent' && ![record.base?.etag, ETAG_TEMPORARY].includes(shown))) {
+        if (ours) {
+          this.store.updateFacts(existing.uuid, { ...record.facts, version: shown })
+          existing.mode = record.facts.mode ?? existing.mode
+          if (record.facts.mtime !== undefined) existing.mtime = existing.ctime = fromPair(record.facts.mtime)
+        }
+        await this.store.drafts.remove(record.id)
+        await unlink(this.store.draftFile(record.id))
+        return
+      }
     }
     const { inodes } = this.tree.deps
     const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent')
     const inode = mine ? existing : inodes.create('file', place.folder, await this.freeName(place, existing), '', record.facts.ino, this.tree.ownership('file'))
     inode.draft = await Draft.reopen((id) => this.store.draftFile(id), record.id, record.size)
+    inode.recordId = record.id
     inode.base = record.base
     inode.localOnly = record.state === 'local'
     if (record.state === 'local') inode.draft.committed = inode.draft.generation
@@ -296,6 +314,7 @@ class MountEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.fs.shut()
     const report = await this.sync()
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()

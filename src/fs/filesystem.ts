@@ -73,10 +73,21 @@ export class Filesystem implements FileSystem {
   private readonly handles = new HandleTable<Handle>()
   private readonly dirHandles = new HandleTable<DirHandle>()
   private readonly renamer: Renamer
+  private over = false
 
   constructor(deps: FilesystemDeps) {
     this.deps = deps
     this.renamer = new Renamer(deps)
+  }
+
+  /**
+   * Nothing is accepted any more: what would be acknowledged now could no longer be kept. (Not EINTR, which many programs take
+   * for success when it comes from close.)
+   */
+  shut(): void {
+    this.over = true
+    this.handles.shut()
+    this.dirHandles.shut()
   }
 
   get openHandles(): number {
@@ -473,6 +484,7 @@ export class Filesystem implements FileSystem {
   // -- helpers
 
   private inode(ino: Ino): Inode {
+    if (this.over) throw new FsError('ENOTCONN', 'The mount has ended')
     const inode = this.deps.tree.deps.inodes.get(ino)
     if (inode === undefined) throw new FsError('ESTALE', `Inode ${ino} is not known`)
     return inode

@@ -13,8 +13,16 @@ export class HandleTable<T> {
     return fh
   }
 
-  /** @throws FsError EBADF */
+  private over = false
+
+  /** From now on no handle is good for anything but being closed. */
+  shut(): void {
+    this.over = true
+  }
+
+  /** @throws FsError EBADF; ENOTCONN after `shut` */
   get(fh: number): T {
+    if (this.over) throw new FsError('ENOTCONN', 'The mount has ended')
     const value = this.open.get(fh)
     if (value === undefined) throw new FsError('EBADF', `Handle ${fh} is not open`)
     return value

@@ -45,6 +45,8 @@ export class Inode {
   /** Never sent (localnames.ts). */
   localOnly = false
   draft: Draft | undefined
+  /** Key of the draft's record. */
+  recordId: string | undefined
   /** The draft is empty and its record says so: it may be sent later. */
   emptyKept = false
   /** The version the draft was made over; undefined: the file is new. */

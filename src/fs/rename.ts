@@ -228,7 +228,22 @@ export class Renamer {
     if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
     this.rename_(source, to, newName)
     source.ctime = BigInt(Date.now()) * 1_000_000n
+    if (this.keepRecords(source)) await tree.deps.store.flushed()
     return true
+  }
+
+  /** Records of contents in and below a moved node name its new place. False if there are none. */
+  private keepRecords(source: Inode): boolean {
+    const { tree } = this.deps
+    const { store, inodes } = tree.deps
+    let found = false
+    for (const inode of source.type === 'folder' ? inodes.all() : [source]) {
+      const record = inode.recordId === undefined || inode.unlinked || !within(inode, source) ? undefined : store.drafts.get(inode.recordId)
+      if (record === undefined) continue
+      store.saveDraft({ ...record, path: tree.localPath(inode) })
+      found = true
+    }
+    return found
   }
 
   private async moveOnServer(oldPath: string, newPath: string, caller: Caller): Promise<void> {
