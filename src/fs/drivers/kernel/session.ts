@@ -27,6 +27,11 @@ import { decodeArgs, decodeHeader, opName, type Args, type Header, type InitArgs
 
 /** Requests begun before the event loop gets its turn. */
 const BURST = 64
+/**
+ * How long to look for the next request without sleeping. A program that works file by file sends it as soon as it has its reply, and to be
+ * woken costs more than most requests do: one client makes 1.7 times as many reads and creates. The event loop goes on meanwhile.
+ */
+const LINGER_MS = 0.1
 /** Time for the engine to end what nobody waits for any more. */
 const END_MS = 10_000
 
@@ -56,6 +61,7 @@ export class Session {
   #notices: NoticeQueue | undefined
   #unwatch: (() => void) | undefined
   #scheduled = false
+  #lastRequest = 0
   #over = false
   /** Resolves when the kernel has agreed. */
   readonly ready: Promise<Agreement>
@@ -120,15 +126,21 @@ export class Session {
         if (this.#inflight.full) return this.#pause()
         const { current } = this.#buffers
         const received = this.#options.device.read(current)
-        if (received === 'none') return
+        if (received === 'none') return this.#linger()
         if (typeof received === 'string') return this.#end()
         this.#receive(current.subarray(0, received.length))
+        this.#lastRequest = performance.now()
       }
       // More may wait: the poll handle says so in the next turn.
     } catch (error) {
       this.#options.log.error('the connection to the kernel is broken', { error })
       this.#end()
     }
+  }
+
+  /** No request now. One that comes soon finds this process awake. */
+  #linger(): void {
+    if (performance.now() - this.#lastRequest < LINGER_MS) this.#schedule()
   }
 
   /** The bound is reached: what waits stays in the kernel until something is done. */
