@@ -38,14 +38,14 @@ export class Objects {
     this.#parts = parts
   }
 
-  async get(path: string, range: { start: number; end: number } | undefined, options: CallOptions & { ifMatch?: string } = {}): Promise<ObjectBody> {
+  async get(path: string, range: { start: number; end: number } | undefined, options: CallOptions & { ifMatch?: string; versionId?: string } = {}): Promise<ObjectBody> {
     const key = fileKey(path)
     const deadline = this.#deadline(options, TIMEOUTS.objectHeaders, `read ${key}`)
     try {
       const headers: Record<string, string> = {}
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end}`
       if (options.ifMatch !== undefined) headers['if-match'] = `"${options.ifMatch}"`
-      const reply = await this.#try({ method: 'GET', key, headers, pool: 'data', deadline }, [200, 206], 'read')
+      const reply = await this.#try({ method: 'GET', key, query: options.versionId === undefined ? {} : { versionId: options.versionId }, headers, pool: 'data', deadline }, [200, 206], 'read')
       try {
         const facts = bodyFacts(reply.status, reply.header, range, deadline.doing)
         if (options.ifMatch !== undefined && facts.etag !== options.ifMatch) {

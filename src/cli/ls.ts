@@ -8,23 +8,14 @@ import { baseOf } from '../cells/names.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { withServer } from './context.js'
+import { entryJson, rawPath, typeOf, workspaceNode } from './entry.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { humanDate, humanSize } from './human.js'
+import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
 import { cleanPath, demandNode } from './remote-path.js'
 import { compileTemplate } from './template.js'
 import type { Template } from './template.js'
-
-type EntryType = 'Workspace' | 'Cell' | 'Folder' | 'File'
-
-function typeOf(node: CellsNode): EntryType {
-  const scope = node.meta['ws_scope']
-  if (scope === 'ROOM') return 'Cell'
-  if (typeof scope === 'string' && scope !== '') return 'Workspace'
-  return node.kind === 'folder' ? 'Folder' : 'File'
-}
-
-const rawPath = (node: CellsNode): string => (node.kind === 'folder' ? `${node.path}/` : node.path)
 
 /** Attributes of an entry for `--format`, all of them text. */
 function attributes(node: CellsNode): Record<string, string> {
@@ -52,15 +43,17 @@ async function * entries(server: CellsServer, path: string, signal: AbortSignal)
   else yield * server.list(path, { signal })
 }
 
-/** The scope decides between Workspace and Cell, whatever the node's own metadata says. */
-function workspaceNode(workspace: Workspace): CellsNode {
-  return { ...workspace.node, meta: { ...workspace.node.meta, ws_scope: workspace.scope === '' ? 'ADMIN' : workspace.scope } }
-}
-
 async function printLines(server: CellsServer, path: string, line: (node: CellsNode) => string, signal: AbortSignal): Promise<void> {
   for await (const page of entries(server, path, signal)) {
     if (page.length > 0) print(page.map(line).join('\n'))
   }
+}
+
+/** JSON: a list of entries; of a folder what is in it. */
+async function printEntries(server: CellsServer, path: string, signal: AbortSignal): Promise<void> {
+  const found: CellsNode[] = []
+  for await (const page of entries(server, path, signal)) found.push(...page)
+  printJson(found.map(entryJson))
 }
 
 async function printWorkspaces(server: CellsServer, details: boolean, signal: AbortSignal): Promise<void> {
@@ -108,13 +101,14 @@ async function printExists(server: CellsServer, path: string, signal: AbortSigna
 
 async function handler(argv: CecArgv): Promise<void> {
   const format = typeof argv['format'] === 'string' ? argv['format'] : ''
-  const modes = [argv['details'] === true, argv['raw'] === true, argv['exists'] === true, format !== ''].filter(Boolean)
-  if (modes.length > 1) throw new CommandError('please use at most one of --details, --raw, --exists and --format')
+  const modes = [argv['details'] === true, argv['raw'] === true, argv['exists'] === true, format !== '', wantsJson(argv)].filter(Boolean)
+  if (modes.length > 1) throw new CommandError('please use at most one of --details, --raw, --exists, --format and --json')
   const template: Template | undefined = format === '' ? undefined : compileTemplate(format)
   const path = cleanPath((argv['path'] as string | undefined) ?? '')
   await withServer(argv, async (server, { signal }) => {
     if (argv['exists'] === true) await printExists(server, path, signal)
     else if (argv['raw'] === true) await printLines(server, path, rawPath, signal)
+    else if (wantsJson(argv)) await printEntries(server, path, signal)
     else if (template !== undefined) await printLines(server, path, node => template(attributes(node)), signal)
     else if (path === '') await printWorkspaces(server, argv['details'] === true, signal)
     else await printFolder(server, path, argv['details'] === true, signal)
@@ -124,7 +118,7 @@ async function handler(argv: CecArgv): Promise<void> {
 export const command: CecCommand = {
   command: 'ls [path]',
   describe: 'List files and folders',
-  builder: yargs => yargs
+  builder: yargs => declareJson(yargs)
     .positional('path', { type: 'string', describe: 'workspace/folder or workspace/file; nothing lists the workspaces' })
     .option('details', { alias: 'd', type: 'boolean', describe: 'Show more columns' })
     .option('raw', { alias: 'r', type: 'boolean', describe: 'One full path per line, folders end with a slash' })

@@ -96,6 +96,8 @@ export interface TransferOptions {
   readonly state?: TransferState
   readonly limiter?: RateLimiter
   readonly select?: Selection
+  /** What gives way on the server goes to the recycle bin, not for good. */
+  readonly removeToBin?: boolean
   /** Files at the same time. */
   readonly files?: number
   /** Longest time for the server to report uploaded content, milliseconds, on top of a time by size. */

@@ -23,7 +23,8 @@ export type UploadStep =
   /** Remove for good what is in the way of something of another type. */
   | { readonly kind: 'remove'; readonly path: string }
   | { readonly kind: 'folder'; readonly path: string; readonly source: string }
-  | { readonly kind: 'file'; readonly path: string; readonly source: string; readonly size: number }
+  /** `replaces`: a file is there and gets new content. */
+  | { readonly kind: 'file'; readonly path: string; readonly source: string; readonly size: number; readonly replaces: boolean }
   /** Nothing to do: that content is there. */
   | { readonly kind: 'same'; readonly path: string; readonly source: string; readonly size: number }
   /** On the server only; asked for by `extras`. What is in such a folder follows, each with `inside`. */
@@ -158,8 +159,7 @@ class UploadWalk {
       yield * arrival(path, source, existing)
       yield * this.#folder(source, path, existing?.kind === 'folder')
     } else {
-      if (existing?.kind === 'folder') yield { kind: 'remove', path }
-      yield { kind: 'file', path, source, size: this.#target.size }
+      yield * this.#file(path, source, await stat(source), existing)
     }
   }
 
@@ -218,7 +218,7 @@ class UploadWalk {
       return
     }
     if (existing?.kind === 'folder') yield { kind: 'remove', path }
-    yield { kind: 'file', path, source, size }
+    yield { kind: 'file', path, source, size, replaces: existing?.kind === 'file' }
   }
 
   async * #extra(node: CellsNode, inside: boolean): AsyncGenerator<UploadStep> {

@@ -103,7 +103,7 @@ class Upload {
 
   async #remove(path: string): Promise<void> {
     try {
-      await this.#server.remove([path], { permanently: true, signal: this.#run.signal })
+      await this.#server.remove([path], { permanently: this.#options.removeToBin !== true, signal: this.#run.signal })
       // A PUT onto a key that is still being deleted leaves the index stale for good (trap 6).
       await this.#server.waitFor(path, node => node === undefined, { signal: this.#run.signal })
       this.#run.did('removal', path)
@@ -148,7 +148,7 @@ export async function upload(server: CellsServer, target: UploadTarget, options:
 /** How `upload` plans, for those who only want to see the plan. */
 export const uploadPlanOptions = (target: UploadTarget, options: TransferOptions): UploadPlanOptions => ({
   signal: options.signal, select: options.select,
-  ...(target.resumed ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
+  ...(target.resumed && target.isFolder ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
 })
 
 /** Carries out a plan; `same` steps are counted, `extra` steps passed over. */
