@@ -490,6 +490,6 @@ test('T4 completion in bash proposes remote paths', async t => {
   assert.ok(!(await readdir(home.dir)).includes('hacked'))
   const zsh = await home.cec(['completion', 'zsh'])
   assert.match(zsh.stdout, /#compdef cec/)
-  assert.equal((await home.cec(['completion', 'fish'])).code, 2)
+  assert.equal((await home.cec(['completion', 'tcsh'])).code, 2)
 })
 

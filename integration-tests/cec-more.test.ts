@@ -3,8 +3,9 @@
  * scp's further options. Against the embedded server or, with CELLS_URL, CELLS_LOGIN and CELLS_PASSWORD, a real one.
  */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -12,7 +13,8 @@ import type { TestContext } from 'node:test'
 import { readTree, writeTree } from '../src/transfer/testing.js'
 import { startFilesServer, WS } from './helpers/files-server.js'
 import type { FilesServer } from './helpers/files-server.js'
-import { collect, freshHome } from './helpers/run-cec.js'
+import { until } from './helpers/process.js'
+import { CEC, collect, freshHome } from './helpers/run-cec.js'
 import type { Home, Result } from './helpers/run-cec.js'
 
 const isReal = process.env['CELLS_URL'] !== undefined
@@ -265,6 +267,43 @@ test('trash: list, restore, empty only when told', async t => {
   await ok('trash', 'empty', '-f', WS)
   assert.deepEqual(await ours(), [])
   assert.deepEqual(await json('trash', 'empty', '-f', WS), { removed: [] })
+})
+
+test('T4 completion: flags and words come from the declarations, in bash; scripts for zsh and fish', async t => {
+  const { home, ok } = await bench(t)
+  const complete = async (...words: string[]): Promise<string[]> => {
+    const script = `source <("$NODE" "$CEC" completion bash); COMP_WORDS=(${words.map(word => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _cec; printf '%s\\n' "\${COMPREPLY[@]}"`
+    const child = spawn('bash', ['-c', script], { env: { ...home.env, NODE: process.execPath, CEC }, cwd: home.dir, stdio: 'pipe' })
+    const result = await collect(child)
+    assert.equal(result.stderr, '')
+    return lines(result).sort()
+  }
+  assert.deepEqual(await complete('cec', 'tra'), ['trash'])
+  assert.deepEqual(await complete('cec', 'trash', ''), ['empty', 'ls', 'restore'])
+  assert.deepEqual(await complete('cec', '--log', 'debug', 'trash', 'empty', '--fo'), ['--force'])
+  assert.deepEqual(await complete('cec', 'sync', '--de'), ['--delete'])
+  assert.deepEqual(await complete('cec', 'completion', ''), ['bash', 'fish', 'zsh'])
+  assert.match((await ok('completion', 'zsh')).stdout, /"trash ls"\) flags="--json --raw" ;;/)
+  const fish = (await ok('completion', 'fish')).stdout
+  assert.match(fish, /complete -c cec -n "__cec_is sync" -l delete -d '/)
+  assert.match(fish, /complete -c cec -n "__cec_is trash" -a restore -d 'Put back where it was'/)
+})
+
+test('completion answers from its cache, and fetches anew what is old', async t => {
+  const { home, ws, cec } = await bench(t)
+  await files.seed(ws, { 'a.txt': 'a', 'sub/': '' })
+  const ask = async (): Promise<string[]> => lines(await cec(['complete-paths', ws])).sort()
+  assert.deepEqual(await ask(), [`${ws}/a.txt`, `${ws}/sub/`])
+  await files.seed(ws, { 'b.txt': 'b' })
+  assert.deepEqual(await ask(), [`${ws}/a.txt`, `${ws}/sub/`], 'from the cache')
+  const cache = join(home.dir, 'cache/cellsfs/completion')
+  const [name = ''] = await readdir(cache)
+  const old = Date.now() / 1000 - 3600
+  await utimes(join(cache, name), old, old)
+  assert.deepEqual(await ask(), [`${ws}/a.txt`, `${ws}/sub/`], 'at once, whatever its age')
+  await until('the listing is fetched anew', async () => (await readFile(join(cache, name), 'utf8')).includes('b.txt'))
+  const other = await home.cec(['complete-paths', ws], { env: { ...files.env, CEC_LOGIN: 'nobody' } })
+  assert.deepEqual([other.code, other.stdout, other.stderr], [0, '', ''], 'the cache is that of an account')
 })
 
 test('versions on a server without them: one sentence, exit code 1', { skip: isReal && 'as the real one is' }, async t => {

@@ -2,7 +2,18 @@
 import { applyLegacyEnv } from '../auth/legacy-env.js'
 import { COMMANDS } from './commands.js'
 import { GLOBAL_OPTIONS } from './options.js'
-import { runProgram } from './program.js'
+
+/**
+ * What is called so often, or awaited so impatiently, that loading the parser first (100 ms) would be felt. Only command
+ * lines about which there is nothing to parse.
+ */
+async function runAtOnce(words: readonly string[]): Promise<boolean> {
+  const [name, ...others] = words
+  if (name === 'version' && others.length === 0) await (await import('./version.js')).command.handler({})
+  else if (name === 'complete-paths' && others.length === 1 && others[0]?.startsWith('-') === false) await (await import('./complete-paths.js')).command.handler({ folder: others[0] })
+  else return false
+  return true
+}
 
 /**
  * Runs one command line.
@@ -12,5 +23,7 @@ import { runProgram } from './program.js'
  */
 export async function main(words: readonly string[]): Promise<number> {
   for (const sentence of applyLegacyEnv(process.env)) process.stderr.write(`WARN\t${sentence}\n`)
+  if (await runAtOnce(words)) return 0
+  const { runProgram } = await import('./program.js')
   return await runProgram({ name: 'cec', describe: 'Command line for Pydio Cells', commands: COMMANDS, globals: GLOBAL_OPTIONS }, words)
 }
