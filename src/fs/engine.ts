@@ -101,7 +101,10 @@ class MountEngine implements Engine {
     this.stream = server.events({
       onEvent: (event) => this.tree.onEvent(event),
       onState: (it) => {
-        if (it.state === 'connected') this.metadata.streamConnected()
+        if (it.state === 'connected') {
+          this.metadata.streamConnected()
+          this.tree.patience.reset()
+        }
         else this.metadata.streamLost()
         logger.debug('event stream', it)
       },

@@ -27,6 +27,8 @@ const SEQUENTIAL_SLACK = 512 * 1024
 
 /** How often a broken connection is taken up again within one request. */
 const RECEIVE_ATTEMPTS = 4
+/** After the server has let a read wait until its deadline, further ones fail at once for this long: the kernel asks several times for one read(2). */
+const PAUSE_MS = 5_000
 
 const PLAIN_MD5 = /^[0-9a-f]{32}$/
 
@@ -65,6 +67,7 @@ export class VersionReader {
   private readonly filling = new Map<number, Filling>()
   /** Set once a byte has been handed out: from then on another version can never be taken instead. */
   delivered = false
+  private outage: { readonly until: number; readonly failure: Error } | undefined
 
   constructor(deps: ReaderDeps, key: VersionKey, path: () => string) {
     this.deps = deps
@@ -116,6 +119,8 @@ export class VersionReader {
       if (block !== undefined) return this.fromFilling(block, from, to, signal)
       const here = await this.deps.blocks.read(this.key, index, from, to)
       if (here !== undefined) return here
+      const { outage } = this
+      if (outage !== undefined && performance.now() < outage.until) throw outage.failure
       if (!this.filling.has(index)) await this.start(index, 1)
     }
     throw new CellsError('protocol', 'A block of the file could not be kept in the cache')
@@ -149,6 +154,7 @@ export class VersionReader {
 
   /** Requests what is missing of a window of blocks, a few blocks a request, as far as the budget goes. */
   private startFrom(first: number, count: number): void {
+    if (this.outage !== undefined && performance.now() < this.outage.until) return
     const last = Math.min(Math.ceil(this.key.size / BLOCK_SIZE), first + count)
     for (let index = first; index < last;) {
       if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) {
@@ -192,6 +198,7 @@ export class VersionReader {
       const failure = isCellsError(error, 'precondition')
         ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
         : error as Error
+      if (isCellsError(error, 'timeout', 'network')) this.outage = { until: performance.now() + PAUSE_MS, failure }
       for (const [, block] of blocks) {
         block.failure = failure
         this.wake(block)
@@ -207,11 +214,14 @@ export class VersionReader {
     const length = blocks.reduce((sum, [, block]) => sum + block.data.length, 0)
     const progress = { received: 0 }
     for (let attempt = 1; ; attempt++) {
+      const { received } = progress
       try {
         await this.receiveOnce(blocks, start, length, progress, !verify, signal)
         break
       } catch (error) {
         if (!isCellsError(error) || !error.transient || attempt === RECEIVE_ATTEMPTS) throw error
+        // It has had its time, unless it was under way.
+        if (isCellsError(error, 'timeout') && progress.received === received) throw error
         this.deps.logger.debug('read interrupted, going on', { path: this.path(), received: progress.received, error })
         await pause(100 * attempt, undefined, { signal })
       }

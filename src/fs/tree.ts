@@ -13,6 +13,7 @@ import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.
 import type { Logger } from '../log.js'
 import type { Attr, KernelNotices } from './drivers/driver.js'
 import { FsError } from './errno.js'
+import { Patience } from './patience.js'
 import { fromPair, type Inode, inoOfUuid, type InodeTable } from './inodes.js'
 
 /** Who owns what the server gives no owner for. */
@@ -47,11 +48,13 @@ export class Tree {
   notices: KernelNotices = {}
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  readonly patience: Patience
   private readonly loading = new Map<Inode, Promise<void>>()
   private readonly asked = new WeakMap<Inode, number>()
 
   constructor(deps: TreeDeps) {
     this.deps = deps
+    this.patience = new Patience(() => deps.metadata.now())
   }
 
   // -- paths
@@ -106,34 +109,39 @@ export class Tree {
     const known = metadata.lookup(folder.ino, name)
     if (known !== 'unknown') return known
     if (!this.onServer(folder)) return undefined
+    const stale = metadata.stale(folder.ino, name)
+    const ask = (): Promise<CellsNode | undefined> => this.ask(folder, name, signal)
     try {
-      const listing = metadata.listing(folder.ino)
-      const listed = (listing?.completeAt ?? 0) > 0
-      const asked = this.asked.get(folder) ?? 0
-      if (folder === this.deps.inodes.root && this.deps.remote === '') {
-        await this.load(folder)
-      } else if (!listed && asked >= STATS_BEFORE_LISTING) {
-        this.asked.set(folder, 0)
-        await this.load(folder)
-      } else {
-        this.asked.set(folder, asked + 1)
-        const at = metadata.now()
-        const node = await this.deps.server.stat(this.pathAt(folder, name), { signal })
-        this.learn(folder, name, node, at)
-        return node
-      }
-      const loaded = metadata.listing(folder.ino)?.answers.get(name)
-      return loaded?.node
+      return await (stale === 'unknown' ? ask() : this.patience.ask(ask))
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
       if (isCellsError(error, 'invalid')) return undefined
-      const stale = metadata.stale(folder.ino, name)
+      // Absence would need a new proof.
       if (stale !== 'unknown' && stale !== undefined && isCellsError(error) && error.transient) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
         return stale
       }
       throw error
     }
+  }
+
+  private async ask(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { metadata } = this.deps
+    const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
+    const asked = this.asked.get(folder) ?? 0
+    if (folder === this.deps.inodes.root && this.deps.remote === '') {
+      await this.load(folder)
+    } else if (!listed && asked >= STATS_BEFORE_LISTING) {
+      this.asked.set(folder, 0)
+      await this.load(folder)
+    } else {
+      this.asked.set(folder, asked + 1)
+      const at = metadata.now()
+      const node = await this.deps.server.stat(this.pathAt(folder, name), { signal })
+      this.learn(folder, name, node, at)
+      return node
+    }
+    return metadata.listing(folder.ino)?.answers.get(name)?.node
   }
 
   /** A folder made here that the server does not have yet has nothing to ask for. */
@@ -192,11 +200,13 @@ export class Tree {
   async list(folder: Inode, signal?: AbortSignal): Promise<Listed[]> {
     const { metadata, logger } = this.deps
     if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
+      const known = metadata.listing(folder.ino)
+      const inHand = known !== undefined && known.completeAt > 0 && known.answers.size > 0
+      const ask = (): Promise<void> => this.settleDoubts(folder, signal)
       try {
-        await this.settleDoubts(folder, signal)
+        await (inHand ? this.patience.ask(ask) : ask())
       } catch (error) {
-        const known = metadata.listing(folder.ino)
-        if (!(isCellsError(error) && error.transient && known !== undefined && known.answers.size > 0)) throw error
+        if (!(isCellsError(error) && error.transient && inHand)) throw error
         logger.warn('the folder cannot be listed, showing what is known', { path: this.pathOf(folder), error })
       }
     }

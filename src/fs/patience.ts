@@ -1,0 +1,45 @@
+/**
+ * How long to wait for the server with an older answer in hand (design, invariant 8: with the server gone, what is known
+ * is still answered, and nobody waits long for it). A question that takes too long or fails is answered from memory,
+ * and for a moment no further ones are asked. The question itself goes on: its answer is learned when it comes.
+ */
+import { CellsError, isCellsError } from '../cells/errors.js'
+
+/** A stat takes 15 ms on an idle server, and seconds while it indexes a burst. */
+const PATIENCE_MS = 3_000
+const PAUSE_MS = 5_000
+
+export class Patience {
+  private pausedUntil = 0
+  private readonly now: () => number
+
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  /** The server is there again. */
+  reset(): void {
+    this.pausedUntil = 0
+  }
+
+  /** @throws what the question throws; CellsError `timeout` when it takes too long; `network` during a pause */
+  async ask<T>(question: () => Promise<T>): Promise<T> {
+    if (this.now() < this.pausedUntil) throw new CellsError('network', 'The server did not answer a moment ago')
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), PATIENCE_MS)
+    })
+    const asked = question()
+    asked.catch(() => {})
+    try {
+      const answer = await Promise.race([asked, late])
+      this.reset()
+      return answer
+    } catch (error) {
+      if (isCellsError(error) && error.transient) this.pausedUntil = this.now() + PAUSE_MS
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
