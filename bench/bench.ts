@@ -44,7 +44,10 @@ async function main(): Promise<void> {
     if (!server.webdav) say('no WebDAV view on this server: without rclone WebDAV')
     const all: Side[] = [
       cellsfsSide(options, await ownVersion(ROOT)),
-      ...(rclone === undefined ? [] : [rcloneS3Side(options, `rclone ${rclone}`), ...(server.webdav ? [rcloneDavSide(options, `rclone ${rclone}`)] : [])]),
+      ...(rclone === undefined ? [] : [
+        rcloneS3Side(options, `rclone ${rclone}`, { modtime: true }), rcloneS3Side(options, `rclone ${rclone}`, { modtime: false }),
+        ...(server.webdav ? [rcloneDavSide(options, `rclone ${rclone}`)] : []),
+      ]),
     ]
     const sides = all.filter((side) => side.name.startsWith(flags.only))
     const material = await makeMaterial(work)
@@ -58,7 +61,9 @@ async function main(): Promise<void> {
         say(`${side.name}, ${repetition} of ${repetitions} (load ${load()})`)
         const seed = await server.seed(`${side.name.replaceAll(' ', '-').toLowerCase()}-${repetition}`)
         const began = load()
-        const measures = await runWorkloads(side, server, seed, material, ({ workload, app, saved, failure }) => {
+        // What has failed once is not waited for again.
+        const failed = new Set(rounds.filter((round) => round.side === side.name).flatMap((round) => round.measures).filter((each) => each.failure !== undefined).map((each) => each.workload))
+        const measures = await runWorkloads(side, server, seed, material, failed, ({ workload, app, saved, failure }) => {
           say(`  ${workload.padEnd(28)} ${failure ?? `${(app / 1000).toFixed(2)} s${saved === undefined ? '' : `, saved ${(saved / 1000).toFixed(2)} s`}`}`)
         })
         rounds.push({ side: side.name, repetition, load: began, measures })

@@ -18,7 +18,7 @@ const CELLSFS = fileURLToPath(new URL('../bin/cellsfs.js', import.meta.url))
 const WORKSPACE = process.env['CELLS_WORKSPACE'] ?? 'personal-files'
 const SEED_STREAMS = 4
 const POLL_MS = 250
-const PATIENCE_MS = 300_000
+const PATIENCE_MS = 90_000
 
 /** The tree of the workloads: 420 files of 1 to 16 KiB in 21 folders. */
 const FOLDERS = 21

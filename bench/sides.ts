@@ -1,8 +1,9 @@
 /**
  * The clients that are compared. Each mount has a mountpoint and a cache folder of its own; a fresh one knows nothing.
  *
- * rclone runs with `--vfs-cache-mode full`, the mode in which every program works on its mount. Its write-back delay is
- * 0 unless asked for otherwise: then close() returns when the file is sent, which is what cellsfs promises too.
+ * rclone runs with `--vfs-cache-mode full`, the mode in which every program works on its mount. Its write-back delay is 0 unless
+ * asked for otherwise: it begins to send at close(), in the background, whereas cellsfs lets close() return when the file is sent. So
+ * of a change only the times until the server shows it compare like with like.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,6 +18,8 @@ export interface Mount {
   readonly path: string
   /** Waits until the client says that everything is sent; undefined where it cannot say. */
   readonly sync: (() => Promise<void>) | undefined
+  /** The last error it has logged, '' for none. */
+  readonly complaint: () => string
   readonly unmount: () => Promise<void>
 }
 
@@ -68,6 +71,7 @@ export function cellsfsSide({ work, server, driver }: SideOptions, version: stri
           const { code, stderr } = await timed(process.execPath, [CELLSFS, 'sync', path], { env })
           if (code !== 0) throw new Error(`cellsfs sync: ${stderr}`)
         },
+        complaint: () => lastError(process_.said()),
         unmount: async () => {
           await process_.stop()
           await takeAway(path, home)
@@ -77,9 +81,11 @@ export function cellsfsSide({ work, server, driver }: SideOptions, version: stri
   }
 }
 
-export function rcloneS3Side(options: SideOptions, version: string): Side {
+/** @param modtime without it rclone asks for no modification times (a HEAD for each file) and sets none (a copy onto itself, which a Cells server refuses) */
+export function rcloneS3Side(options: SideOptions, version: string, { modtime }: { modtime: boolean }): Side {
   const { server } = options
-  return rcloneSide('rclone S3', version, options, async (remote) => ({
+  const [name, flags] = modtime ? ['rclone S3', []] : ['rclone S3 no-modtime', ['--no-modtime']]
+  return rcloneSide(name, version, flags, options, async (remote) => ({
     // The whole bucket: with a folder rclone first asks whether it is an object, which a Cells server answers with 500, and tries for minutes.
     remote: ':s3:io',
     folder: remote,
@@ -92,7 +98,7 @@ export function rcloneS3Side(options: SideOptions, version: string): Side {
 
 export function rcloneDavSide(options: SideOptions, version: string): Side {
   const { server } = options
-  return rcloneSide('rclone WebDAV', version, options, async (remote) => ({
+  return rcloneSide('rclone WebDAV', version, [], options, async (remote) => ({
     remote: ':webdav:',
     folder: '',
     env: {
@@ -102,16 +108,16 @@ export function rcloneDavSide(options: SideOptions, version: string): Side {
   }))
 }
 
-function rcloneSide(name: string, version: string, { work, rcloneWriteBack }: SideOptions, target: (remote: string) => Promise<{ remote: string; folder: string; env: NodeJS.ProcessEnv }>): Side {
+function rcloneSide(name: string, version: string, flags: readonly string[], { work, rcloneWriteBack }: SideOptions, target: (remote: string) => Promise<{ remote: string; folder: string; env: NodeJS.ProcessEnv }>): Side {
   return {
     name,
-    version: `${version}, --vfs-cache-mode full --vfs-write-back ${rcloneWriteBack}`,
+    version: [`${version},`, '--vfs-cache-mode', 'full', '--vfs-write-back', rcloneWriteBack, ...flags].join(' '),
     mount: async (remote) => {
       const { home, path } = await folders(work, name.replaceAll(' ', '-'))
       const { remote: from, folder, env } = await target(remote)
       const process_ = daemon('rclone', [
         'mount', from, path, '--config', '/dev/null', '--cache-dir', join(home, 'cache'),
-        '--vfs-cache-mode', 'full', '--vfs-write-back', rcloneWriteBack, '--log-level', 'ERROR',
+        '--vfs-cache-mode', 'full', '--vfs-write-back', rcloneWriteBack, '--log-level', 'ERROR', ...flags,
       ], { ...cleanEnv(), HOME: home, ...env })
       await until(`${name} mounts`, () => isMounted(path), 20, 60_000).catch(async (error: unknown) => {
         await process_.stop()
@@ -120,6 +126,7 @@ function rcloneSide(name: string, version: string, { work, rcloneWriteBack }: Si
       return {
         path: join(path, folder),
         sync: undefined,
+        complaint: () => lastError(process_.said()),
         unmount: async () => {
           await process_.stop()
           await takeAway(path, home)
@@ -128,6 +135,9 @@ function rcloneSide(name: string, version: string, { work, rcloneWriteBack }: Si
     },
   }
 }
+
+/** Both log levels in capitals. */
+const lastError = (log: string): string => log.split('\n').findLast((line) => / ERROR /.test(line))?.replace(/^.* ERROR\s+:?\s*/, '').slice(0, 200) ?? ''
 
 async function takeAway(path: string, home: string): Promise<void> {
   if (await isMounted(path)) await timed('fusermount', ['-u', '-z', path])
