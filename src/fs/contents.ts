@@ -412,6 +412,16 @@ export class Contents {
     void this.keep(inode)
   }
 
+  /** The server is there again: what could not be sent is tried at once. */
+  retryNow(): void {
+    if (this.closed) return
+    for (const [inode, entry] of this.unsent) {
+      entry.attempts = 0
+      clearTimeout(entry.timer)
+      this.commit(inode).catch((error: unknown) => this.deps.logger.debug('still cannot be sent', { path: this.deps.tree.localPath(inode), error }))
+    }
+  }
+
   private async keep(inode: Inode): Promise<void> {
     const { draft } = inode
     if (draft === undefined) return

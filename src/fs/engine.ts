@@ -104,6 +104,7 @@ class MountEngine implements Engine {
         if (it.state === 'connected') {
           this.metadata.streamConnected()
           this.tree.patience.reset()
+          this.contents.retryNow()
         }
         else this.metadata.streamLost()
         logger.debug('event stream', it)

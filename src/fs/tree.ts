@@ -112,11 +112,11 @@ export class Tree {
     const stale = metadata.stale(folder.ino, name)
     const ask = (): Promise<CellsNode | undefined> => this.ask(folder, name, signal)
     try {
-      return await (stale === 'unknown' ? ask() : this.patience.ask(ask))
+      // Absence would need a new proof, and a program that creates a file rather waits a while than fails.
+      return await (stale === 'unknown' || stale === undefined ? ask() : this.patience.ask(ask))
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
       if (isCellsError(error, 'invalid')) return undefined
-      // Absence would need a new proof.
       if (stale !== 'unknown' && stale !== undefined && isCellsError(error) && error.transient) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
         return stale
