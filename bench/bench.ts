@@ -59,7 +59,12 @@ async function main(): Promise<void> {
       for (const side of turn) {
         if (flags.before !== '') await timed('bash', ['-c', flags.before])
         say(`${side.name}, ${repetition} of ${repetitions} (load ${load()})`)
-        const seed = await server.seed(`${side.name.replaceAll(' ', '-').toLowerCase()}-${repetition}`)
+        const seed = await server.seed(`${side.name.replaceAll(' ', '-').toLowerCase()}-${repetition}`).catch((error: unknown) => {
+          // What has been timed so far is kept.
+          say(`  left out, the server could not be prepared: ${(error as Error).message}`)
+          return undefined
+        })
+        if (seed === undefined) continue
         const began = load()
         // What has failed once is not waited for again.
         const failed = new Set(rounds.filter((round) => round.side === side.name).flatMap((round) => round.measures).filter((each) => each.failure !== undefined).map((each) => each.workload))

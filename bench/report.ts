@@ -62,7 +62,7 @@ function cellOf(result: Result, side: string, workload: string): Cell | undefine
 }
 
 const seconds = (ms: number): string => (ms < 995 ? `${(ms / 1000).toFixed(2)} s` : `${(ms / 1000).toFixed(1)} s`)
-const times = (ratio: number): string => `${ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}x`
+const times = (ratio: number): string => `${ratio < 0.1 ? ratio.toFixed(2) : ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}x`
 
 /** Markdown, medians; the ratio says how many times longer than the first side it took. */
 export function table(result: Result): string {
