@@ -92,6 +92,6 @@ export const command: CecCommand = {
   describe: false,
   builder: yargs => yargs
     .positional('folder', { type: 'string', describe: 'workspace/folder' })
-    .option('refresh', { type: 'boolean', hidden: true }),
+    .option('refresh', { type: 'boolean', hidden: true, describe: 'Ask the server, whatever is cached' }),
   handler,
 }
