@@ -14,7 +14,7 @@ import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
 /** How long an editor has for its next step, and how long a backup that became a file waits for its own deletion. */
-const GRACE_MS = 3_000
+const GRACE_MS = 10_000
 
 export interface BackupDeps {
   readonly tree: Tree
