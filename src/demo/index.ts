@@ -71,6 +71,8 @@ export interface DemoServer {
   onRequest: RequestHook | undefined
   /** Added to each request, milliseconds; may be changed while running. */
   latencyMs: number
+  /** How far the index lags behind the storage, milliseconds; may be changed while running. */
+  indexDelayMs: number
   readonly events: {
     /** Sessions that have subscribed. */
     readonly subscribed: number
@@ -142,6 +144,8 @@ export async function startDemoServer(options: DemoOptions = {}): Promise<DemoSe
   let closing: Promise<void> | undefined
   const demo: DemoServer = {
     url: '', port: 0, dataDir, users: auth.users, auth, requests, onRequest: undefined, latencyMs: options.latencyMs ?? 0, events,
+    get indexDelayMs() { return ctx.indexer.delayMs },
+    set indexDelayMs(delay) { ctx.indexer.delayMs = delay },
     close: () => closing ??= close(),
   }
   async function close(): Promise<void> {

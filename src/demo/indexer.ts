@@ -28,7 +28,8 @@ export interface IndexerOptions {
 
 export class Indexer {
   readonly flat: boolean
-  readonly delayMs: number
+  /** May be changed while running; what is under way keeps its delay. */
+  delayMs: number
   /** Uuids of nodes that a job is moving: a PUT below one is lost (trap 8). */
   readonly moving = new Set<string>()
   /** `<parent uuid>/<name>` -> the end of the job that brings a folder there: a PUT below it waits. */

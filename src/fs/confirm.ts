@@ -13,8 +13,11 @@ import type { Tree } from './tree.js'
 const FIRST_CHECK_MS = 2_500
 const FIRST_CHECK_WITHOUT_EVENTS_MS = 1_100
 const MAX_INTERVAL_MS = 30_000
-/** First interval for what a program waits for. */
+/** First and longest interval for what a program waits for. */
 const HURRIED_MS = 120
+const HURRIED_MAX_MS = 600
+/** After this long nobody expects it at once any more. */
+const PATIENT_MS = 60_000
 /** Paths of one question. */
 const BATCH = 50
 
@@ -22,6 +25,8 @@ interface Waiting {
   readonly since: number
   interval: number
   next: number
+  /** No interval is longer than this while the wait is young. */
+  limit: number
   warned: boolean
 }
 
@@ -143,6 +148,7 @@ export class Confirmer {
     for (const wait of waits) {
       if (wait === undefined) continue
       wait.interval = Math.min(wait.interval, HURRIED_MS)
+      wait.limit = HURRIED_MAX_MS
       wait.next = Math.min(wait.next, now)
     }
     clearTimeout(this.timer)
@@ -153,7 +159,7 @@ export class Confirmer {
   private newWait(): Waiting {
     const now = this.deps.tree.deps.metadata.now()
     const interval = this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS
-    return { since: now, interval, next: now + interval, warned: false }
+    return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false }
   }
 
   private settleFolder(inode: Inode, node: CellsNode): void {
@@ -270,9 +276,9 @@ export class Confirmer {
       for (let i = 0; i < due.length; i += BATCH) {
         const batch = due.slice(i, i + BATCH)
         for (const { wait, path } of batch) {
-          wait.interval = Math.min(MAX_INTERVAL_MS, wait.interval * 1.7)
+          wait.interval = Math.min(now - wait.since > PATIENT_MS ? MAX_INTERVAL_MS : wait.limit, wait.interval * 1.7)
           wait.next = tree.deps.metadata.now() + wait.interval
-          if (!wait.warned && now - wait.since > 60_000) {
+          if (!wait.warned && now - wait.since > PATIENT_MS) {
             wait.warned = true
             logger.warn('the server took a change and does not show it after a minute', { path })
           }

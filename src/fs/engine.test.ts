@@ -284,6 +284,27 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
+  it('keeps the Uuid when a save follows a save on a server whose index takes long', { skip: process.env['CELLS_URL'] !== undefined && 'a real server has the delay it has' }, async () => {
+    const { engine, fs } = await open('slow')
+    await fs.writeFile('slow', 'first')
+    await engine.sync()
+    const { uuid } = (await onServer('slow'))!
+    demo!.indexDelayMs = 9_000
+    try {
+      for (const text of ['second', 'third']) {
+        await fs.writeFile('3F2A1B00', text)
+        await fs.rename('slow', '5C4D.tmp')
+        await fs.rename('3F2A1B00', 'slow')
+        await fs.unlink('5C4D.tmp')
+      }
+    } finally {
+      demo!.indexDelayMs = 1_000
+    }
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    assert.deepEqual(await onServer('slow'), { uuid, text: 'third' })
+    await engine.close()
+  })
+
   it('keeps the Uuid and the backup when emacs leaves it', async () => {
     const { engine, fs } = await open('f')
     await fs.writeFile('doc2', 'first')

@@ -18,8 +18,8 @@ import type { Unlinks } from './unlinks.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
-/** How long setting a file aside waits for the server's index, which lags 1 to 2.5 s. */
-const CONFIRM_MS = 6_000
+/** How long setting a file aside waits for the server's index, which lags 1 to 2.5 s, and far more when the server is busy: giving up costs the Uuid. */
+const CONFIRM_MS = 45_000
 
 export interface RenameDeps {
   readonly tree: Tree
