@@ -49,32 +49,60 @@ export interface DraftRecord {
   readonly state: 'open' | 'closed' | 'sent' | 'local'
   /** The file in `drafts/` holds every byte (nothing is to be fetched from the base). */
   readonly complete: boolean
+  /** If not: which bytes it holds, [start, end), and up to where the others are the base's. */
+  readonly written?: ReadonlyArray<readonly [number, number]>
+  readonly baseLimit?: number
+  /** When it was closed first with changes the server does not have, milliseconds since the epoch. */
+  readonly at?: number
+  /** md5s sent since the server last agreed. */
+  readonly sent?: readonly string[]
   readonly md5?: string
   readonly facts: Facts
   /** Why it could not be sent, for people. */
   readonly failure?: string
 }
 
-/** A rename that the server has not been told yet (see fs/backup.ts). */
+/** A rename that the server has not been told yet (see fs/journal.ts). */
 export interface MoveRecord {
+  /** '' while the server has not told it. */
   readonly uuid: string
+  readonly folder?: boolean
+  /** On the server, below the remote folder. */
   readonly from: string
+  /** Here, below the mount. */
   readonly to: string
+  /** Milliseconds since the epoch. */
   readonly at: number
+  /** An editor's backup (see fs/backup.ts). */
+  readonly backup?: boolean
+  /** md5s that the server was sent and may show. */
+  readonly sent?: readonly string[]
 }
 
-/** The old name of a file whose content was sent over another one (see fs/removals.ts). Paths are below the mount. */
-export interface RemovalRecord {
+/** A folder that the server does not have yet (see fs/journal.ts). */
+export interface FolderRecord {
+  /** Below the mount. */
   readonly path: string
-  /** Where the content is now. */
+  readonly at: number
+  readonly facts: Facts
+}
+
+/** The old node of a file whose content goes over another one (see fs/removals.ts). */
+export interface RemovalRecord {
+  /** On the server, below the remote folder. */
+  readonly path: string
+  /** Where the content is now: below the mount. */
   readonly keeper: string
-  readonly md5: string
+  readonly uuid?: string
+  /** ETags that the server may show there and that are ours to remove. */
+  readonly etags: readonly string[]
 }
 
 /** A delete that the server has not been told yet (see fs/unlinks.ts). */
 export interface UnlinkRecord {
-  /** Below the mount. */
+  /** On the server, below the remote folder. */
   readonly path: string
+  readonly uuid?: string
 }
 
 export class Store {
@@ -84,6 +112,7 @@ export class Store {
   readonly moves: Database<MoveRecord, string>
   readonly removals: Database<RemovalRecord, string>
   readonly unlinks: Database<UnlinkRecord, string>
+  readonly folders: Database<FolderRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
   private closing = false
@@ -96,6 +125,7 @@ export class Store {
     this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts' })
     this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
     this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
+    this.folders = root.openDB<FolderRecord, string>({ name: 'folders' })
     this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
   }
 

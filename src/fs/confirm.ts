@@ -209,7 +209,7 @@ export class Confirmer {
       }
     }
     // Written to meanwhile, or sent again: the draft stays, over the version it was settled with.
-    if (inode.draft !== draft || draft.dirty || inode.writing > 0 || inode.unconfirmed) return
+    if (inode.draft !== draft || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
     inode.draft = undefined
     inode.base = undefined
     inode.version = version
@@ -227,11 +227,9 @@ export class Confirmer {
 
   private dropOverlay(inode: Inode, node: CellsNode): void {
     const { metadata, inodes } = this.deps.tree.deps
-    const { parent, name } = inode
-    if (parent !== undefined && !inode.unlinked && parent.local.get(name) === inode) {
-      parent.local.delete(name)
-      metadata.set(parent.ino, name, node, metadata.now())
-    }
+    const place = inode.serverPlace
+    if (place !== undefined) metadata.set(place.folder.ino, place.name, node, metadata.now())
+    this.deps.tree.overlay(inode)
     inodes.release(inode)
   }
 
@@ -295,7 +293,7 @@ export class Confirmer {
   settleAbsent(folder: Inode, name: string): void {
     const { metadata, inodes } = this.deps.tree.deps
     metadata.set(folder.ino, name, undefined, metadata.now())
-    if (folder.local.get(name) === null) folder.local.delete(name)
+    this.deps.tree.vacateIfEmpty(folder, name)
     this.forgetAbsent(folder, name)
     inodes.release(folder)
   }

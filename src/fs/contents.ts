@@ -1,7 +1,6 @@
 /**
- * The bytes of files: which source a read goes to, when a draft begins, and when it is sent. In this
- * version of the engine changes go to the server at close and fsync (write-through); what could not be sent stays, is
- * sent again in the background and after a restart, and is shown by status.
+ * The bytes of files: which source a read goes to, when a draft begins, how it is made safe on disk, and how it goes to the
+ * server. When, the uploader decides (uploader.ts).
  */
 import { randomUUID } from 'node:crypto'
 import { rename as renameFile } from 'node:fs/promises'
@@ -10,18 +9,19 @@ import { join } from 'node:path'
 import type { BlockCache, VersionKey } from '../cache/blocks.js'
 import type { DraftRecord } from '../cache/store.js'
 import type { ContentDigest } from '../cells/digest.js'
-import { isCellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import type { Journal } from './journal.js'
 import type { Budget } from './budget.js'
 import type { Confirmer } from './confirm.js'
 import { conflictName } from './conflict.js'
 import { type Content, Draft, type Snapshot } from './drafts.js'
 import { FsError } from './errno.js'
 import { digestFile } from './hashing.js'
-import type { Inode } from './inodes.js'
+import type { Inode, Place } from './inodes.js'
 import { newReadPattern, type ReadPattern, VersionReader } from './reader.js'
-import type { Tree } from './tree.js'
+import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import { upload } from './upload.js'
 
@@ -33,12 +33,6 @@ export interface Handle {
   readonly pattern: ReadPattern
   /** The version this handle is pinned to once it has read from it. */
   reader: VersionReader | undefined
-}
-
-/** A name in a folder. */
-export interface Place {
-  readonly folder: Inode
-  readonly name: string
 }
 
 export interface ContentsDeps {
@@ -58,21 +52,17 @@ export interface ContentsDeps {
    * Returns md5s of ours that the server may still show there.
    */
   readonly freeName: (folder: Inode, name: string) => Promise<Iterable<string>>
+  /** The inode has a content, safe on disk, that the server does not have. `delayMs`: it may wait that long for more. */
+  readonly onSecured: (inode: Inode, delayMs?: number) => void
+  readonly journal: Journal
 }
 
-const FIRST_RETRY_MS = 2_000
 /** How long an open waits for an upload of somebody else to end. */
 const UPLOADING_MS = 8_000
-const MAX_RETRY_MS = 120_000
 /** The index of a 2.x server follows a change by 1 to 2.5 s. */
 const INDEX_MS = 4_000
-/** An empty file is sent this long after it was closed. */
-const EMPTY_MS = 400
-
 export class Contents {
   private readonly deps: ContentsDeps
-  /** What could not be sent, and when it is tried again. */
-  readonly unsent = new Map<Inode, { attempts: number; timer: NodeJS.Timeout | undefined }>()
   /** Paths of conflict copies made by this process, for status. */
   readonly conflicts: string[] = []
   private closed = false
@@ -148,19 +138,23 @@ export class Contents {
     return inode.version === old ? undefined : this.reader(inode)
   }
 
-  /** Runs a change of the inode's content on its draft, made first if there is none. */
-  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
+  /** The content of one version as the base of a draft. */
+  baseOf(inode: Inode, version: VersionKey): Content {
+    const { tree, blocks, budget, logger } = this.deps
+    const reader = new VersionReader({ server: tree.deps.server, blocks, budget, logger }, version, () => tree.pathOf(inode))
+    const pattern = newReadPattern()
+    return { size: version.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
+  }
+
+  /** Runs a change of the inode's content on its draft, made first if there is none. `touch`: it counts as a change for the times. */
+  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>, { touch = true } = {}): Promise<void> {
     if (inode.symlink !== undefined) throw new FsError('EINVAL', 'A symbolic link has no content to change')
     inode.writing++
     try {
       const draft = inode.draft ?? await this.beginDraft(inode, handle)
-      if (inode.emptyKept) {
-        // The content that the record vouches for is about to change.
-        inode.emptyKept = false
-        this.record(inode, 'open')
-      }
       await work(draft)
       this.fillAhead(draft)
+      if (!touch) return
       const now = BigInt(Date.now()) * 1_000_000n
       inode.mtime = now
       inode.ctime = now
@@ -225,79 +219,84 @@ export class Contents {
       size: draft.size,
       state,
       complete: draft.complete,
+      ...(draft.complete ? {} : draft.parts),
+      at: this.firstAt(inode),
+      ...(inode.sent.size === 0 ? {} : { sent: [...inode.sent] }),
       ...(digest === undefined ? {} : { md5: digest.md5 }),
       facts: inode.facts(),
       ...(inode.failure === undefined ? {} : { failure: inode.failure }),
     })
   }
 
+  /** Since when the inode has had something that the server does not have, milliseconds since the epoch. */
+  private firstAt(inode: Inode): number {
+    const { recordId } = inode
+    return (recordId === undefined ? undefined : this.deps.tree.deps.store.drafts.get(recordId)?.at) ?? Date.now()
+  }
+
+  // -- making safe
+
+  /**
+   * Makes everything written so far survive: when it resolves, the bytes and the record of them are on disk, and the content is on
+   * its way to the server.
+   */
+  async secure(inode: Inode, delayMs?: number): Promise<void> {
+    const { draft } = inode
+    if (draft === undefined || !draft.dirty || inode.unlinked) return
+    const { generation } = draft
+    if (draft.secured < generation) {
+      await draft.sync()
+      if (inode.draft !== draft) return
+      draft.secured = Math.max(draft.secured, generation)
+    }
+    this.record(inode, inode.localOnly ? 'local' : 'closed')
+    await this.deps.tree.deps.store.flushed()
+    await draft.dropKept()
+    if (inode.localOnly) draft.committed = Math.max(draft.committed, generation)
+    else this.deps.onSecured(inode, delayMs)
+  }
+
+  /** Is there a content that a program was told is saved and that the server does not have? */
+  due(inode: Inode): boolean {
+    const { draft } = inode
+    return draft !== undefined && !inode.localOnly && draft.secured > draft.committed
+  }
+
   // -- sending
 
   /**
    * Sends the inode's content if the server does not have it. When it resolves, the server has answered for everything written before the call.
-   * @throws what went wrong; the content is kept and tried again
+   * @throws what went wrong
    */
   async commit(inode: Inode, signal?: AbortSignal): Promise<void> {
-    const turn = inode.commits.then(() => this.commitNow(inode, signal))
-    inode.commits = turn.catch(() => {})
-    try {
-      await turn
-      this.clearUnsent(inode)
-    } catch (error) {
-      inode.failure = (error as Error).message
-      this.retryLater(inode)
-      throw error
-    }
-  }
-
-  private async commitNow(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
     const { draft } = inode
-    if (draft === undefined || !draft.dirty || inode.unlinked) return
-    if (inode.localOnly) {
-      await draft.sync()
-      this.record(inode, 'local')
-      await this.deps.tree.deps.store.flushed()
-      draft.committed = draft.generation
-      return
-    }
+    if (draft === undefined || !draft.dirty || inode.unlinked || inode.localOnly) return
     await this.withSnapshot(inode, signal, async (snapshot, digest) => {
       const release = await this.lockPlace(inode)
+      const stop = new AbortController()
+      let over = (): void => {}
+      this.sending.set(inode, { stop, over: new Promise<void>((resolve) => { over = resolve }) })
       try {
-        // Sent meanwhile by a rename, or nobody's any more.
-        if (inode.unlinked || inode.parent === undefined || inode.localOnly || snapshot.generation <= draft.committed) return
-        await this.send(inode, { folder: inode.parent, name: inode.name }, inode.base, snapshot, digest, signal)
+        const place = inode.serverPlace
+        // Sent meanwhile, or nobody's any more.
+        if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return
+        await this.send(inode, place, inode.base, snapshot, digest, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))
         this.sent(inode, snapshot, digest)
       } finally {
+        this.sending.delete(inode)
+        over()
         release()
       }
     })
   }
 
-  /** As commit, for a caller that holds the locks of the inode's name. */
-  async commitLocked(inode: Inode, signal?: AbortSignal): Promise<void> {
-    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
-      await this.send(inode, { folder: inode.parent!, name: inode.name }, inode.base, snapshot, digest, signal)
-      this.sent(inode, snapshot, digest)
-    })
-    this.clearUnsent(inode)
-  }
+  private readonly sending = new Map<Inode, { readonly stop: AbortController; readonly over: Promise<void> }>()
 
-  /**
-   * Sends the inode's content over the file at another name, whose node, with its Uuid, takes it (rename over an existing file).
-   * The caller holds the locks and then gives the inode that name. Returns the place the content went to: another name after a conflict.
-   */
-  async sendOver(inode: Inode, folder: Inode, name: string, target: Inode | undefined, signal?: AbortSignal): Promise<Place> {
-    if (inode.draft === undefined) await this.beginDraft(inode, undefined)
-    let place: Place = { folder, name }
-    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
-      // What we last sent to the target may be what the server shows.
-      for (const md5 of target?.sent ?? []) inode.sent.add(md5)
-      place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digest, signal)
-      inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
-      inode.expected = digest
-      inode.sent.add(digest.md5)
-    })
-    return place
+  /** What is being sent is not wanted any more, or not there. Resolves when nothing is on its way. */
+  async stopSending(inode: Inode): Promise<void> {
+    const sending = this.sending.get(inode)
+    sending?.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
+    await sending?.over
   }
 
   private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
@@ -314,20 +313,22 @@ export class Contents {
     }
   }
 
-  /** Holds the inode's name and the folders above it; taken again if it was renamed while we waited. */
+  /** Holds the inode's place on the server and the folders above it; taken again if it was moved while we waited. */
   private async lockPlace(inode: Inode): Promise<() => void> {
+    const { tree, locks } = this.deps
     for (;;) {
-      const { parent, name } = inode
-      if (parent === undefined) return () => {}
-      const release = await this.deps.locks.acquire({ shared: foldersOf(parent), exclusive: [nameKey(parent, name)] })
-      if (inode.parent === parent && inode.name === name) return release
+      const place = inode.serverPlace
+      if (place === undefined) return () => {}
+      const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+      const now = inode.serverPlace
+      if (now?.folder === place.folder && now.name === place.name) return release
       release()
     }
   }
 
-  /** Uploads to a place unless the server has moved on there; then beside it. Returns where it went. */
-  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<Place> {
-    const { tree, confirmer, logger } = this.deps
+  /** Uploads to a place unless the server has moved on there; then beside it. */
+  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<void> {
+    const { tree, confirmer, logger, journal } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
     for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
@@ -336,132 +337,98 @@ export class Contents {
     const theirs = await server.stat(path, { signal })
     const verdict = judge(inode.sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
-      const aside = await this.placeAside(place)
-      const ours = tree.pathAt(aside.folder, aside.name)
-      this.conflicts.push(ours)
-      logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: path, ours })
-      if (inode.parent === place.folder && inode.name === place.name) this.moveAside(inode, aside, theirs)
-      else inode.base = undefined
+      const aside = await this.asideOf(place)
+      this.aside(inode, aside, place, theirs)
       place = aside
-      path = ours
+      path = tree.pathAt(aside.folder, aside.name)
     } else {
       inode.base = over
     }
-    if (verdict === 'same') return place
+    if (verdict === 'same') return
+    // From here on the server may have it at this place, wherever it is moved to here meanwhile.
+    if (inode.heldAt === undefined) tree.hold(inode, place)
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
     const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
     inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + INDEX_MS : 0
+    inode.sent.add(digest.md5)
     this.record(inode, 'closed', digest)
+    await journal.flushed()
     const started = performance.now()
-    await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
+    try {
+      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
+    } catch (error) {
+      // It may have come there all the same; whoever looks next compares contents.
+      this.settled(inode)
+      throw error
+    }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
-    return place
+  }
+
+  /** The place on the server is the inode's own again, unless it was moved here meanwhile. */
+  private settled(inode: Inode): void {
+    const { tree, journal } = this.deps
+    const { heldAt } = inode
+    if (heldAt !== undefined && !inode.unlinked && heldAt.folder === inode.parent && heldAt.name === inode.name) tree.hold(inode, undefined)
+    journal.move(inode)
   }
 
   /** After the server's 200: our word stands until the server shows the content. */
   private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest): void {
-    inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
+    const { draft } = inode
+    if (draft !== undefined) draft.committed = Math.max(draft.committed, snapshot.generation)
     inode.expected = digest
     inode.sent.add(digest.md5)
-    this.awaitConfirmation(inode, digest)
-  }
-
-  /** Keeps the record and asks the server until it shows what was sent. */
-  awaitConfirmation(inode: Inode, digest: ContentDigest): void {
     inode.failure = undefined
-    inode.parent?.local.set(inode.name, inode)
-    this.record(inode, 'sent', digest)
+    this.settled(inode)
+    if (inode.unlinked) return
+    this.deps.tree.overlay(inode)
+    this.record(inode, draft?.dirty === true ? 'closed' : 'sent', digest)
     this.deps.confirmer.awaitPresent(inode)
   }
 
   /** A free name beside `place` for our version. */
-  private async placeAside(place: Place): Promise<Place> {
+  async asideOf(place: Place): Promise<Place> {
     for (let n = 1; ; n++) {
       const name = conflictName(place.name, hostname(), new Date(), n)
       if (await this.deps.tree.child(place.folder, name) === undefined) return { folder: place.folder, name }
     }
   }
 
-  /** Theirs keeps the name; the inode, with its open handles, is ours. */
-  private moveAside(inode: Inode, aside: Place, theirs: CellsNode | undefined): void {
-    const { tree } = this.deps
-    const { folder } = aside
-    const taken = inode.name
-    if (folder.local.get(taken) === inode) folder.local.delete(taken)
-    tree.deps.inodes.setUuid(inode, '')
-    inode.base = undefined
-    inode.sent.clear()
-    tree.deps.inodes.move(inode, folder, aside.name)
-    folder.local.set(aside.name, inode)
-    if (theirs !== undefined) tree.learn(folder, taken, theirs, tree.deps.metadata.now())
-    tree.notices.invalidateEntry?.(folder.ino, taken)
-  }
-
-  private retryLater(inode: Inode): void {
-    if (this.closed || !inode.dirty) return
-    const entry = this.unsent.get(inode) ?? { attempts: 0, timer: undefined }
-    entry.attempts++
-    clearTimeout(entry.timer)
-    const delay = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
-    entry.timer = setTimeout(() => {
-      this.commit(inode).catch((error: unknown) => this.deps.logger.warn('still cannot be sent', { path: this.deps.tree.localPath(inode), error }))
-    }, delay)
-    entry.timer.unref()
-    this.unsent.set(inode, entry)
-    // Kept for the next start too: the program was told of the failure, the content is not to be lost.
-    void this.keep(inode)
-  }
-
-  /** The server is there again: what could not be sent is tried at once. */
-  retryNow(): void {
-    if (this.closed) return
-    for (const [inode, entry] of this.unsent) {
-      entry.attempts = 0
-      clearTimeout(entry.timer)
-      this.commit(inode).catch((error: unknown) => this.deps.logger.debug('still cannot be sent', { path: this.deps.tree.localPath(inode), error }))
+  /** Theirs keeps the place on the server; ours, with its open handles, goes beside it, here too if the place is its own here. */
+  aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined): void {
+    const { tree, journal, logger } = this.deps
+    const { folder, name } = place
+    const ours = tree.pathAt(aside.folder, aside.name)
+    this.conflicts.push(ours)
+    logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
+    const atHome = inode.parent === folder && inode.name === name
+    if (inode.type === 'file' && inode.draft !== undefined) {
+      // Ours becomes a node of its own.
+      tree.deps.inodes.setUuid(inode, '')
+      inode.base = undefined
+      inode.sent.clear()
+      this.deps.confirmer.drop(inode)
+      tree.hold(inode, atHome ? undefined : aside)
     }
+    if (atHome) {
+      if (folder.local.get(name) === inode) folder.local.delete(name)
+      tree.deps.inodes.move(inode, aside.folder, aside.name)
+      tree.overlay(inode)
+      if (theirs !== undefined) tree.learn(folder, name, theirs, tree.deps.metadata.now())
+      tree.vacateIfEmpty(folder, name)
+      tree.notices.invalidateEntry?.(folder.ino, name)
+      tree.notices.invalidateEntry?.(aside.folder.ino, aside.name)
+      journal.relocated(inode)
+    }
+    journal.move(inode)
   }
 
-  private async keep(inode: Inode): Promise<void> {
-    const { draft } = inode
-    if (draft === undefined) return
-    try {
-      await draft.sync()
-      this.record(inode, draft.complete ? 'closed' : 'open')
-    } catch (error) {
+  /** What could not be sent is kept for the next start too. */
+  keep(inode: Inode): void {
+    if (inode.draft === undefined || inode.localOnly || inode.unlinked || !inode.draft.dirty) return
+    void this.secure(inode, 0).catch((error: unknown) => {
       this.deps.logger.error('a change that could not be sent could not be secured either', { path: this.deps.tree.localPath(inode), error })
-    }
-  }
-
-  /**
-   * What a close does with an empty content: a shell's `> file` (and dd, and tar) closes a copy of the descriptor before anything
-   * is written. It is secured here and sent when nobody has the file open any more; a name that is written to or
-   * deleted before that never costs a request. (A 2.x server takes 1.5 s for an empty body.)
-   */
-  async keepEmpty(inode: Inode): Promise<void> {
-    const { draft } = inode
-    if (draft === undefined || !draft.dirty || inode.unlinked) return
-    const { generation } = draft
-    await draft.sync()
-    if (inode.draft !== draft || draft.generation !== generation) return
-    this.record(inode, 'closed')
-    inode.emptyKept = true
-    await this.deps.tree.deps.store.flushed()
-  }
-
-  /** The last writer is gone: sends what is left. */
-  private commitSoon(inode: Inode): void {
-    const commit = (): void => {
-      if (!inode.dirty || inode.writers > 0 || inode.unlinked) return
-      this.commit(inode).catch((error: unknown) => this.deps.logger.warn('cannot be sent yet', { path: this.deps.tree.localPath(inode), error }))
-    }
-    if (inode.emptyKept && !this.closed) setTimeout(commit, EMPTY_MS).unref()
-    else commit()
-  }
-
-  private clearUnsent(inode: Inode): void {
-    clearTimeout(this.unsent.get(inode)?.timer)
-    this.unsent.delete(inode)
+    })
   }
 
   // -- letting go
@@ -475,22 +442,21 @@ export class Contents {
     if (inode.unlinked && inode.opens === 0) void this.dropDraft(inode)
     // Pages of a shared mapping can arrive after the last close.
     else if (inode.draft !== undefined && !inode.dirty) void this.dropIdleDraft(inode)
-    else if (inode.dirty && inode.writers === 0) this.commitSoon(inode)
+    else if (inode.dirty && inode.writers === 0 && !this.closed) this.keep(inode)
     this.deps.tree.deps.inodes.release(inode)
   }
 
   /** A draft without a change (a rename that failed, a truncate to the same size) is not kept as ours. */
   async dropIdleDraft(inode: Inode): Promise<void> {
-    const { draft, parent } = inode
+    const { draft } = inode
     if (draft === undefined || draft.dirty || inode.opens > 0 || inode.writing > 0 || inode.unconfirmed || inode.localOnly || inode.version === undefined) return
-    if (parent?.local.get(inode.name) === inode && inode.heldAt === undefined) parent.local.delete(inode.name)
     inode.base = undefined
     await this.dropDraft(inode)
+    this.deps.tree.overlay(inode)
   }
 
   /** Forgets the inode's local content: it was deleted. Never rejects. */
   async dropDraft(inode: Inode): Promise<void> {
-    this.clearUnsent(inode)
     const { draft } = inode
     if (draft === undefined) return
     inode.draft = undefined
@@ -530,7 +496,6 @@ export class Contents {
 
   close(): void {
     this.closed = true
-    for (const { timer } of this.unsent.values()) clearTimeout(timer)
   }
 }
 

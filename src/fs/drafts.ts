@@ -43,7 +43,11 @@ export class Draft {
   /** Counts changes; what the server has is `committed`. */
   generation = 0
   committed = 0
+  /** The generation up to which the bytes and a record of them survive a crash. */
+  secured = 0
   private file: DraftFile
+  /** An earlier content that a record vouches for. */
+  private kept: DraftFile | undefined
   private readonly fileFor: (id: string) => string
   private readonly base: Content | undefined
   /** Bytes of the base that are still the file's: shrinks with truncate, never grows again. */
@@ -53,13 +57,13 @@ export class Draft {
   /** Tail of the queue of changes to the file: two writes at once have no order. */
   private tail: Promise<unknown> = Promise.resolve()
 
-  private constructor(file: DraftFile, fileFor: (id: string) => string, base: Content | undefined, size: number, complete: boolean) {
+  private constructor(file: DraftFile, fileFor: (id: string) => string, base: Content | undefined, size: number, baseLimit: number, written = new RangeSet()) {
     this.file = file
     this.fileFor = fileFor
     this.base = base
     this.size = size
-    this.baseLimit = complete ? 0 : (base?.size ?? 0)
-    this.written = new RangeSet()
+    this.baseLimit = baseLimit
+    this.written = written
   }
 
   /** A new draft over `base` (or over nothing), with the base's size. */
@@ -67,17 +71,23 @@ export class Draft {
     const id = randomUUID()
     const path = fileFor(id)
     const handle = await open(path, 'wx+', 0o600)
-    return new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base === undefined)
+    return new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base?.size ?? 0)
   }
 
-  /** A complete draft that an earlier process left. */
-  static async reopen(fileFor: (id: string) => string, id: string, size: number): Promise<Draft> {
+  /** A draft that an earlier process left. `missing`: what of its base is not in the file, and the base. */
+  static async reopen(fileFor: (id: string) => string, id: string, size: number, missing?: { base: Content; baseLimit: number; written: ReadonlyArray<readonly [number, number]> }): Promise<Draft> {
     const path = fileFor(id)
     const handle = await open(path, 'r+')
     await handle.truncate(size)
-    const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, undefined, size, true)
+    const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, missing?.base, size, missing?.baseLimit ?? 0, RangeSet.from(missing?.written ?? []))
     draft.generation = 1
+    draft.secured = 1
     return draft
+  }
+
+  /** What a record must say so that `reopen` can go on with an incomplete draft. */
+  get parts(): { readonly baseLimit: number; readonly written: ReadonlyArray<readonly [number, number]> } {
+    return { baseLimit: this.baseLimit, written: this.written.ranges() }
   }
 
   get id(): string {
@@ -122,6 +132,8 @@ export class Draft {
 
   truncate(size: number): Promise<void> {
     return this.change(async () => {
+      // A save that begins from nothing: until it is secured itself, a crash must find the last one, so it gets a file of its own.
+      if (size === 0 && this.size > 0 && this.secured > this.committed && this.secured === this.generation) await this.beginAnew()
       if (size < this.size) {
         await this.file.handle.truncate(size)
         this.written.truncate(size)
@@ -180,13 +192,32 @@ export class Draft {
     })
   }
 
+  /** The secured content that a newer one, secured now, has replaced is no longer needed. */
+  async dropKept(): Promise<void> {
+    const { kept } = this
+    this.kept = undefined
+    if (kept !== undefined) await letGo(kept)
+  }
+
+  private async beginAnew(): Promise<void> {
+    const id = randomUUID()
+    const path = this.fileFor(id)
+    const handle = await open(path, 'wx+', 0o600)
+    const old = this.file
+    this.file = { id, path, handle, readers: 0, orphan: false }
+    if (this.kept === undefined) this.kept = old
+    else await letGo(old)
+  }
+
   async discard(): Promise<void> {
+    await this.dropKept()
     this.file.orphan = true
     if (this.file.readers === 0) await discard(this.file)
   }
 
   /** Closes the file and leaves it on disk. */
   async close(): Promise<void> {
+    await this.kept?.handle.close()
     await this.file.handle.close()
   }
 
@@ -217,9 +248,14 @@ export class Draft {
     await copyFile(old.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
     const handle = await open(path, 'r+')
     this.file = { id, path, handle, readers: 0, orphan: false }
-    old.orphan = true
-    if (old.readers === 0) await discard(old)
+    await letGo(old)
   }
+}
+
+/** Removes a file once no upload reads it. */
+async function letGo(file: DraftFile): Promise<void> {
+  file.orphan = true
+  if (file.readers === 0) await discard(file)
 }
 
 async function discard(file: DraftFile): Promise<void> {

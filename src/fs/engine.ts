@@ -2,29 +2,30 @@
  * The engine of one mount, put together: store and blocks on disk, the tree, the contents, the event
  * stream. Opening brings back what an earlier process left behind; closing brings everything to safety.
  */
-import { mkdir, readdir, unlink } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BlockCache } from '../cache/blocks.js'
 import { MetadataCache } from '../cache/metadata.js'
-import { type DraftRecord, Store } from '../cache/store.js'
+import { Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
-import { BackupMoves } from './backup.js'
+import { Backups, GRACE_MS } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
 import { ConnectionWatch } from './connection.js'
-import { Contents, type Place } from './contents.js'
-import { Draft } from './drafts.js'
+import { Contents } from './contents.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
-import { fromPair, type Inode, InodeTable } from './inodes.js'
+import { type Inode, InodeTable } from './inodes.js'
+import { Journal } from './journal.js'
+import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
+import { Uploader } from './uploader.js'
 import { WalkAhead } from './walkahead.js'
 
 import { VERSION } from '../version.js'
@@ -45,6 +46,8 @@ export interface EngineOptions {
   readonly gid: number
   readonly umask: number
   readonly readOnly: boolean
+  /** Changes are answered when the server has them. Default: when they are safe on this disk. */
+  readonly writeThrough?: boolean
   readonly logger: Logger
 }
 
@@ -77,7 +80,8 @@ class MountEngine implements Engine {
   private tree!: Tree
   private contents!: Contents
   private confirmer!: Confirmer
-  private backups!: BackupMoves
+  private journal!: Journal
+  private uploader!: Uploader
   private removals!: Removals
   private unlinks!: Unlinks
   private blocks!: BlockCache
@@ -104,14 +108,14 @@ class MountEngine implements Engine {
         if (it.state === 'connected') {
           this.metadata.streamConnected()
           this.tree.patience.reset()
-          this.contents.retryNow()
+          this.uploader.retryNow()
         }
         else this.metadata.streamLost()
         logger.debug('event stream', it)
       },
     })
     void server.nameRules?.().then((rules) => { this.fourByteNames = rules.fourByte === true }, (error: unknown) => logger.debug('name rules unknown', { error }))
-    await this.recover()
+    await new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, uploader: this.uploader, logger }).run()
   }
 
   private assemble(): void {
@@ -126,23 +130,29 @@ class MountEngine implements Engine {
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, logger })
     this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
-    const locks = new TreeLock()
-    this.backups = new BackupMoves({ tree: this.tree, locks, contents: () => this.contents, logger })
-    this.removals = new Removals({ tree: this.tree, confirmer: this.confirmer, logger })
-    this.unlinks = new Unlinks({ tree: this.tree, confirmer: this.confirmer, logger })
-    this.contents = new Contents({
-      tree: this.tree, confirmer: this.confirmer, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
-      secureBackup: (folder, name) => this.backups.secure(folder, name),
+    // Names here and names on the server: two trees, two locks.
+    const [names, locks] = [new TreeLock(), new TreeLock()]
+    const { tree, confirmer } = this
+    const journal = this.journal = new Journal(tree)
+    const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents, onFreed: (inode) => this.uploader.add(inode, GRACE_MS) })
+    const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
+    const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })
+    const contents = this.contents = new Contents({
+      tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
+      secureBackup: (folder, name) => backups.secure(folder, name),
       freeName: async (folder, name) => {
-        const left = await this.removals.cancel(folder, name)
-        await this.unlinks.settledAt(folder, name)
+        const left = await removals.cancel(folder, name)
+        await unlinks.settledAt(folder, name)
         return left
       },
+      onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
     })
+    const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     this.fs = new Filesystem({
-      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, unlinks: this.unlinks, locks, logger,
-      ahead: new WalkAhead({ tree: this.tree, contents: this.contents, logger }),
+      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, names, logger,
+      ahead: new WalkAhead({ tree, contents, logger }),
       readOnly: this.options.readOnly,
+      writeThrough: this.options.writeThrough === true,
       fourByteNames: () => this.fourByteNames,
       quota: (inode) => this.quotaOf(inode),
     })
@@ -175,117 +185,17 @@ class MountEngine implements Engine {
     this.tree.notices = notices
   }
 
-  // -- what an earlier process left
-
-  private async recover(): Promise<void> {
-    const { logger } = this.options
-    const records = [...this.store.drafts.getRange()].map(({ value }) => value)
-    const kept = new Set(records.map((it) => it.id))
-    const files = new Set(await readdir(join(this.store.dir, 'drafts')))
-    for (const name of files) {
-      if (!kept.has(name)) await unlink(this.store.draftFile(name))
-    }
-    await this.backups.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('renames of an earlier run wait for the server', { error }))
-    await this.removals.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
-    await this.unlinks.recover((path) => this.place(path)).catch((error: unknown) => logger.warn('deletes of an earlier run wait for the server', { error }))
-    for (const record of records) {
-      try {
-        if (!files.has(record.id)) {
-          logger.warn('a change of an earlier run has a record but no content', { path: record.path })
-          await this.store.drafts.remove(record.id)
-          continue
-        }
-        await this.recoverDraft(record)
-      } catch (error) {
-        // Still on disk; the next start tries again.
-        logger.warn('a change of an earlier run waits', { path: record.path, error })
-      }
-    }
-  }
-
-  private async recoverDraft(record: DraftRecord): Promise<void> {
-    const { logger } = this.options
-    const place = await this.place(record.path)
-    if (record.state === 'open' || !record.complete || place === undefined) {
-      const where = await this.contents.toLostAndFound(record)
-      logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
-      return
-    }
-    const existing = await this.tree.child(place.folder, place.name)
-    // Sent in the last moment before the end, perhaps: only an indexed content can be compared.
-    if (existing?.type === 'file') await this.contents.finished(existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
-    const shown = existing?.version?.etag
-    if (existing !== undefined && shown !== undefined && record.md5 !== undefined) {
-      const ours = shown === record.md5
-      // It is there, or somebody has written after us.
-      if (ours || (record.state === 'sent' && ![record.base?.etag, ETAG_TEMPORARY].includes(shown))) {
-        if (ours) {
-          this.store.updateFacts(existing.uuid, { ...record.facts, version: shown })
-          existing.mode = record.facts.mode ?? existing.mode
-          if (record.facts.mtime !== undefined) existing.mtime = existing.ctime = fromPair(record.facts.mtime)
-        }
-        await this.store.drafts.remove(record.id)
-        await unlink(this.store.draftFile(record.id))
-        return
-      }
-    }
-    const { inodes } = this.tree.deps
-    const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent')
-    const inode = mine ? existing : inodes.create('file', place.folder, await this.freeName(place, existing), '', record.facts.ino, this.tree.ownership('file'))
-    inode.draft = await Draft.reopen((id) => this.store.draftFile(id), record.id, record.size)
-    inode.recordId = record.id
-    inode.base = record.base
-    inode.localOnly = record.state === 'local'
-    if (record.state === 'local') inode.draft.committed = inode.draft.generation
-    if (record.state === 'sent' && record.md5 !== undefined) inode.sent.add(record.md5)
-    inode.mode = record.facts.mode ?? inode.mode
-    if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = fromPair(record.facts.mtime)
-    place.folder.local.set(inode.name, inode)
-    if (record.state !== 'local') {
-      logger.info('sending a change of an earlier run', { path: record.path })
-      void this.contents.commit(inode).catch((error: unknown) => logger.warn('cannot be sent yet', { path: record.path, error }))
-    }
-  }
-
-  /** A recovered file whose name is somebody else's now keeps its content beside it; commit decides for the rest. */
-  private async freeName(place: Place, existing: Inode | undefined): Promise<string> {
-    if (existing === undefined) return place.name
-    for (let n = 1; ; n++) {
-      const name = `${place.name} (recovered${n > 1 ? ` ${n}` : ''})`
-      if (await this.tree.child(place.folder, name) === undefined) return name
-    }
-  }
-
-  /** The live folder and name of a path below the mount, or undefined if that folder is proven gone. */
-  private async place(path: string): Promise<Place | undefined> {
-    const names = path.split('/')
-    const name = names.pop()!
-    let folder: Inode | undefined = this.tree.deps.inodes.root
-    for (const step of names) {
-      folder = await this.tree.child(folder, step)
-      if (folder === undefined || folder.type !== 'folder') return undefined
-    }
-    return { folder, name }
-  }
-
   // -- for people
 
   async sync(path = '', signal?: AbortSignal): Promise<SyncReport> {
-    const failed: FailedChange[] = []
     const prefix = path.replace(/^\/+|\/+$/g, '')
     const concerns = (inode: Inode): boolean => {
       const own = this.tree.localPath(inode)
       return prefix === '' || own === prefix || own.startsWith(`${prefix}/`)
     }
-    await this.backups.flush().catch((error: unknown) => failed.push({ path: '', reason: (error as Error).message }))
-    const dirty = [...this.tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
-    await Promise.all(dirty.map(async (inode) => {
-      try {
-        await this.contents.commit(inode, signal)
-      } catch (error) {
-        failed.push({ path: this.tree.localPath(inode), reason: (error as Error).message })
-      }
-    }))
+    const open = [...this.tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
+    for (const inode of open) await this.contents.secure(inode)
+    const failed = [...await this.uploader.drain(concerns)]
     const deadline = AbortSignal.timeout(SYNC_CONFIRM_MS)
     try {
       await abortable(this.unlinks.settled(), deadline)
@@ -300,19 +210,12 @@ class MountEngine implements Engine {
 
   status(): EngineStatus {
     const { server, remote } = this.options
-    let count = this.backups.pending + this.removals.count + this.unlinks.count
-    let bytes = 0
-    const failures: FailedChange[] = [...this.unlinks.failures]
-    for (const inode of this.tree.deps.inodes.all()) {
-      if (!inode.dirty || inode.unlinked || inode.localOnly) continue
-      count++
-      bytes += inode.size
-      if (inode.failure !== undefined) failures.push({ path: this.tree.localPath(inode), reason: inode.failure })
-    }
+    const { count, bytes } = this.uploader.waiting
+    const failures: FailedChange[] = [...this.unlinks.failures, ...this.uploader.failures()]
     const { usage } = this.blocks
     return {
       version: VERSION, server: server.url, remote, connection: this.connection.state, live: this.metadata.pushed,
-      pending: { count, bytes }, failures, conflicts: this.contents.conflicts,
+      pending: { count: count + this.removals.count + this.unlinks.count, bytes }, failures, conflicts: this.contents.conflicts,
       cache: { bytes: usage.bytes, limit: usage.limit }, openHandles: this.fs.openHandles,
     }
   }
@@ -323,10 +226,10 @@ class MountEngine implements Engine {
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()
     this.contents.close()
+    await this.uploader.close()
     this.removals.close()
     await this.unlinks.close()
     await this.confirmer.close()
-    this.backups.close()
     for (const inode of this.tree.deps.inodes.all()) {
       if (inode.draft === undefined) continue
       await inode.draft.close()

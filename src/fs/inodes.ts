@@ -14,6 +14,12 @@ import type { VersionReader } from './reader.js'
 
 const PAST_KEPT = 16
 
+/** A name in a folder. */
+export interface Place {
+  readonly folder: Inode
+  readonly name: string
+}
+
 export class Inode {
   readonly ino: Ino
   readonly type: FileType
@@ -47,8 +53,6 @@ export class Inode {
   draft: Draft | undefined
   /** Key of the draft's record. */
   recordId: string | undefined
-  /** The draft is empty and its record says so: it may be sent later. */
-  emptyKept = false
   /** The version the draft was made over; undefined: the file is new. */
   base: VersionKey | undefined
   /** md5s sent since the server last agreed: any of them may show up on the server. */
@@ -61,8 +65,13 @@ export class Inode {
   trustAfter = 0
   /** A content or a folder of ours that the server does not show yet. */
   unconfirmed = false
-  /** The server still has the node under this name (backup.ts). */
-  heldAt: { readonly parent: Inode; readonly name: string } | undefined
+  /**
+   * The server has the node, or is being sent it, under this name, which is not its name here (any more). Undefined: under
+   * the same name, or not at all. Set through Tree.hold.
+   */
+  heldAt: Place | undefined
+  /** A rename that looks like an editor's: until this moment (metadata.now()) the node may stay with the place it came from (backup.ts). */
+  graceUntil = 0
   /** Why the last attempt to send failed, for people. */
   failure: string | undefined
   reader: VersionReader | undefined
@@ -88,9 +97,21 @@ export class Inode {
     return this.draft?.size ?? this.version?.size ?? 0
   }
 
-  /** The server has, or has been sent, a node for it. */
+  /** The server has, or is being sent, a node for it. */
   get onServer(): boolean {
-    return this.uuid !== '' || this.sent.size > 0
+    return this.uuid !== '' || this.sent.size > 0 || this.heldAt !== undefined
+  }
+
+  /** Where the server has it, or will have it. Undefined for the root and for what has no name any more. */
+  get serverPlace(): Place | undefined {
+    if (this.heldAt !== undefined) return this.heldAt
+    return this.parent === undefined || this.unlinked ? undefined : { folder: this.parent, name: this.name }
+  }
+
+  /** The server has to be told of a new folder, a new place or a new content. */
+  get pending(): boolean {
+    if (this.unlinked || this.localOnly) return false
+    return (this.type === 'folder' && !this.onServer && this.parent !== undefined) || this.heldAt !== undefined || this.dirty
   }
 
   /** An ETag that is not the newest any more. */

@@ -1,27 +1,31 @@
 /**
- * Old names of files whose content was sent over another file (rename over). The old node is to go, for good and
+ * Old nodes of files whose content goes over another file (rename over). The old node is to go, for good and
  * past the bin, but not at once: a 2.x server keeps a ghost of a file that is deleted before it was indexed, and takes
  * "one file deleted, another one with the same content" within a second for a move, which would give the
  * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
  * once, and the server is told when it shows the content under the new name.
  */
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
-import type { Place } from './contents.js'
-import type { Inode } from './inodes.js'
-import type { Tree } from './tree.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import { placeKey, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
 
 const RETRY_MS = 10_000
 
 interface Removal {
-  readonly record: RemovalRecord
-  readonly folder: Inode
-  readonly name: string
-  /** md5s of ours that the server may still show at the name: the last one, and those it was written over. */
-  readonly sent: ReadonlySet<string>
+  /** Of the record. */
+  readonly key: string
+  /** In the server's tree. */
+  readonly place: Place
+  readonly keeper: Inode
+  readonly uuid: string
+  /** ETags that are ours: what the node had, what was written over it, what was on its way to it. */
+  readonly etags: ReadonlySet<string>
   readonly stop: AbortController
   /** The delete has been sent: too late to cancel. */
   told: boolean
@@ -30,6 +34,10 @@ interface Removal {
 export interface RemovalDeps {
   readonly tree: Tree
   readonly confirmer: Confirmer
+  readonly journal: Journal
+  readonly locks: TreeLock
+  /** Resolves when the server has been sent all that the inode has, or it is gone. */
+  readonly sent: (inode: Inode, signal: AbortSignal) => Promise<void>
   readonly logger: Logger
 }
 
@@ -40,6 +48,9 @@ export class Removals {
 
   constructor(deps: RemovalDeps) {
     this.deps = deps
+    deps.journal.relocating.push((within) => {
+      for (const removal of this.pending.keys()) if (within(removal.place.folder) || within(removal.keeper)) this.record(removal)
+    })
   }
 
   get count(): number {
@@ -47,33 +58,46 @@ export class Removals {
   }
 
   /**
-   * The node at a name is to go once `keeper`, which has its content, is confirmed. `sent`: what was ever sent to the name.
-   * Durable when it resolves.
+   * The node at a place of the server is to go once `keeper`, which has its content, is confirmed. Durable with the journal's next
+   * `flushed()`.
    */
-  async add(folder: Inode, name: string, keeper: Inode, md5: string, sent: ReadonlySet<string>): Promise<void> {
+  add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode): void {
     const { tree } = this.deps
-    const record: RemovalRecord = { path: joined(tree.localPath(folder), name), keeper: tree.localPath(keeper), md5 }
-    await tree.deps.store.removals.put(removalKey(record), record)
-    await tree.deps.store.flushed()
-    folder.local.set(name, null)
-    this.begin(record, folder, name, keeper, new Set([...sent, md5]))
+    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), told: false }
+    tree.leave(place.folder, place.name, true)
+    this.record(removal)
+    this.pending.set(removal, this.run(removal))
+  }
+
+  private record(removal: Removal): void {
+    const { tree, journal } = this.deps
+    const record: RemovalRecord = { path: journal.serverPath(removal.place), keeper: tree.localPath(removal.keeper), uuid: removal.uuid, etags: [...removal.etags] }
+    void tree.deps.store.removals.put(removal.key, record)
+  }
+
+  /** Nothing is to be removed there (any more). */
+  private finish(removal: Removal): void {
+    const { tree } = this.deps
+    if (!this.pending.delete(removal)) return
+    void tree.deps.store.removals.remove(removal.key)
+    tree.leave(removal.place.folder, removal.place.name, false)
+    tree.vacateIfEmpty(removal.place.folder, removal.place.name)
   }
 
   /**
-   * The name gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent.
-   * Returns what of ours the server may show at the name until then (md5s).
+   * The place gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent.
+   * Returns what of ours the server may show there until then (md5s).
    */
   async cancel(folder: Inode, name: string): Promise<Iterable<string>> {
     const left: string[] = []
-    for (const [removal, work] of this.pending) {
-      if (removal.folder !== folder || removal.name !== name) continue
+    for (const [removal, work] of [...this.pending]) {
+      if (removal.place.folder !== folder || removal.place.name !== name) continue
       if (removal.told) {
         await work
       } else {
         removal.stop.abort()
-        this.pending.delete(removal)
-        await this.deps.tree.deps.store.removals.remove(removalKey(removal.record))
-        left.push(...removal.sent)
+        this.finish(removal)
+        left.push(...removal.etags)
       }
     }
     return left
@@ -81,13 +105,13 @@ export class Removals {
 
   /** Resolves when the node at a name is gone, if it was to go. */
   async settledAt(folder: Inode, name: string): Promise<void> {
-    for (const [removal, work] of [...this.pending]) if (removal.folder === folder && removal.name === name) await work
+    for (const [removal, work] of [...this.pending]) if (removal.place.folder === folder && removal.place.name === name) await work
   }
 
   /** Resolves when nothing in or below a folder is still to be removed. */
   async settledBelow(folder: Inode): Promise<void> {
     for (const [removal, work] of [...this.pending]) {
-      for (let at: Inode | undefined = removal.folder; at !== undefined; at = at.parent) if (at === folder) await work
+      if (this.deps.tree.serverFolders(removal.place.folder).includes(folder)) await work
     }
   }
 
@@ -95,58 +119,25 @@ export class Removals {
     await Promise.all(this.pending.values())
   }
 
-  /** What an earlier process recorded and did not come to send. */
-  async recover(place: (path: string) => Promise<Place | undefined>): Promise<void> {
-    const { tree } = this.deps
-    for (const { key, value } of [...tree.deps.store.removals.getRange()]) {
-      const [source, keeper] = [await place(value.path), await place(value.keeper)]
-      const live = keeper === undefined ? undefined : await tree.child(keeper.folder, keeper.name)
-      if (source === undefined || live === undefined) {
-        await tree.deps.store.removals.remove(key)
-        continue
-      }
-      source.folder.local.set(source.name, null)
-      this.begin(value, source.folder, source.name, live, new Set([value.md5]))
-    }
-  }
-
   close(): void {
     this.closed = true
     for (const removal of this.pending.keys()) removal.stop.abort()
   }
 
-  private begin(record: RemovalRecord, folder: Inode, name: string, keeper: Inode, sent: ReadonlySet<string>): void {
-    const removal: Removal = { record, folder, name, sent, stop: new AbortController(), told: false }
-    this.pending.set(removal, this.run(removal, keeper).finally(() => this.pending.delete(removal)))
-  }
-
   /** Never rejects; tries until it is done or stopped. */
-  private async run(removal: Removal, keeper: Inode): Promise<void> {
+  private async run(removal: Removal): Promise<void> {
     const { tree, confirmer, logger } = this.deps
     const { signal } = removal.stop
     for (;;) {
       try {
-        await confirmer.confirmed(keeper, signal)
-        const path = tree.pathAt(removal.folder, removal.name)
-        const { md5 } = removal.record
-        // An older content of ours: the index lags.
-        const lags = (etag: string | undefined): boolean => etag === ETAG_TEMPORARY || (etag !== undefined && etag !== md5 && removal.sent.has(etag))
-        const node = await tree.deps.server.waitFor(path, (it) => !lags(it?.etag), { signal, timeoutMs: 30_000 })
-        signal.throwIfAborted()
-        // Somebody may have written to the old name meanwhile: theirs stays.
-        if (node !== undefined && node.kind === 'file' && (node.etag === md5 || node.etag === '')) {
-          removal.told = true
-          await tree.deps.server.removeObject(path)
-          confirmer.awaitAbsent(removal.folder, removal.name)
-        } else if (removal.folder.local.get(removal.name) === null) {
-          removal.folder.local.delete(removal.name)
-          tree.deps.metadata.doubt(removal.folder.ino, removal.name)
-        }
-        await tree.deps.store.removals.remove(removalKey(removal.record))
+        await this.deps.sent(removal.keeper, signal)
+        await confirmer.confirmed(removal.keeper, signal)
+        await this.removeNow(removal)
+        this.finish(removal)
         return
       } catch (error) {
         if (signal.aborted || this.closed) return
-        logger.warn('the old name of a renamed file cannot be removed yet', { path: removal.record.path, error })
+        logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.pathAt(removal.place.folder, removal.place.name), error })
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, RETRY_MS)
           signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
@@ -155,13 +146,31 @@ export class Removals {
       }
     }
   }
-}
 
-/** Keys of the store are bounded, paths are longer at times. */
-function removalKey(record: RemovalRecord): string {
-  return createHash('sha1').update(record.path).digest('hex')
-}
-
-function joined(folder: string, name: string): string {
-  return folder === '' ? name : `${folder}/${name}`
+  private async removeNow(removal: Removal): Promise<void> {
+    const { tree, confirmer, locks } = this.deps
+    const { place, uuid, etags, keeper } = removal
+    const { signal } = removal.stop
+    const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+    try {
+      signal.throwIfAborted()
+      const path = tree.pathAt(place.folder, place.name)
+      // Just indexed: what it will be, it shows in a second.
+      const node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
+      signal.throwIfAborted()
+      // Somebody may have written to the old name meanwhile, or put another file there: theirs stays.
+      if (node === undefined || node.kind !== 'file' || (uuid !== '' && node.uuid !== uuid) || !(etags.has(node.etag) || node.etag === '')) {
+        tree.deps.metadata.doubt(place.folder.ino, place.name)
+        return
+      }
+      removal.told = true
+      // Deleted after all: then this is the only copy, and the bin is the place for it.
+      if (keeper.unlinked) await tree.deps.server.remove([path], { signal })
+      else await tree.deps.server.removeObject(path)
+      tree.deps.metadata.set(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
+      confirmer.awaitAbsent(place.folder, place.name)
+    } finally {
+      release()
+    }
+  }
 }

@@ -1,34 +1,34 @@
 /**
- * rename(2) over a server that never replaces: a rename onto an existing name gives `x-1` there (contract,
- * trap 4). So "write new, rename over" becomes new content for the *target's* node, which keeps its Uuid, shares
- * and versions; the source's node goes. What the server can do itself (a free name) is one move.
+ * rename(2), here. The server is told later (uploader.ts), and cannot replace: a rename onto an existing name gives `x-1` there
+ * (contract, trap 4). So "write new, rename over" makes the source's content the next content of the *target's* node, which
+ * keeps its Uuid, shares and versions; the source's own node, if there is one, goes. Any other rename leaves the node where it
+ * is on the server, under another name here, until the uploader moves it.
  */
-import { randomUUID } from 'node:crypto'
-import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
-import type { BackupMoves } from './backup.js'
 import type { Confirmer } from './confirm.js'
-import { type Contents, foldersOf, nameKey, type Place } from './contents.js'
+import { type Contents, foldersOf, nameKey } from './contents.js'
+import { GRACE_MS } from './backup.js'
 import type { Caller } from './drivers/driver.js'
 import { FsError } from './errno.js'
-import type { Inode } from './inodes.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
-import type { Unlinks } from './unlinks.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
-
-/** How long setting a file aside waits for the server's index, which lags 1 to 2.5 s, and far more when the server is busy: giving up costs the Uuid. */
-const CONFIRM_MS = 45_000
+import type { Unlinks } from './unlinks.js'
+import type { Uploader } from './uploader.js'
 
 export interface RenameDeps {
   readonly tree: Tree
   readonly contents: Contents
   readonly confirmer: Confirmer
-  readonly backups: BackupMoves
+  readonly journal: Journal
   readonly removals: Removals
   readonly unlinks: Unlinks
-  readonly locks: TreeLock
+  readonly uploader: Uploader
+  /** Names here, held while an operation changes them. */
+  readonly names: TreeLock
   readonly logger: Logger
 }
 
@@ -39,262 +39,220 @@ export class Renamer {
     this.deps = deps
   }
 
-  async rename(from: Inode, name: string, to: Inode, newName: string, noReplace: boolean, caller: Caller): Promise<void> {
+  /** Resolves with the renamed inode when the rename is safe on disk. */
+  async rename(from: Inode, name: string, to: Inode, newName: string, noReplace: boolean, caller: Caller): Promise<Inode | undefined> {
     const { tree } = this.deps
     const first = await tree.child(from, name, caller.signal)
     if (first === undefined) throw absent(name)
-    if (from === to && name === newName) return
+    if (from === to && name === newName) return undefined
     if (within(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
-    await tree.deps.inodes.pinned([from, to, first], async () => {
-      // Renames put off earlier take locks of their own: they go first.
-      await this.deps.backups.settle(first)
+    return tree.deps.inodes.pinned([from, to, first], async () => {
       const known = await tree.child(to, newName, caller.signal)
-      await tree.deps.inodes.pinned([known], () => this.renameKnown(from, name, first, to, newName, known, noReplace, caller))
+      return tree.deps.inodes.pinned([known], () => this.renameKnown(from, name, first, to, newName, known, noReplace, caller))
     })
   }
 
-  private async renameKnown(from: Inode, name: string, first: Inode, to: Inode, newName: string, known: Inode | undefined, noReplace: boolean, caller: Caller): Promise<void> {
-    const { tree, backups, locks } = this.deps
-    if (known !== undefined) await backups.settle(known)
-    if (first.type === 'folder') await backups.settlePlace(to, newName)
+  private async renameKnown(from: Inode, name: string, first: Inode, to: Inode, newName: string, known: Inode | undefined, noReplace: boolean, caller: Caller): Promise<Inode | undefined> {
+    const { tree, names } = this.deps
     const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
     if (first.type === 'folder') exclusive.add(`d${first.ino}`)
     if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
-    const release = await locks.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] })
+    const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] })
     try {
       const source = await tree.child(from, name, caller.signal)
       const target = await tree.child(to, newName, caller.signal)
       if (source === undefined) throw absent(name)
       if (source !== first || target !== known) throw new FsError('EBUSY', 'The names changed while they were being renamed')
-      if (source === target) return
+      if (source === target) return undefined
       if (target !== undefined && noReplace) throw new FsError('EEXIST', `${newName} exists`)
       if (source.readOnly || target?.readOnly === true) throw new FsError('EACCES', 'Read-only on the server')
       if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
-      else await this.renameFile(source, to, newName, target, noReplace, caller)
+      else await this.renameFile(source, to, newName, target, caller)
+      await this.deps.journal.flushed()
+      return source
     } finally {
       release()
     }
   }
 
   private async renameFolder(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
-    const { tree, confirmer, backups } = this.deps
-    const { server } = tree.deps
+    const { tree } = this.deps
     if (target !== undefined) {
       if (target.type !== 'folder') throw new FsError('ENOTDIR', `${newName} is not a folder`)
-      if (!target.unconfirmed) await tree.load(target)
+      if (target.onServer && !target.unconfirmed) await tree.load(target)
       if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
+      await this.remove(target)
     }
-    // What the index does not show yet may be lost in a move (trap 8).
-    await this.deps.unlinks.settledBelow(source)
-    await this.deps.removals.settledBelow(source)
-    await confirmer.confirmedBelow(source, caller.signal)
-    await backups.flush()
-    if (target !== undefined) {
-      await confirmer.confirmed(target, caller.signal)
-      await server.remove([tree.pathAt(to, newName)], { signal: caller.signal })
-      this.detachTarget(target, to, newName)
+    if (this.clashes(source, to, newName)) {
+      throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
     }
-    if (!await this.move(source, to, newName, caller)) throw new FsError('ENOTEMPTY', `${newName} exists`)
+    this.shift(source, to, newName)
+    this.deps.journal.relocated(source)
   }
 
-  private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, noReplace: boolean, caller: Caller): Promise<void> {
-    const { tree, backups } = this.deps
+  private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
+    const { tree, contents, uploader } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
     const localOnly = isLocalOnly(newName, tree.foldersAbove(to))
-    const backup = from === to && source.onServer && isBackupName(name, newName)
-    if (backup && !source.dirty) await this.known(source, caller)
-    const setAside = backup && source.uuid !== '' && !source.unconfirmed && source.draft === undefined
-    if (setAside && (target === undefined || !target.onServer || target.draft === undefined)) {
-      if (target !== undefined) await this.removeTarget(target, to, newName, caller)
-      await backups.defer(source, to, newName)
+    const backup = from === to && source.onServer && !source.localOnly && isBackupName(name, newName)
+    if (target !== undefined && (target.onServer || target.localOnly !== localOnly) && !backup && !localOnly) {
+      await this.adopt(source, target, caller)
       return
     }
-    if (!source.onServer) {
-      await this.renameUnsent(source, to, newName, target, localOnly, caller)
-    } else if (target !== undefined || this.clashes(source, to, newName) || backups.holds(to, newName)) {
-      if (target !== undefined && !target.onServer) this.dropUnsent(target, to, newName)
-      await this.replace(source, to, newName, target?.onServer === true ? target : undefined, caller)
-    } else if (!await this.move(source, to, newName, caller)) {
-      const taken = await tree.child(to, newName, caller.signal)
-      if (noReplace) throw new FsError('EEXIST', `${newName} exists`)
-      if (taken?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
-      await this.replace(source, to, newName, taken, caller)
+    if (target !== undefined) await this.remove(target)
+    if (source.onServer && !source.localOnly && !localOnly && this.clashes(source, to, newName)) await this.becomeNew(source, caller)
+    if (localOnly && source.onServer) {
+      // The server's node stays as it was deleted: a scratch name never reaches it.
+      await this.complete(source, caller)
+      await this.leaveNode(source)
     }
-  }
-
-  /** A save right after a save: waits a little until the server shows the first one, because only then its node can be given the next content. */
-  private async known(source: Inode, caller: Caller): Promise<void> {
-    const { confirmer } = this.deps
-    const deadline = AbortSignal.timeout(CONFIRM_MS)
-    try {
-      await confirmer.confirmed(source, caller.signal === undefined ? deadline : AbortSignal.any([caller.signal, deadline]))
-      await confirmer.retired()
-    } catch {
-      this.deps.logger.debug('the server does not show a content that is set aside', { name: source.name })
-    }
-  }
-
-  /** The server has never had the source: the rename itself is only ours; an ordinary name then gets the content. */
-  private async renameUnsent(source: Inode, to: Inode, newName: string, target: Inode | undefined, localOnly: boolean, caller: Caller): Promise<void> {
-    const { tree, contents } = this.deps
     const wasLocal = source.localOnly
-    if (target !== undefined && target.onServer && !localOnly) {
-      await this.replace(source, to, newName, target, caller)
-      return
-    }
-    if (target !== undefined && target.onServer) await this.removeTarget(target, to, newName, caller)
-    else if (target !== undefined) this.dropUnsent(target, to, newName)
-    const old: Place = { folder: source.parent!, name: source.name }
-    this.rename_(source, to, newName)
     source.localOnly = localOnly
-    contents.record(source, localOnly ? 'local' : wasLocal || source.emptyKept ? 'closed' : 'open')
-    await tree.deps.store.flushed()
-    if (localOnly || !wasLocal) return
-    source.draft!.generation++
-    try {
-      await contents.commitLocked(source, caller.signal)
-    } catch (error) {
-      this.rename_(source, old.folder, old.name)
-      source.localOnly = true
-      contents.record(source, 'local')
-      throw error
-    }
-  }
-
-  /** The source's content becomes new content of the node at the target. */
-  private async replace(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer, removals } = this.deps
-    const [from, name] = [source.parent!, source.name]
-    const { inodes } = tree.deps
-    const hadNode = source.onServer
-    const sentToSource = new Set(source.sent)
-    if (target !== undefined) await contents.keepForReaders(target, caller.signal)
-    let place: Place
-    try {
-      place = await contents.sendOver(source, to, newName, target, caller.signal)
-    } catch (error) {
-      await contents.dropIdleDraft(source)
-      throw error
-    }
-    const taken = place.name === newName
-    const uuid = taken ? source.base?.uuid ?? target?.uuid ?? '' : ''
-    const expected = source.expected!
-    if (taken && target !== undefined) this.detachTarget(target, to, newName)
-    confirmer.drop(source)
-    this.rename_(source, place.folder, place.name)
-    inodes.setUuid(source, uuid)
-    source.localOnly = false
-    source.version = undefined
-    source.expected = expected
-    contents.awaitConfirmation(source, expected)
-    if (!hadNode) return
-    // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
-    await removals.add(from, name, source, expected.md5, sentToSource)
-  }
-
-  /** A move on the server to a free name. False if somebody else has taken the name meanwhile. */
-  private async move(source: Inode, to: Inode, newName: string, caller: Caller): Promise<boolean> {
-    const { tree, confirmer, logger } = this.deps
-    const [from, name] = [source.parent!, source.name]
-    const { metadata } = tree.deps
-    await this.deps.unlinks.settledAt(to, newName)
-    await this.deps.removals.settledAt(to, newName)
-    await confirmer.nameFree(to, newName, caller.signal)
-    if (source.type === 'folder' && this.clashes(source, to, newName)) {
-      throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
-    }
-    const [oldPath, newPath] = [tree.pathOf(source), tree.pathAt(to, newName)]
-    // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
-    const asked = metadata.now()
-    const theirs = await tree.deps.server.stat(newPath, { signal: caller.signal })
-    if (theirs !== undefined && theirs.uuid !== source.uuid && tree.deps.inodes.ofUuid(theirs.uuid) === undefined) {
-      tree.learn(to, newName, theirs, asked)
-      return false
-    }
-    try {
-      await this.moveOnServer(oldPath, newPath, caller)
-    } catch (error) {
-      // It may have happened all the same.
-      metadata.doubt(from.ino, name)
-      metadata.doubt(to.ino, newName)
-      throw error
-    }
-    logger.info('renamed', { from: oldPath, to: newPath })
-    const at = metadata.now()
-    const node = metadata.listing(from.ino)?.answers.get(name)?.node ?? nodeOf(source, newPath)
-    metadata.set(from.ino, name, undefined, at)
-    if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
-    this.rename_(source, to, newName)
-    source.ctime = BigInt(Date.now()) * 1_000_000n
-    if (this.keepRecords(source)) await tree.deps.store.flushed()
-    return true
-  }
-
-  /** Records of contents in and below a moved node name its new place. False if there are none. */
-  private keepRecords(source: Inode): boolean {
-    const { tree } = this.deps
-    const { store, inodes } = tree.deps
-    let found = false
-    for (const inode of source.type === 'folder' ? inodes.all() : [source]) {
-      const record = inode.recordId === undefined || inode.unlinked || !within(inode, source) ? undefined : store.drafts.get(inode.recordId)
-      if (record === undefined) continue
-      store.saveDraft({ ...record, path: tree.localPath(inode) })
-      found = true
-    }
-    return found
-  }
-
-  private async moveOnServer(oldPath: string, newPath: string, caller: Caller): Promise<void> {
-    const { server } = this.deps.tree.deps
-    if (oldPath.toLowerCase() !== newPath.toLowerCase()) {
-      await server.move(oldPath, newPath, { signal: caller.signal })
+    source.graceUntil = backup ? tree.deps.metadata.now() + GRACE_MS : 0
+    this.shift(source, to, newName)
+    if (source.draft === undefined) {
+      uploader.add(source, backup ? GRACE_MS : undefined)
       return
     }
-    // The server takes a change of case for a collision: two steps (trap 4).
-    const between = `${newPath.slice(0, newPath.lastIndexOf('/'))}/${randomUUID()}.renaming`
-    await server.move(oldPath, between, { signal: caller.signal })
-    try {
-      await server.move(between, newPath)
-    } catch (error) {
-      await server.move(between, oldPath)
-      throw error
+    contents.record(source, localOnly ? 'local' : wasLocal || contents.due(source) ? 'closed' : source.unconfirmed ? 'sent' : 'open')
+    if (wasLocal && !localOnly) {
+      source.draft.generation++
+      await contents.secure(source)
     }
+    uploader.add(source, backup ? GRACE_MS : undefined)
   }
 
-  /** Only the names here, in one step. */
-  private rename_(source: Inode, to: Inode, newName: string): void {
+  /** Another name here; on the server the node stays where it is until the uploader moves it. */
+  private shift(source: Inode, to: Inode, newName: string): void {
+    const { tree, journal, uploader } = this.deps
     const [from, name] = [source.parent!, source.name]
-    if (from === to && name === newName) return
-    const overlay = from.local.get(name) === source
+    const place: Place = { folder: to, name: newName }
+    if (source.onServer && !source.localOnly) {
+      const home = source.heldAt?.folder === to && source.heldAt.name === newName
+      tree.hold(source, home ? undefined : source.heldAt ?? { folder: from, name })
+    }
+    tree.deps.inodes.move(source, place.folder, place.name)
+    source.ctime = BigInt(Date.now()) * 1_000_000n
     from.local.delete(name)
-    this.deps.tree.deps.inodes.move(source, to, newName)
+    tree.vacate(from, name)
     to.local.delete(newName)
-    if (overlay) to.local.set(newName, source)
+    tree.overlay(source)
+    journal.move(source)
+    journal.folder(source)
+    uploader.add(source)
   }
 
-  private detachTarget(target: Inode, to: Inode, name: string): void {
-    const { tree, confirmer, contents } = this.deps
+  /** The source's content becomes the next content of the target's node. */
+  private async adopt(source: Inode, target: Inode, caller: Caller): Promise<void> {
+    const { tree, contents, confirmer, journal, removals, uploader } = this.deps
+    const { inodes } = tree.deps
+    const [to, newName] = [target.parent!, target.name]
+    await this.complete(source, caller)
+    await contents.stopSending(source)
+    await contents.stopSending(target)
+    await contents.keepForReaders(target, caller.signal)
+    // From here on without a pause, so that nobody sees half of it.
+    const [from, name] = [source.parent!, source.name]
+    const old = source.onServer && !source.localOnly ? source.serverPlace : undefined
+    const oldUuid = source.uuid
+    const oldEtags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
+    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], past: [...target.past], heldAt: target.heldAt, grace: target.graceUntil }
+    confirmer.drop(source)
     confirmer.drop(target)
-    to.local.delete(name)
+    tree.hold(source, undefined)
+    tree.hold(target, undefined)
+    journal.move(target)
+    to.local.delete(newName)
+    tree.deps.metadata.forget(target.ino)
+    inodes.detach(target)
+    uploader.forget(target)
+    from.local.delete(name)
+    inodes.move(source, to, newName)
+    inodes.setUuid(source, node.uuid)
+    source.base = node.base
+    source.version = undefined
+    source.sent.clear()
+    for (const md5 of node.sent) source.sent.add(md5)
+    for (const etag of node.past) source.past.add(etag)
+    source.localOnly = false
+    source.graceUntil = node.grace
+    tree.hold(source, node.heldAt)
+    source.ctime = BigInt(Date.now()) * 1_000_000n
+    if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
+    tree.vacate(from, name)
+    tree.overlay(source)
+    journal.move(source)
+    source.draft!.generation++
+    if (target.opens === 0) void contents.dropDraft(target)
+    // What was acknowledged of the source is acknowledged under its new name.
+    await contents.secure(source)
+    uploader.add(source)
+  }
+
+  /** All of the file's content is in its draft, on this disk. */
+  private async complete(source: Inode, caller: Caller): Promise<void> {
+    await this.deps.contents.change(source, undefined, (draft) => draft.fill(caller.signal), { touch: false })
+  }
+
+  /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
+  private async becomeNew(source: Inode, caller: Caller): Promise<void> {
+    const { tree, contents, confirmer, removals, journal } = this.deps
+    await this.complete(source, caller)
+    await contents.stopSending(source)
+    const place = source.serverPlace
+    const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
+    if (place !== undefined) removals.add(place, source.uuid, etags, source)
+    confirmer.drop(source)
+    tree.hold(source, undefined)
+    tree.deps.inodes.setUuid(source, '')
+    source.version = undefined
+    source.base = undefined
+    source.sent.clear()
+    journal.move(source)
+    source.draft!.generation++
+    await contents.secure(source)
+  }
+
+  /** The inode is a local file from now on; its node on the server is deleted. */
+  private async leaveNode(source: Inode): Promise<void> {
+    const { tree, contents, confirmer, unlinks, journal } = this.deps
+    await contents.stopSending(source)
+    const place = source.serverPlace
+    if (place !== undefined) unlinks.add(place)
+    confirmer.drop(source)
+    tree.hold(source, undefined)
+    tree.deps.inodes.setUuid(source, '')
+    source.version = undefined
+    source.base = undefined
+    source.sent.clear()
+    journal.move(source)
+    source.draft!.generation++
+  }
+
+  /** A target that has to go: to the bin, or just away if the server never had it. */
+  private async remove(target: Inode): Promise<void> {
+    const { tree, contents, confirmer, unlinks, journal, uploader } = this.deps
+    await contents.stopSending(target)
+    await contents.keepForReaders(target)
+    const place = target.onServer && !target.localOnly ? target.serverPlace : undefined
+    const { parent, name } = target
+    if (target.type === 'folder') await unlinks.coverBelow(target)
+    if (place !== undefined) {
+      unlinks.add(place, target)
+      if (target.type === 'folder') tree.hold(target, place)
+      else tree.hold(target, undefined)
+    }
+    confirmer.drop(target)
+    parent?.local.delete(name)
     tree.deps.metadata.forget(target.ino)
     tree.deps.inodes.detach(target)
+    journal.move(target)
+    journal.folder(target)
+    uploader.forget(target)
+    if (parent !== undefined) tree.vacate(parent, name)
     if (target.opens === 0) void contents.dropDraft(target)
-  }
-
-  private dropUnsent(target: Inode, to: Inode, name: string): void {
-    this.detachTarget(target, to, name)
-  }
-
-  private async removeTarget(target: Inode, to: Inode, name: string, caller: Caller): Promise<void> {
-    const { tree, contents } = this.deps
-    await contents.keepForReaders(target, caller.signal)
-    if (target.onServer) {
-      await tree.deps.server.remove([tree.pathAt(to, name)], { signal: caller.signal })
-      tree.deps.metadata.set(to.ino, name, undefined, tree.deps.metadata.now())
-    }
-    this.detachTarget(target, to, name)
   }
 
   /** Another node of the folder differs from the name only in case: the server would make `name-1` of it. */
@@ -310,20 +268,4 @@ export class Renamer {
 function within(folder: Inode, ancestor: Inode): boolean {
   for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
   return false
-}
-
-/** A node as the server would show it, from what the inode knows; undefined while it has no Uuid. */
-function nodeOf(inode: Inode, path: string): CellsNode | undefined {
-  if (inode.uuid === '') return undefined
-  return {
-    uuid: inode.uuid,
-    path,
-    kind: inode.type === 'folder' ? 'folder' : 'file',
-    size: inode.version?.size ?? 0,
-    mtime: Number(inode.mtime / 1_000_000_000n),
-    etag: inode.version?.etag ?? '',
-    hash: '',
-    readOnly: inode.readOnly,
-    meta: {},
-  }
 }

@@ -14,7 +14,7 @@ import type { Logger } from '../log.js'
 import type { Attr, KernelNotices } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { Patience } from './patience.js'
-import { fromPair, type Inode, inoOfUuid, type InodeTable } from './inodes.js'
+import { fromPair, type Inode, inoOfUuid, type InodeTable, type Place } from './inodes.js'
 
 /** Who owns what the server gives no owner for. */
 export interface Owner {
@@ -62,7 +62,7 @@ export class Tree {
   /** The node's path on the server. @throws FsError ESTALE for an inode that has no name any more */
   pathOf(inode: Inode): string {
     if (inode === this.deps.inodes.root) return this.deps.remote
-    if (inode.heldAt !== undefined) return this.pathAt(inode.heldAt.parent, inode.heldAt.name)
+    if (inode.heldAt !== undefined) return this.pathAt(inode.heldAt.folder, inode.heldAt.name)
     if (inode.unlinked || inode.parent === undefined) throw new FsError('ESTALE', 'The file has been deleted')
     return this.pathAt(inode.parent, inode.name)
   }
@@ -81,6 +81,63 @@ export class Tree {
 
   foldersAbove(folder: Inode): string[] {
     return [...this.deps.remote.split('/'), ...this.localPath(folder).split('/')]
+  }
+
+  // -- names here and names there
+
+  private readonly held = new Map<string, Inode>()
+  /** Server names that a delete is on its way to (unlinks.ts, removals.ts). */
+  readonly leaving = new Map<string, number>()
+
+  /** The server has the node at another name than its own here; undefined: no longer. */
+  hold(inode: Inode, place: Place | undefined): void {
+    if (inode.heldAt !== undefined && this.held.get(placeKey(inode.heldAt)) === inode) this.held.delete(placeKey(inode.heldAt))
+    inode.heldAt = place
+    if (place !== undefined) this.held.set(placeKey(place), inode)
+  }
+
+  /** The inode that the server has at a place which is not its own here. */
+  heldBy(folder: Inode, name: string): Inode | undefined {
+    return this.held.get(placeKey({ folder, name }))
+  }
+
+  /** All that the server has in a folder of its own tree and that is elsewhere here. */
+  * heldIn(folder: Inode): Iterable<Inode> {
+    for (const inode of this.held.values()) if (inode.heldAt?.folder === folder) yield inode
+  }
+
+  /** The folders above an inode in the server's tree, innermost first, the root last. */
+  serverFolders(folder: Inode): Inode[] {
+    const found: Inode[] = []
+    for (let at: Inode | undefined = folder; at !== undefined; at = at.serverPlace?.folder) found.push(at)
+    return found
+  }
+
+  /** Nobody has this name here any more: while the server still shows something there, it must not be seen. */
+  vacate(folder: Inode, name: string): void {
+    if (this.heldBy(folder, name) !== undefined || this.leaving.has(placeKey({ folder, name }))) folder.local.set(name, null)
+    else folder.local.delete(name)
+  }
+
+  /** The server has nothing at this name any more, or nothing that is elsewhere here: it need not be hidden. */
+  vacateIfEmpty(folder: Inode, name: string): void {
+    if (folder.local.get(name) === null) this.vacate(folder, name)
+  }
+
+  /** A delete of a server name begins (true) or is through. Counted, because a name can come and go twice. */
+  leave(folder: Inode, name: string, begins: boolean): void {
+    const key = placeKey({ folder, name })
+    const count = (this.leaving.get(key) ?? 0) + (begins ? 1 : -1)
+    if (count > 0) this.leaving.set(key, count)
+    else this.leaving.delete(key)
+  }
+
+  /** Does what is known of the inode here differ from what the server shows at its name? Then it has a place in `local`. */
+  overlay(inode: Inode): void {
+    const { parent, name } = inode
+    if (parent === undefined || inode.unlinked) return
+    if (inode.draft !== undefined || inode.unconfirmed || inode.heldAt !== undefined || inode.localOnly || !inode.onServer) parent.local.set(name, inode)
+    else if (parent.local.get(name) === inode) parent.local.delete(name)
   }
 
   // -- asking
@@ -154,7 +211,7 @@ export class Tree {
     this.deps.metadata.set(folder.ino, name, node, at)
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
-    const live = folder.children.get(name)
+    const live = this.atServerPlace(folder, name)
     if (live !== undefined && node !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
     else if (node !== undefined) {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
@@ -191,7 +248,7 @@ export class Tree {
     metadata.setAll(folder.ino, nodes, at)
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
-      const live = folder.children.get(name) ?? this.deps.inodes.ofUuid(node.uuid)
+      const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
       if (live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
     }
   }
@@ -232,7 +289,7 @@ export class Tree {
       for (const [name, path] of paths) {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)
-        const live = folder.children.get(name)
+        const live = this.atServerPlace(folder, name)
         if (node !== undefined && live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
       }
       if (metadata.complete(folder.ino) !== undefined) return
@@ -370,7 +427,7 @@ export class Tree {
     const place = this.locate(path)
     if (place === undefined) return
     const { folder, name } = place
-    const live = folder.children.get(name)
+    const live = this.atServerPlace(folder, name)
     if (node !== undefined && live !== undefined && (live.uuid === node.uuid || live.uuid === '') && this.offer(live, node)) return
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
@@ -383,6 +440,14 @@ export class Tree {
     if (live !== undefined) this.notices.invalidateInode?.(live.ino)
   }
 
+  /** The live inode that the server has at a name of its own tree. */
+  atServerPlace(folder: Inode, name: string): Inode | undefined {
+    const held = this.heldBy(folder, name)
+    if (held !== undefined) return held
+    const child = folder.children.get(name)
+    return child?.heldAt === undefined ? child : undefined
+  }
+
   /** The live folder and the name that a server path stands for, if that folder is known here. */
   private locate(path: string): { folder: Inode; name: string } | undefined {
     const { remote, inodes } = this.deps
@@ -390,9 +455,14 @@ export class Tree {
     const names = (remote === '' ? path : path.slice(remote.length + 1)).split('/')
     const name = names.pop()!
     let folder: Inode | undefined = inodes.root
-    for (const step of names) folder = folder?.children.get(step)
+    for (const step of names) folder = folder === undefined ? undefined : this.atServerPlace(folder, step)
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
   }
+}
+
+/** Of the server's tree, which may differ from ours while a rename is on its way. */
+export function placeKey({ folder, name }: Place): string {
+  return `n${folder.ino}/${name}`
 }
 
 function typeOf(node: CellsNode, symlink: string | undefined): 'file' | 'folder' | 'symlink' {

@@ -5,15 +5,16 @@
  *
  * A delete the server refuses for good is undone here: the name comes back, and status says why.
  */
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
-import type { Place } from './contents.js'
-import type { Inode } from './inodes.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
 import type { FailedChange } from './status.js'
-import type { Tree } from './tree.js'
+import { placeKey, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
 
 /** A burst of deletes is over when nothing came for this long; nothing waits longer than the second. */
 const QUIET_MS = 250
@@ -21,13 +22,15 @@ const LONGEST_WAIT_MS = 8_000
 /** Names of one call. */
 const BATCH = 100
 const RETRY_MS = 3_000
-/** Keys of the store are bounded, paths of a mount are longer at times. */
-const key = (path: string): string => createHash('sha1').update(path).digest('hex')
 
 interface Unlink {
+  /** Of the record. */
+  readonly id: string
+  /** In the server's tree. */
   readonly folder: Inode
   readonly name: string
-  readonly path: string
+  /** What is deleted; undefined after a restart. */
+  readonly inode: Inode | undefined
   readonly settled: Promise<void>
   readonly settle: () => void
 }
@@ -35,6 +38,8 @@ interface Unlink {
 export interface UnlinkDeps {
   readonly tree: Tree
   readonly confirmer: Confirmer
+  readonly journal: Journal
+  readonly locks: TreeLock
   readonly logger: Logger
 }
 
@@ -53,36 +58,47 @@ export class Unlinks {
 
   constructor(deps: UnlinkDeps) {
     this.deps = deps
+    deps.journal.relocating.push((within) => {
+      for (const unlink of [...this.waiting.values(), ...this.sending]) if (within(unlink.folder)) this.record(unlink)
+    })
   }
 
   get count(): number {
     return this.waiting.size + this.sending.size
   }
 
-  /** Records the delete of a node that the server has; durable when it resolves. The caller takes the name away. */
-  async add(folder: Inode, name: string): Promise<void> {
+  /**
+   * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
+   * the name away.
+   */
+  add(place: Place, inode?: Inode): void {
     const { tree } = this.deps
-    const path = joined(tree.localPath(folder), name)
-    await tree.deps.store.unlinks.put(key(path), { path })
-    await tree.deps.store.flushed()
-    this.enqueue(folder, name, path)
+    const id = randomUUID()
+    let settle = (): void => {}
+    const settled = new Promise<void>((resolve) => { settle = resolve })
+    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, settled, settle }
+    tree.leave(place.folder, place.name, true)
+    this.record(unlink)
+    this.waiting.set(id, unlink)
+    const now = performance.now()
+    if (this.waiting.size === 1) this.firstAt = now
+    this.lastAt = now
+    this.pump ??= this.run().finally(() => { this.pump = undefined })
   }
 
-  /** Are all these names on their way out? */
-  covers(folder: Inode, names: readonly string[]): boolean {
-    const going = new Set([...this.waiting.values(), ...this.sending].filter((it) => it.folder === folder).map((it) => it.name))
-    return names.every((name) => going.has(name))
+  private record(unlink: Unlink): void {
+    const { tree, journal } = this.deps
+    void tree.deps.store.unlinks.put(unlink.id, { path: journal.serverPath(unlink), ...(unlink.inode === undefined ? {} : { uuid: unlink.inode.uuid }) })
   }
 
   /** The folder itself is being deleted: what waits in and below it goes with it; what is being sent is waited for. */
   async coverBelow(folder: Inode): Promise<void> {
-    const covered = [...this.waiting].filter(([, it]) => isBelow(it.folder, folder))
-    for (const [id, unlink] of covered) {
-      this.waiting.delete(id)
-      await this.deps.tree.deps.store.unlinks.remove(id)
-      unlink.settle()
-    }
+    for (const unlink of [...this.waiting.values()].filter((it) => this.below(it.folder, folder))) this.finish(unlink)
     await this.settledBelow(folder)
+  }
+
+  private below(folder: Inode, ancestor: Inode): boolean {
+    return this.deps.tree.serverFolders(folder).includes(ancestor)
   }
 
   /** Resolves when a name's delete is through, sent at once if it waits. */
@@ -91,7 +107,7 @@ export class Unlinks {
   }
 
   async settledBelow(folder: Inode): Promise<void> {
-    await this.settledWhere((it) => isBelow(it.folder, folder))
+    await this.settledWhere((it) => this.below(it.folder, folder))
   }
 
   async settled(): Promise<void> {
@@ -106,35 +122,10 @@ export class Unlinks {
     await Promise.all(found.map((it) => it.settled))
   }
 
-  async recover(place: (path: string) => Promise<Place | undefined>): Promise<void> {
-    const { store } = this.deps.tree.deps
-    for (const { key: id, value } of [...store.unlinks.getRange()]) {
-      const found = await place(value.path)
-      const known = found === undefined ? undefined : await this.deps.tree.child(found.folder, found.name)
-      if (found === undefined || known === undefined) {
-        await store.unlinks.remove(id)
-        continue
-      }
-      this.deps.tree.deps.inodes.detach(known)
-      found.folder.local.set(found.name, null)
-      this.enqueue(found.folder, found.name, value.path)
-    }
-  }
-
   async close(): Promise<void> {
     this.stop.abort()
     this.nudge?.()
     await this.pump
-  }
-
-  private enqueue(folder: Inode, name: string, path: string): void {
-    let settle = (): void => {}
-    const settled = new Promise<void>((resolve) => { settle = resolve })
-    this.waiting.set(key(path), { folder, name, path, settled, settle })
-    const now = performance.now()
-    if (this.waiting.size === 1) this.firstAt = now
-    this.lastAt = now
-    this.pump ??= this.run().finally(() => { this.pump = undefined })
   }
 
   /** Sends until nothing waits. Never rejects. */
@@ -168,15 +159,19 @@ export class Unlinks {
 
   /** Never rejects; ends with every name of the batch settled, or with the engine. */
   private async send(batch: Unlink[]): Promise<void> {
-    const { tree, logger } = this.deps
+    const { tree, logger, locks } = this.deps
     for (;;) {
+      const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [`d${it.inode.ino}`] : [])])
+      const above = batch.flatMap((it) => tree.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
+      const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
       const paths = batch.map((it) => tree.pathAt(it.folder, it.name))
       try {
         await tree.deps.server.remove(paths, { signal: this.stop.signal })
         logger.info('deleted', { paths: paths.length === 1 ? paths[0] : paths.length })
-        for (const unlink of batch) await this.done(unlink)
+        for (const unlink of batch) this.done(unlink)
         return
       } catch (error) {
+        release()
         if (this.stop.signal.aborted) return
         if (batch.length > 1) {
           // One bad name fails a whole call (contract, section 5): one by one they say which.
@@ -189,37 +184,40 @@ export class Unlinks {
         logger.warn('a delete waits for the server', { path: paths[0], error })
         await pause(RETRY_MS, undefined, { signal: this.stop.signal }).catch(() => {})
         if (this.stop.signal.aborted) return
+      } finally {
+        release()
       }
     }
   }
 
-  private async done(unlink: Unlink): Promise<void> {
+  private done(unlink: Unlink): void {
+    this.finish(unlink)
     this.deps.confirmer.settleAbsent(unlink.folder, unlink.name)
-    await this.finish(unlink)
   }
 
-  private async undo(unlink: Unlink, error: Error): Promise<void> {
-    const { tree, logger } = this.deps
-    logger.error('the server refuses a delete, the name is back', { path: unlink.path, error })
-    this.failures.push({ path: unlink.path, reason: error.message })
-    if (unlink.folder.local.get(unlink.name) === null) unlink.folder.local.delete(unlink.name)
-    tree.deps.metadata.doubt(unlink.folder.ino, unlink.name)
-    tree.notices.invalidateEntry?.(unlink.folder.ino, unlink.name)
-    await this.finish(unlink)
+  private undo(unlink: Unlink, error: Error): void {
+    const { tree, logger, journal } = this.deps
+    const { folder, name } = unlink
+    const path = journal.serverPath(unlink)
+    logger.error('the server refuses a delete, the name is back', { path, error })
+    this.failures.push({ path, reason: error.message })
+    this.finish(unlink)
+    tree.deps.metadata.doubt(folder.ino, name)
+    tree.notices.invalidateEntry?.(folder.ino, name)
   }
 
-  private async finish(unlink: Unlink): Promise<void> {
-    await this.deps.tree.deps.store.unlinks.remove(key(unlink.path))
+  private finish(unlink: Unlink): void {
+    const { tree } = this.deps
+    const { folder, name, id, inode } = unlink
+    this.waiting.delete(id)
     this.sending.delete(unlink)
+    void tree.deps.store.unlinks.remove(id)
+    if (inode?.heldAt !== undefined && inode.unlinked) {
+      tree.hold(inode, undefined)
+      tree.deps.inodes.release(inode)
+    }
+    tree.leave(folder, name, false)
+    tree.vacateIfEmpty(folder, name)
     unlink.settle()
   }
-}
-
-function isBelow(folder: Inode, ancestor: Inode): boolean {
-  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
-  return false
-}
-
-function joined(folder: string, name: string): string {
-  return folder === '' ? name : `${folder}/${name}`
 }

@@ -1,0 +1,254 @@
+/**
+ * What an earlier process had promised and not told the server: brought back from the store before the mount answers. First
+ * everything is looked up where the server has it, then it is put where it was here: folders above before what is in
+ * them, contents last. A record whose node is gone or has become another one is dropped with a word in the log; content is never
+ * dropped.
+ */
+import { readdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { DraftRecord, FolderRecord, MoveRecord } from '../cache/store.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Contents } from './contents.js'
+import { Draft } from './drafts.js'
+import { fromPair, type Inode, type Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import type { Removals } from './removals.js'
+import type { Tree } from './tree.js'
+import type { Unlinks } from './unlinks.js'
+import type { Uploader } from './uploader.js'
+
+export interface RecoveryDeps {
+  readonly tree: Tree
+  readonly contents: Contents
+  readonly journal: Journal
+  readonly unlinks: Unlinks
+  readonly removals: Removals
+  readonly uploader: Uploader
+  readonly logger: Logger
+}
+
+export class Recovery {
+  private readonly deps: RecoveryDeps
+
+  constructor(deps: RecoveryDeps) {
+    this.deps = deps
+  }
+
+  /** Never rejects: what cannot be brought back now stays on disk for the next time. */
+  async run(): Promise<void> {
+    const { store } = this.deps.tree.deps
+    const records = [...store.drafts.getRange()].map(({ value }) => value)
+    const files = await this.sweep(new Set(records.map((it) => it.id)))
+    await this.names()
+    for (const record of records) {
+      await this.attempt(record.path, async () => {
+        if (!files.has(record.id)) {
+          this.deps.logger.warn('a change of an earlier run has a record but no content', { path: record.path })
+          await store.drafts.remove(record.id)
+        } else {
+          await this.draft(record)
+        }
+      })
+    }
+    for (const { key, value } of [...store.removals.getRange()]) {
+      await this.attempt(value.path, async () => {
+        const place = await this.place(value.path)
+        const keeper = await this.inode(value.keeper)
+        await store.removals.remove(key)
+        if (place !== undefined && keeper !== undefined) this.deps.removals.add(place, value.uuid ?? '', value.etags, keeper)
+        if (place !== undefined) this.deps.tree.vacate(place.folder, place.name)
+      })
+    }
+    await this.deps.journal.flushed()
+  }
+
+  private async attempt(path: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      this.deps.logger.warn('a change of an earlier run waits', { path, error })
+    }
+  }
+
+  /** Files without a record are what a crash left of unacknowledged writes. Returns the names of all files. */
+  private async sweep(kept: ReadonlySet<string>): Promise<Set<string>> {
+    const { store } = this.deps.tree.deps
+    const files = new Set(await readdir(join(store.dir, 'drafts')))
+    for (const name of files) if (!kept.has(name)) await unlink(store.draftFile(name))
+    return files
+  }
+
+  /** Renames, new folders and deletes. */
+  private async names(): Promise<void> {
+    const { tree, unlinks, journal, uploader, logger } = this.deps
+    const { store, inodes } = tree.deps
+    const moves: Array<{ key: string; record: MoveRecord; inode: Inode; from: Place }> = []
+    const deletes: Array<{ key: string; inode: Inode; place: Place }> = []
+    const folders: Array<{ key: string; record: FolderRecord }> = [...store.folders.getRange()].map(({ key, value }) => ({ key, record: value }))
+    for (const { key, value } of [...store.moves.getRange()]) {
+      await this.attempt(value.from, async () => {
+        const from = await this.place(value.from)
+        const inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
+        const same = inode !== undefined && (value.uuid === '' ? (value.sent ?? []).includes(inode.version?.etag ?? '') : inode.uuid === value.uuid)
+        if (from === undefined || inode === undefined || !same) {
+          logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
+          await store.moves.remove(key)
+          return
+        }
+        inode.pins++
+        moves.push({ key, record: value, inode, from })
+      })
+    }
+    for (const { key, value } of [...store.unlinks.getRange()]) {
+      await this.attempt(value.path, async () => {
+        const place = await this.place(value.path)
+        const inode = place === undefined ? undefined : await tree.child(place.folder, place.name)
+        if (place === undefined || inode === undefined || (value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid)) {
+          await store.unlinks.remove(key)
+          return
+        }
+        inode.pins++
+        deletes.push({ key, inode, place })
+      })
+    }
+    for (const { inode, from } of moves) tree.hold(inode, from)
+    for (const { key, inode, place } of deletes) {
+      await store.unlinks.remove(key)
+      if (inode.unlinked) continue
+      const { parent, name } = inode
+      unlinks.add(place, inode)
+      if (inode.type === 'folder') tree.hold(inode, place)
+      if (parent !== undefined) parent.local.delete(name)
+      inodes.detach(inode)
+      if (parent !== undefined) tree.vacate(parent, name)
+    }
+    // Taken from where they are before they are put where they belong: names may have changed places.
+    for (const { inode, from } of moves) {
+      from.folder.local.set(from.name, null)
+      inode.parent?.children.delete(inode.name)
+    }
+    const placing = [
+      ...moves.map((it) => ({ path: it.record.to, put: (place: Place) => this.putMoved(it, place) })),
+      ...folders.map((it) => ({ path: it.record.path, put: (place: Place) => this.putFolder(it, place) })),
+    ].sort((a, b) => a.path.split('/').length - b.path.split('/').length)
+    for (const { path, put } of placing) {
+      await this.attempt(path, async () => {
+        const place = await this.place(path)
+        if (place === undefined) throw new Error('The folder it is in cannot be found')
+        await put(place)
+      })
+    }
+    for (const { inode } of [...moves, ...deletes]) {
+      inode.pins--
+      inodes.release(inode)
+      if (!inode.unlinked && inode.heldAt !== undefined) uploader.add(inode)
+    }
+    await journal.flushed()
+  }
+
+  private putMoved({ key, record, inode }: { key: string; record: MoveRecord; inode: Inode }, place: Place): Promise<void> {
+    const { tree, journal } = this.deps
+    const there = place.folder.children.get(place.name)
+    if (there !== undefined && there !== inode) tree.deps.inodes.detach(there)
+    tree.deps.inodes.move(inode, place.folder, place.name)
+    inode.graceUntil = record.backup === true ? 1 : 0
+    tree.overlay(inode)
+    journal.recovered('move', inode, key)
+    return Promise.resolve()
+  }
+
+  private async putFolder({ key, record }: { key: string; record: FolderRecord }, place: Place): Promise<void> {
+    const { tree, journal, uploader } = this.deps
+    const there = await tree.child(place.folder, place.name)
+    if (there?.type === 'folder') {
+      // Made in the last moment before the end.
+      await tree.deps.store.folders.remove(key)
+      return
+    }
+    if (there !== undefined) tree.deps.inodes.detach(there)
+    const inode = tree.deps.inodes.create('folder', place.folder, place.name, '', record.facts.ino, tree.ownership('folder'))
+    inode.mode = record.facts.mode ?? inode.mode
+    if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = inode.atime = fromPair(record.facts.mtime)
+    place.folder.local.set(place.name, inode)
+    tree.deps.metadata.setAll(inode.ino, new Map(), tree.deps.metadata.now())
+    journal.recovered('folder', inode, key)
+    uploader.add(inode)
+  }
+
+  private async draft(record: DraftRecord): Promise<void> {
+    const { tree, contents, logger } = this.deps
+    const { store, inodes } = tree.deps
+    const place = await this.place(record.path)
+    const usable = record.complete || (record.base !== undefined && record.written !== undefined && record.baseLimit !== undefined)
+    if (record.state === 'open' || !usable || place === undefined) {
+      const where = await contents.toLostAndFound(record)
+      logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
+      return
+    }
+    const existing = await tree.child(place.folder, place.name)
+    // Sent in the last moment before the end, perhaps: only an indexed content can be compared.
+    if (existing?.type === 'file') await contents.finished(existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
+    const shown = existing?.version?.etag
+    if (existing !== undefined && shown !== undefined && record.md5 !== undefined) {
+      const ours = shown === record.md5
+      const lags = shown === record.base?.etag || shown === ETAG_TEMPORARY || record.sent?.includes(shown) === true
+      // It is there, or somebody has written after us.
+      if (ours || (record.state === 'sent' && !lags)) {
+        if (ours) {
+          store.updateFacts(existing.uuid, { ...record.facts, version: shown })
+          existing.mode = record.facts.mode ?? existing.mode
+          if (record.facts.mtime !== undefined) existing.mtime = existing.ctime = fromPair(record.facts.mtime)
+        }
+        await store.drafts.remove(record.id)
+        await unlink(store.draftFile(record.id))
+        return
+      }
+    }
+    const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && record.sent?.includes(shown) === true))
+    const inode = mine ? existing : inodes.create('file', place.folder, await this.freeName(place, existing), '', record.facts.ino, tree.ownership('file'))
+    const base = record.complete || record.base === undefined ? undefined : contents.baseOf(inode, record.base)
+    inode.draft = await Draft.reopen((id) => store.draftFile(id), record.id, record.size, base === undefined ? undefined : { base, baseLimit: record.baseLimit!, written: record.written! })
+    inode.recordId = record.id
+    inode.base = record.base
+    inode.localOnly = record.state === 'local'
+    if (record.state === 'local') inode.draft.committed = inode.draft.generation
+    for (const md5 of record.sent ?? []) inode.sent.add(md5)
+    if (record.state === 'sent' && record.md5 !== undefined) inode.sent.add(record.md5)
+    inode.mode = record.facts.mode ?? inode.mode
+    if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = fromPair(record.facts.mtime)
+    if (record.facts.symlink !== undefined) inode.symlink = record.facts.symlink
+    tree.overlay(inode)
+    if (inode.name !== place.name) contents.record(inode, 'closed')
+    if (record.state !== 'local') {
+      logger.info('sending a change of an earlier run', { path: record.path })
+      this.deps.uploader.add(inode)
+    }
+  }
+
+  /** A recovered file whose name is somebody else's now keeps its content beside it. */
+  private async freeName(place: Place, existing: Inode | undefined): Promise<string> {
+    if (existing === undefined) return place.name
+    for (let n = 1; ; n++) {
+      const name = `${place.name} (recovered${n > 1 ? ` ${n}` : ''})`
+      if (await this.deps.tree.child(place.folder, name) === undefined) return name
+    }
+  }
+
+  /** The live folder and name of a path below the mount, or undefined if that folder is proven gone. */
+  private async place(path: string): Promise<Place | undefined> {
+    const names = path.split('/')
+    const name = names.pop()!
+    const folder = await this.inode(names.join('/'))
+    return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
+  }
+
+  private async inode(path: string): Promise<Inode | undefined> {
+    let at: Inode | undefined = this.deps.tree.deps.inodes.root
+    for (const step of path.split('/').filter((it) => it !== '')) {
+      if (at === undefined || at.type !== 'folder') return undefined
+      at = await this.deps.tree.child(at, step)
+    }
+    return at
+  }
+}

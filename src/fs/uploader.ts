@@ -1,0 +1,521 @@
+/**
+ * Brings the server to where this side is: new folders, renames, contents. (Deletes go their own way, in
+ * batches: unlinks.ts, removals.ts.) Works through inodes whose state the server does not know, oldest first; what is
+ * changed again meanwhile is sent once, as it is then.
+ *
+ * Two lanes. Contents are independent of each other and go in parallel. Changes of the tree depend on each other, so one at a time:
+ * a target's parent first, then whoever has the target's name, and nothing in or below a moving folder may be on its
+ * way (contract, trap 8). A content waits for the tree, the tree never for a content that has not begun.
+ *
+ * What fails is tried again with growing pauses; what the server refuses for good is kept, shown by status, and tried again when
+ * somebody asks for it.
+ */
+import { randomUUID } from 'node:crypto'
+import { CellsError, isCellsError } from '../cells/errors.js'
+import type { CellsNode } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import { GRACE_MS } from './backup.js'
+import type { Confirmer } from './confirm.js'
+import { type Contents } from './contents.js'
+import { FsError } from './errno.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import type { Removals } from './removals.js'
+import type { FailedChange } from './status.js'
+import { placeKey, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+import type { Unlinks } from './unlinks.js'
+
+/** A change waits this long for what a program does next to the same file: much is renamed or deleted within a moment. */
+const QUIET_MS = 150
+const FIRST_RETRY_MS = 2_000
+const MAX_RETRY_MS = 120_000
+/** What the server has refused for good is tried again this often. */
+const REFUSED_RETRY_MS = 15 * 60_000
+/** Contents on their way at once. */
+const PARALLEL = 6
+/** New folders of one call. */
+const FOLDERS_AT_ONCE = 100
+
+interface Entry {
+  /** performance.now() of the first change that the server does not have. */
+  readonly since: number
+  due: number
+  attempts: number
+  failure: string | undefined
+  refused: boolean
+  running: Promise<void> | undefined
+}
+
+export interface UploaderDeps {
+  readonly tree: Tree
+  readonly contents: Contents
+  readonly confirmer: Confirmer
+  readonly journal: Journal
+  readonly removals: Removals
+  readonly unlinks: Unlinks
+  /** Names on the server, held while they are being changed there. */
+  readonly locks: TreeLock
+  readonly logger: Logger
+}
+
+export class Uploader {
+  private readonly deps: UploaderDeps
+  private readonly entries = new Map<Inode, Entry>()
+  private active = 0
+  private timer: NodeJS.Timeout | undefined
+  private closed = false
+  /** Tail of the tree lane. */
+  private lane: Promise<unknown> = Promise.resolve()
+  /** Ends with the uploader. */
+  private readonly stop = new AbortController()
+
+  constructor(deps: UploaderDeps) {
+    this.deps = deps
+  }
+
+  // -- what is to be done
+
+  /** The inode has something that the server does not know. `delayMs`: it may wait that long for more. */
+  add(inode: Inode, delayMs = QUIET_MS): void {
+    if (this.closed || !inode.pending) return
+    const now = performance.now()
+    const entry = this.entries.get(inode)
+    if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, refused: false, running: undefined })
+    else if (entry.failure === undefined || entry.due === Infinity) entry.due = now + delayMs
+    this.arm()
+  }
+
+  /** Files and folders that wait, and for how long the oldest has waited, milliseconds. */
+  get waiting(): { count: number; bytes: number; oldestMs: number } {
+    let [count, bytes, since] = [0, 0, performance.now()]
+    const now = since
+    for (const [inode, entry] of this.entries) {
+      if (!inode.pending) continue
+      count++
+      if (inode.dirty) bytes += inode.size
+      since = Math.min(since, entry.since)
+    }
+    return { count, bytes, oldestMs: now - since }
+  }
+
+  failures(concerns: (inode: Inode) => boolean = () => true): FailedChange[] {
+    const found: FailedChange[] = []
+    for (const [inode, { failure }] of this.entries) {
+      if (failure !== undefined && inode.pending && concerns(inode)) found.push({ path: this.deps.tree.localPath(inode), reason: failure })
+    }
+    return found
+  }
+
+  /** The server is there again: what could not be sent is tried at once. */
+  retryNow(): void {
+    for (const entry of this.entries.values()) {
+      if (entry.failure === undefined || entry.refused) continue
+      entry.attempts = 0
+      entry.due = 0
+    }
+    this.arm()
+  }
+
+  /** Sends all that `concerns`, at once, refused things too. Resolves when each has been tried. @returns what failed */
+  async drain(concerns: (inode: Inode) => boolean): Promise<FailedChange[]> {
+    const all = [...this.entries.keys()].filter((inode) => inode.pending && concerns(inode))
+    await Promise.allSettled(all.map((inode) => this.settle(inode)))
+    return this.failures(concerns)
+  }
+
+  /**
+   * Sends what the inode has now, and what must be there before it; resolves when the server has answered.
+   * @throws why it could not; it is tried again later
+   */
+  async settle(inode: Inode): Promise<void> {
+    const entry = this.entries.get(inode)
+    if (entry?.running !== undefined) await entry.running.catch(() => {})
+    if (!inode.pending) return
+    this.add(inode, 0)
+    await this.run(inode)
+  }
+
+  private readonly watchers = new Set<() => void>()
+
+  /** Resolves when the server has been sent all that the inode has, or it is gone. */
+  async whenSent(inode: Inode, signal: AbortSignal): Promise<void> {
+    while (inode.pending) {
+      signal.throwIfAborted()
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.watchers.delete(wake)
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        this.watchers.add(wake)
+        signal.addEventListener('abort', wake)
+      })
+    }
+    signal.throwIfAborted()
+  }
+
+  /** The inode was deleted or replaced. */
+  forget(inode: Inode): void {
+    if (this.entries.get(inode)?.running === undefined) this.entries.delete(inode)
+    this.wake()
+  }
+
+  private wake(): void {
+    for (const wake of [...this.watchers]) wake()
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    clearTimeout(this.timer)
+    this.stop.abort()
+    await Promise.allSettled([...this.entries.values()].map((it) => it.running))
+  }
+
+  // -- the pump
+
+  private arm(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    if (this.closed || this.entries.size === 0) return
+    let next = Infinity
+    for (const entry of this.entries.values()) if (entry.running === undefined) next = Math.min(next, entry.due)
+    if (next === Infinity) return
+    this.timer = setTimeout(() => this.pump(), Math.max(0, next - performance.now()))
+    this.timer.unref()
+  }
+
+  private pump(): void {
+    const now = performance.now()
+    for (const [inode, entry] of this.entries) {
+      if (this.active >= PARALLEL) break
+      if (entry.running !== undefined || entry.due > now) continue
+      if (!inode.pending) {
+        this.entries.delete(inode)
+        continue
+      }
+      // A file that is open for writing and was never closed or synced is nobody's word yet.
+      if (inode.type !== 'folder' && inode.heldAt === undefined && !this.deps.contents.due(inode)) {
+        entry.due = Infinity
+        continue
+      }
+      void this.run(inode).catch(() => {})
+    }
+    if (this.active < PARALLEL) this.arm()
+  }
+
+  /** One attempt, one at a time for an inode. */
+  private run(inode: Inode): Promise<void> {
+    const entry = this.entries.get(inode)
+    if (entry === undefined || this.closed) return Promise.reject(new CellsError('aborted', 'The mount has ended'))
+    if (entry.running !== undefined) return entry.running
+    this.active++
+    entry.running = this.attempt(inode, entry).finally(() => {
+      entry.running = undefined
+      this.active--
+      if (!inode.pending) this.entries.delete(inode)
+      this.wake()
+      this.arm()
+    })
+    return entry.running
+  }
+
+  private async attempt(inode: Inode, entry: Entry): Promise<void> {
+    const { logger, tree } = this.deps
+    try {
+      await this.send(inode)
+      entry.failure = undefined
+      entry.refused = false
+      entry.attempts = 0
+      entry.due = performance.now() + (inode.graceUntil > 0 ? GRACE_MS : QUIET_MS)
+    } catch (error) {
+      if (this.closed) throw error
+      entry.attempts++
+      entry.failure = (error as Error).message
+      entry.refused = isRefusal(error)
+      const pause = entry.refused ? REFUSED_RETRY_MS : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
+      entry.due = performance.now() + pause
+      inode.failure = entry.failure
+      this.deps.contents.keep(inode)
+      logger[entry.attempts === 1 || entry.refused ? 'warn' : 'debug']('cannot be sent yet', { path: tree.localPath(inode), refused: entry.refused, error })
+      throw error
+    }
+  }
+
+  private async send(inode: Inode): Promise<void> {
+    if (inode.unlinked) return
+    if (inode.type === 'folder' && !inode.onServer) await this.inLane(() => this.sendFolder(inode))
+    const heir = inode.graceUntil > 0 && inode.heldAt !== undefined ? inode.heldAt.folder.local.get(inode.heldAt.name) : undefined
+    if (heir !== undefined && heir !== null && heir.type === 'file' && !heir.localOnly && !heir.onServer) {
+      // The new file takes the node over as soon as it has a content to send.
+      if (this.deps.contents.due(heir)) await this.settle(heir)
+      if (inode.heldAt !== undefined) return
+    }
+    if (inode.heldAt !== undefined && this.moved(inode)) {
+      await this.shown(inode)
+      await this.inLane(() => this.sendMove(inode, []))
+    }
+    if (inode.dirty && !inode.localOnly && !inode.unlinked) {
+      if (inode.parent !== undefined && !this.there(inode.parent)) await this.inLane(() => this.foldersAbove(inode))
+      await this.deps.contents.commit(inode, this.stop.signal)
+    }
+    inode.failure = undefined
+  }
+
+  private async inLane(work: () => Promise<void>): Promise<void> {
+    const turn = this.lane.then(() => {
+      if (this.closed) throw new CellsError('aborted', 'The mount has ended')
+      return work()
+    })
+    this.lane = turn.catch(() => {})
+    await turn
+  }
+
+  // -- new folders
+
+  /** Does the server have this folder? */
+  private there(folder: Inode): boolean {
+    return folder === this.deps.tree.deps.inodes.root || folder.onServer
+  }
+
+  private async foldersAbove(inode: Inode): Promise<void> {
+    if (inode.parent !== undefined && !this.there(inode.parent)) await this.sendFolder(inode.parent)
+  }
+
+  /** Makes a folder on the server, those above it, and others that wait, in one call. */
+  private async sendFolder(folder: Inode): Promise<void> {
+    const { tree, locks, confirmer, journal, logger } = this.deps
+    if (folder.unlinked || folder.parent === undefined || this.there(folder)) return
+    const all: Inode[] = []
+    const wanted = new Set<Inode>()
+    const want = (it: Inode): void => {
+      if (wanted.has(it) || this.there(it) || it.unlinked || it.parent === undefined) return
+      wanted.add(it)
+      want(it.parent)
+      all.push(it)
+    }
+    want(folder)
+    for (const other of this.entries.keys()) {
+      if (all.length >= FOLDERS_AT_ONCE) break
+      if (other.type === 'folder' && this.entries.get(other)?.failure === undefined) want(other)
+    }
+    for (const it of all) await this.freePlace({ folder: it.parent!, name: it.name }, it, [])
+    const going = all.filter((it) => !it.unlinked && it.parent !== undefined && !it.onServer)
+    const release = await locks.acquire({
+      shared: [...new Set(going.flatMap((it) => this.chain(it.parent!)))].filter((key) => !going.some((it) => placeKey({ folder: it.parent!, name: it.name }) === key)),
+      exclusive: [...new Set(going.map((it) => placeKey({ folder: it.parent!, name: it.name })))],
+    })
+    const places = going.map((it) => ({ folder: it.parent!, name: it.name }))
+    try {
+      const paths = places.map((it) => tree.pathAt(it.folder, it.name))
+      for (const [i, it] of going.entries()) tree.hold(it, places[i])
+      let nodes: CellsNode[]
+      try {
+        nodes = await tree.deps.server.mkdir(paths, { signal: this.stop.signal })
+      } catch (error) {
+        for (const it of going) tree.hold(it, undefined)
+        throw error
+      }
+      const byPath = new Map(nodes.map((it) => [it.path, it]))
+      for (const [i, it] of going.entries()) {
+        const node = byPath.get(paths[i]!) ?? nodes[i]
+        tree.deps.inodes.setUuid(it, node?.uuid ?? '')
+        if (it.unlinked || !this.moved(it)) tree.hold(it, undefined)
+        if (it.uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
+        confirmer.awaitPresent(it)
+        journal.folder(it)
+        journal.move(it)
+        tree.deps.store.updateFacts(it.uuid, it.facts())
+        tree.overlay(it)
+      }
+      logger.info('folders made', { paths: paths.length === 1 ? paths[0] : paths.length })
+    } finally {
+      release()
+    }
+  }
+
+  // -- renames
+
+  private moved(inode: Inode): boolean {
+    const { heldAt, parent, name } = inode
+    return heldAt !== undefined && (heldAt.folder !== parent || heldAt.name !== name)
+  }
+
+  /** What the index does not show yet may be lost in a move (trap 8). */
+  private async shown(inode: Inode): Promise<void> {
+    const { confirmer } = this.deps
+    await confirmer.confirmed(inode, this.stop.signal)
+    if (inode.type === 'folder') await confirmer.confirmedBelow(inode, this.stop.signal)
+  }
+
+  /** `chain`: moves that wait for this one. */
+  private async sendMove(inode: Inode, chain: readonly Inode[]): Promise<void> {
+    const { tree, locks, logger } = this.deps
+    for (;;) {
+      if (inode.unlinked || inode.parent === undefined || inode.heldAt === undefined || !this.moved(inode)) return
+      await this.shown(inode)
+      const from = inode.heldAt
+      const to: Place = { folder: inode.parent, name: inode.name }
+      await this.foldersAbove(inode)
+      // On the server the target may still be below this very folder.
+      const between = tree.serverFolders(to.folder)
+      if (inode.type === 'folder' && between.includes(inode)) {
+        const next = between.slice(0, between.indexOf(inode)).find((it) => this.moved(it) && !chain.includes(it))
+        if (next === undefined) throw new FsError('EIO', 'A folder and one below it wait for each other')
+        await this.sendMove(next, [...chain, inode])
+        continue
+      }
+      await this.freePlace(to, inode, [...chain, inode])
+      if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
+      if (inode.type === 'folder') {
+        await this.deps.unlinks.settledBelow(inode)
+        await this.deps.removals.settledBelow(inode)
+      }
+      const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [`d${inode.ino}`] : [])]
+      const shared = [...this.chain(from.folder), ...this.chain(to.folder)].filter((key) => !exclusive.includes(key))
+      const release = await locks.acquire({ shared: [...new Set(shared)], exclusive: [...new Set(exclusive)] })
+      try {
+        if (inode.heldAt !== from || inode.unlinked) continue
+        await this.moveNow(inode, from, to)
+        logger.info('renamed', { to: tree.pathAt(to.folder, to.name) })
+        return
+      } finally {
+        release()
+      }
+    }
+  }
+
+  /** The locks are held and the target is ours to take, as far as is known here. */
+  private async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
+    const { tree, contents } = this.deps
+    const { server } = tree.deps
+    const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
+    const signal = this.stop.signal
+    // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
+    const found = await server.statMany([source, target], { signal })
+    const [here, theirs] = [found.get(source), found.get(target)]
+    const arrived = theirs !== undefined && inode.uuid !== '' && theirs.uuid === inode.uuid
+    if (here === undefined && !arrived) {
+      // Deleted or moved away by somebody else, or it never came there.
+      await this.lost(inode)
+      return
+    }
+    let place = to
+    if (theirs !== undefined && !arrived) {
+      place = await contents.asideOf(to)
+      contents.aside(inode, place, to, theirs)
+    }
+    const path = tree.pathAt(place.folder, place.name)
+    if (!arrived) await this.moveOnServer(source, path)
+    this.nowAt(inode, from, place)
+  }
+
+  private async moveOnServer(source: string, target: string): Promise<void> {
+    const { server } = this.deps.tree.deps
+    const signal = this.stop.signal
+    if (source.toLowerCase() !== target.toLowerCase()) {
+      await server.move(source, target, { signal })
+      return
+    }
+    // The server takes a change of case for a collision: two steps (trap 4).
+    const between = `${target.slice(0, target.lastIndexOf('/'))}/${randomUUID()}.renaming`
+    await server.move(source, between, { signal })
+    try {
+      await server.move(between, target)
+    } catch (error) {
+      await server.move(between, source)
+      throw error
+    }
+  }
+
+  /** The server has the node at `place` now. */
+  private nowAt(inode: Inode, from: Place, place: Place): void {
+    const { tree, journal } = this.deps
+    const { metadata } = tree.deps
+    const at = metadata.now()
+    const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
+    const path = tree.pathAt(place.folder, place.name)
+    inode.graceUntil = 0
+    // Moved again meanwhile: then this is only where the next step begins.
+    const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
+    tree.hold(inode, home ? undefined : place)
+    metadata.set(from.folder.ino, from.name, undefined, at)
+    if (known !== undefined && known.uuid === inode.uuid) metadata.set(place.folder.ino, place.name, { ...known, path }, at)
+    else metadata.doubt(place.folder.ino, place.name)
+    tree.vacateIfEmpty(from.folder, from.name)
+    journal.move(inode)
+    if (inode.type === 'folder') journal.relocated(inode)
+    tree.overlay(inode)
+    if (!home) tree.vacateIfEmpty(place.folder, place.name)
+    tree.deps.inodes.release(inode)
+  }
+
+  /** The node is not where it was: somebody deleted or moved it. A change of ours survives under our name; a mere rename has nothing to rename. */
+  private async lost(inode: Inode): Promise<void> {
+    const { tree, journal, logger, confirmer } = this.deps
+    const from = inode.heldAt!
+    logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
+    tree.hold(inode, undefined)
+    inode.graceUntil = 0
+    confirmer.drop(inode)
+    tree.deps.inodes.setUuid(inode, '')
+    inode.sent.clear()
+    tree.vacateIfEmpty(from.folder, from.name)
+    journal.move(inode)
+    if (inode.draft !== undefined) {
+      inode.base = undefined
+      inode.draft.generation++
+      this.add(inode, 0)
+      return
+    }
+    const { parent, name } = inode
+    if (inode.type === 'folder' && [...inode.local.values()].some((it) => it !== null)) {
+      // Unsent things are in it: it is made anew for them.
+      journal.folder(inode)
+      tree.overlay(inode)
+      this.add(inode, 0)
+      return
+    }
+    if (parent?.local.get(name) === inode) parent.local.delete(name)
+    tree.deps.inodes.detach(inode)
+    if (parent !== undefined) {
+      tree.deps.metadata.doubt(parent.ino, name)
+      tree.notices.invalidateEntry?.(parent.ino, name)
+    }
+    await journal.flushed()
+  }
+
+  // -- what stands in the way
+
+  /** Resolves when nothing of ours is in the way at a place of the server. */
+  private async freePlace({ folder, name }: Place, inode: Inode, chain: readonly Inode[]): Promise<void> {
+    const { tree, unlinks, removals, confirmer } = this.deps
+    await unlinks.settledAt(folder, name)
+    await removals.settledAt(folder, name)
+    const holder = tree.heldBy(folder, name)
+    if (holder !== undefined && holder !== inode && !holder.unlinked) {
+      if (chain.includes(holder)) await this.stepAside(holder)
+      else await this.sendMove(holder, chain)
+    }
+    await confirmer.nameFree(folder, name, this.stop.signal)
+  }
+
+  /** Two names that change places: one of them goes through a third name. */
+  private async stepAside(inode: Inode): Promise<void> {
+    const { tree, journal } = this.deps
+    const from = inode.heldAt!
+    const between: Place = { folder: from.folder, name: `${randomUUID()}.renaming` }
+    await tree.deps.server.move(tree.pathAt(from.folder, from.name), tree.pathAt(between.folder, between.name), { signal: this.stop.signal })
+    this.nowAt(inode, from, between)
+    await journal.flushed()
+  }
+
+  private chain(folder: Inode): string[] {
+    return this.deps.tree.serverFolders(folder).map((it) => `d${it.ino}`)
+  }
+}
+
+/** Will the server say the same next time? */
+function isRefusal(error: unknown): boolean {
+  return isCellsError(error) && !error.transient && error.kind !== 'login-needed' && error.kind !== 'aborted'
+}
