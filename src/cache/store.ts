@@ -71,6 +71,19 @@ export interface RemovalRecord {
   readonly md5: string
 }
 
+/** A FIFO or a Unix socket, which only the mount has (see fs/specials.ts). */
+export interface SpecialRecord {
+  /** Below the mount. */
+  readonly path: string
+  readonly type: 'fifo' | 'socket'
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly ino: number
+  readonly mtime: readonly [number, number]
+  readonly atime: readonly [number, number]
+}
+
 /** A delete that the server has not been told yet (see fs/unlinks.ts). */
 export interface UnlinkRecord {
   /** Below the mount. */
@@ -84,6 +97,7 @@ export class Store {
   readonly moves: Database<MoveRecord, string>
   readonly removals: Database<RemovalRecord, string>
   readonly unlinks: Database<UnlinkRecord, string>
+  readonly specials: Database<SpecialRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
   private closing = false
@@ -97,6 +111,7 @@ export class Store {
     this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
     this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
     this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
+    this.specials = root.openDB<SpecialRecord, string>({ name: 'specials' })
   }
 
   /**
@@ -144,6 +159,11 @@ export class Store {
   /** Keeps a draft's record; durable with the next `flushed()`. */
   saveDraft(record: DraftRecord): void {
     if (!this.closing) void this.drafts.put(record.id, record)
+  }
+
+  /** Keeps the record of a special file; durable with the next `flushed()`. */
+  saveSpecial(id: string, record: SpecialRecord): void {
+    if (!this.closing) void this.specials.put(id, record)
   }
 
   /** Resolves when everything put so far is on disk. */

@@ -22,6 +22,7 @@ import { Filesystem } from './filesystem.js'
 import { fromPair, type Inode, InodeTable } from './inodes.js'
 import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
+import { Specials } from './specials.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
@@ -80,6 +81,7 @@ class MountEngine implements Engine {
   private backups!: BackupMoves
   private removals!: Removals
   private unlinks!: Unlinks
+  private specials!: Specials
   private blocks!: BlockCache
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
@@ -130,6 +132,7 @@ class MountEngine implements Engine {
     this.backups = new BackupMoves({ tree: this.tree, locks, contents: () => this.contents, logger })
     this.removals = new Removals({ tree: this.tree, confirmer: this.confirmer, logger })
     this.unlinks = new Unlinks({ tree: this.tree, confirmer: this.confirmer, logger })
+    this.specials = new Specials({ tree: this.tree, logger })
     this.contents = new Contents({
       tree: this.tree, confirmer: this.confirmer, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => this.backups.secure(folder, name),
@@ -140,7 +143,7 @@ class MountEngine implements Engine {
       },
     })
     this.fs = new Filesystem({
-      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, unlinks: this.unlinks, locks, logger,
+      tree: this.tree, contents: this.contents, confirmer: this.confirmer, backups: this.backups, removals: this.removals, unlinks: this.unlinks, specials: this.specials, locks, logger,
       ahead: new WalkAhead({ tree: this.tree, contents: this.contents, logger }),
       readOnly: this.options.readOnly,
       fourByteNames: () => this.fourByteNames,
@@ -201,6 +204,7 @@ class MountEngine implements Engine {
         logger.warn('a change of an earlier run waits', { path: record.path, error })
       }
     }
+    await this.specials.recover((path) => this.place(path))
   }
 
   private async recoverDraft(record: DraftRecord): Promise<void> {

@@ -11,13 +11,14 @@ import type { Logger } from '../log.js'
 import type { BackupMoves } from './backup.js'
 import type { Confirmer } from './confirm.js'
 import { type Contents, foldersOf, type Handle, nameKey } from './contents.js'
-import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenResult, RenameFlags, StatFs } from './drivers/driver.js'
+import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
 import { isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
+import type { Specials } from './specials.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
@@ -59,6 +60,7 @@ export interface FilesystemDeps {
   readonly backups: BackupMoves
   readonly removals: Removals
   readonly unlinks: Unlinks
+  readonly specials: Specials
   readonly ahead: WalkAhead
   readonly locks: TreeLock
   readonly readOnly: boolean
@@ -117,12 +119,10 @@ export class Filesystem implements FileSystem {
   }
 
   async mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry> {
-    const { tree, confirmer, backups } = this.deps
+    const { tree, confirmer } = this.deps
     const folder = this.folder(parent)
     const clean = this.checkNew(folder, name)
-    await backups.settlePlace(folder, clean)
-    await this.deps.removals.settledAt(folder, clean)
-    await this.deps.unlinks.settledAt(folder, clean)
+    await this.settlePlace(folder, clean)
     return this.withNewName(folder, clean, caller, async () => {
       await confirmer.nameFree(folder, clean, caller.signal)
       const at = tree.deps.metadata.now()
@@ -138,6 +138,27 @@ export class Filesystem implements FileSystem {
       tree.deps.store.updateFacts(inode.uuid, inode.facts())
       return this.entry(inode, name)
     })
+  }
+
+  async mknod(parent: Ino, name: string, type: SpecialType, mode: number, caller: Caller): Promise<Entry> {
+    const folder = this.folder(parent)
+    const clean = this.checkNew(folder, name)
+    await this.settlePlace(folder, clean)
+    return this.withNewName(folder, clean, caller, async () => {
+      const inode = this.deps.specials.create(type, folder, clean, mode & 0o7777)
+      this.own(inode, caller)
+      this.stamp(inode)
+      this.deps.specials.save(inode)
+      await this.deps.tree.deps.store.flushed()
+      return this.entry(inode, name)
+    })
+  }
+
+  /** What was put off for a name happens before something else takes it. */
+  private async settlePlace(folder: Inode, name: string): Promise<void> {
+    await this.deps.backups.settlePlace(folder, name)
+    await this.deps.removals.settledAt(folder, name)
+    await this.deps.unlinks.settledAt(folder, name)
   }
 
   async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
@@ -159,6 +180,7 @@ export class Filesystem implements FileSystem {
         this.gone(folder, clean, inode)
         folder.local.set(clean, null)
       } else {
+        this.deps.specials.forget(inode)
         this.gone(folder, clean, inode)
       }
       confirmer.drop(inode)
@@ -281,6 +303,7 @@ export class Filesystem implements FileSystem {
 
   private async truncate(inode: Inode, size: number, fh: number | undefined, caller: Caller): Promise<void> {
     if (inode.type === 'folder') throw new FsError('EISDIR')
+    if (inode.special) throw new FsError('EINVAL', 'Has no size')
     if (inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
     checkSize(size)
     const handle = this.handles.find(fh)
@@ -291,6 +314,7 @@ export class Filesystem implements FileSystem {
 
   private keepFacts(inode: Inode): void {
     const { store } = this.deps.tree.deps
+    if (inode.special) this.deps.specials.save(inode)
     const version = inode.type === 'folder' ? undefined : inode.draft === undefined ? inode.version?.etag : inode.expected?.md5
     if (inode.uuid !== '') store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
     if (inode.draft !== undefined) {
@@ -352,6 +376,7 @@ export class Filesystem implements FileSystem {
   async open(ino: Ino, flags: number, caller: Caller): Promise<OpenResult> {
     const inode = this.inode(ino)
     if (inode.type === 'folder') throw new FsError('EISDIR')
+    if (inode.special) throw new FsError('ENXIO', 'The kernel opens it')
     const write = (flags & O_ACCMODE) !== 0
     if (write && this.deps.readOnly) throw new FsError('EROFS')
     if (write && inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')

@@ -45,7 +45,7 @@ export class Inode {
   /** Never sent (localnames.ts). */
   localOnly = false
   draft: Draft | undefined
-  /** Key of the draft's record. */
+  /** Key of the draft's record, or of the special file's. */
   recordId: string | undefined
   /** The draft is empty and its record says so: it may be sent later. */
   emptyKept = false
@@ -91,6 +91,11 @@ export class Inode {
   /** The server has, or has been sent, a node for it. */
   get onServer(): boolean {
     return this.uuid !== '' || this.sent.size > 0
+  }
+
+  /** Its content is the kernel's affair (specials.ts). */
+  get special(): boolean {
+    return this.type === 'fifo' || this.type === 'socket'
   }
 
   /** An ETag that is not the newest any more. */

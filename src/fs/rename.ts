@@ -14,6 +14,7 @@ import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
+import type { Specials } from './specials.js'
 import type { Unlinks } from './unlinks.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
@@ -28,6 +29,7 @@ export interface RenameDeps {
   readonly backups: BackupMoves
   readonly removals: Removals
   readonly unlinks: Unlinks
+  readonly specials: Specials
   readonly locks: TreeLock
   readonly logger: Logger
 }
@@ -56,7 +58,7 @@ export class Renamer {
   private async renameKnown(from: Inode, name: string, first: Inode, to: Inode, newName: string, known: Inode | undefined, noReplace: boolean, caller: Caller): Promise<void> {
     const { tree, backups, locks } = this.deps
     if (known !== undefined) await backups.settle(known)
-    if (first.type === 'folder') await backups.settlePlace(to, newName)
+    if (first.type === 'folder' || first.special) await backups.settlePlace(to, newName)
     const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
     if (first.type === 'folder') exclusive.add(`d${first.ino}`)
     if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
@@ -102,7 +104,7 @@ export class Renamer {
     const { tree, backups } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
-    const localOnly = isLocalOnly(newName, tree.foldersAbove(to))
+    const localOnly = source.special || isLocalOnly(newName, tree.foldersAbove(to))
     const backup = from === to && source.onServer && isBackupName(name, newName)
     if (backup && !source.dirty) await this.known(source, caller)
     const setAside = backup && source.uuid !== '' && !source.unconfirmed && source.draft === undefined
@@ -111,11 +113,14 @@ export class Renamer {
       await backups.defer(source, to, newName)
       return
     }
+    // Only the mount has it: the rename itself takes its name away.
+    const over = target?.special === true ? undefined : target
     if (!source.onServer) {
-      await this.renameUnsent(source, to, newName, target, localOnly, caller)
-    } else if (target !== undefined || this.clashes(source, to, newName) || backups.holds(to, newName)) {
-      if (target !== undefined && !target.onServer) this.dropUnsent(target, to, newName)
-      await this.replace(source, to, newName, target?.onServer === true ? target : undefined, caller)
+      if (source.special) await this.settlePlace(to, newName)
+      await this.renameUnsent(source, to, newName, over, localOnly, caller)
+    } else if (over !== undefined || this.clashes(source, to, newName) || backups.holds(to, newName)) {
+      if (over !== undefined && !over.onServer) this.dropUnsent(over, to, newName)
+      await this.replace(source, to, newName, over?.onServer === true ? over : undefined, caller)
     } else if (!await this.move(source, to, newName, caller)) {
       const taken = await tree.child(to, newName, caller.signal)
       if (noReplace) throw new FsError('EEXIST', `${newName} exists`)
@@ -149,6 +154,7 @@ export class Renamer {
     const old: Place = { folder: source.parent!, name: source.name }
     this.rename_(source, to, newName)
     source.localOnly = localOnly
+    this.deps.specials.save(source)
     contents.record(source, localOnly ? 'local' : wasLocal || source.emptyKept ? 'closed' : 'open')
     await tree.deps.store.flushed()
     if (localOnly || !wasLocal) return
@@ -199,8 +205,7 @@ export class Renamer {
     const { tree, confirmer, logger } = this.deps
     const [from, name] = [source.parent!, source.name]
     const { metadata } = tree.deps
-    await this.deps.unlinks.settledAt(to, newName)
-    await this.deps.removals.settledAt(to, newName)
+    await this.settlePlace(to, newName)
     await confirmer.nameFree(to, newName, caller.signal)
     if (source.type === 'folder' && this.clashes(source, to, newName)) {
       throw new FsError('EEXIST', `A name that differs from ${newName} only in case exists, and the server cannot hold both`)
@@ -232,16 +237,26 @@ export class Renamer {
     return true
   }
 
+  /** What was put off for a name happens before something else takes it. */
+  private async settlePlace(folder: Inode, name: string): Promise<void> {
+    await this.deps.unlinks.settledAt(folder, name)
+    await this.deps.removals.settledAt(folder, name)
+  }
+
   /** Records of contents in and below a moved node name its new place. False if there are none. */
   private keepRecords(source: Inode): boolean {
     const { tree } = this.deps
     const { store, inodes } = tree.deps
     let found = false
     for (const inode of source.type === 'folder' ? inodes.all() : [source]) {
-      const record = inode.recordId === undefined || inode.unlinked || !within(inode, source) ? undefined : store.drafts.get(inode.recordId)
-      if (record === undefined) continue
-      store.saveDraft({ ...record, path: tree.localPath(inode) })
+      if (inode.recordId === undefined || inode.unlinked || !within(inode, source)) continue
       found = true
+      if (inode.special) {
+        this.deps.specials.save(inode)
+        continue
+      }
+      const record = store.drafts.get(inode.recordId)
+      if (record !== undefined) store.saveDraft({ ...record, path: tree.localPath(inode) })
     }
     return found
   }
@@ -267,6 +282,8 @@ export class Renamer {
   private rename_(source: Inode, to: Inode, newName: string): void {
     const [from, name] = [source.parent!, source.name]
     if (from === to && name === newName) return
+    const covered = to.local.get(newName)
+    if (covered?.special === true) this.detachTarget(covered, to, newName)
     const overlay = from.local.get(name) === source
     from.local.delete(name)
     this.deps.tree.deps.inodes.move(source, to, newName)
@@ -277,6 +294,7 @@ export class Renamer {
   private detachTarget(target: Inode, to: Inode, name: string): void {
     const { tree, confirmer, contents } = this.deps
     confirmer.drop(target)
+    this.deps.specials.forget(target)
     to.local.delete(name)
     tree.deps.metadata.forget(target.ino)
     tree.deps.inodes.detach(target)

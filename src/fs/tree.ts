@@ -11,7 +11,7 @@ import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
-import type { Attr, KernelNotices } from './drivers/driver.js'
+import type { Attr, FileType, KernelNotices } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { Patience } from './patience.js'
 import { fromPair, type Inode, inoOfUuid, type InodeTable } from './inodes.js'
@@ -265,7 +265,7 @@ export class Tree {
     return inode
   }
 
-  ownership(type: 'file' | 'folder' | 'symlink'): { mode: number; uid: number; gid: number } {
+  ownership(type: FileType): { mode: number; uid: number; gid: number } {
     const { uid, gid, umask } = this.deps.owner
     return { mode: type === 'symlink' ? 0o777 : (type === 'folder' ? 0o777 : 0o666) & ~umask, uid, gid }
   }
