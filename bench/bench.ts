@@ -31,6 +31,8 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
     only: { type: 'string', default: '' },
     // driver: a small run, to see that all of it works; nothing is kept.
     quick: { type: 'boolean', default: false },
+    // driver: only workloads whose name this regular expression matches.
+    workloads: { type: 'string', default: '' },
     // driver: options of Node for the mount processes, such as --cpu-prof.
     'node-options': { type: 'string', default: '' },
     // A shell command before each round: for a server that must be looked after.
@@ -39,11 +41,15 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
 })
 
 async function main(): Promise<void> {
+  if (name === 'startup') {
+    const { benchStartup } = await import('./startup.js')
+    return benchStartup(Number(flags.repetitions ?? 21), (line) => process.stdout.write(`${line}\n`))
+  }
   if (name === 'driver') {
     const { benchDrivers } = await import('./driver.js')
-    return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, nodeOptions: flags['node-options'], say })
+    return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, nodeOptions: flags['node-options'], say })
   }
-  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver [--quick] [--repetitions N] [--only SIDE], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
+  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
   const repetitions = Number(flags.repetitions ?? 3)
   const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency))
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))

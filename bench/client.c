@@ -6,7 +6,8 @@
  *   write FILE BLOCK BYTES                makes FILE; writing and close(2) are timed apart
  *   read FILE BLOCK [drop]                from the start to the end; drop: the kernel's pages of it go first
  *   random FILE BLOCK COUNT THREADS       COUNT different blocks in random order, none of them in the page cache
- *   create DIR COUNT, unlink DIR COUNT    empty files
+ *   create DIR COUNT SUFFIX               files of one byte
+ *   unlink DIR COUNT SUFFIX
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -144,19 +145,19 @@ static void do_random(const char *path, size_t block, long count, int threads) {
   report(now() - start, 0, each * threads, each * threads * (long long)block);
 }
 
-static void do_names(const char *dir, long count, int making) {
-  char name[32];
+static void do_names(const char *dir, long count, const char *suffix, int making) {
+  char name[64];
   int at = open(dir, O_RDONLY | O_DIRECTORY);
   if (at < 0) fail(dir);
   double start = now();
   for (long i = 0; i < count; i++) {
-    snprintf(name, sizeof name, "made-%05ld", i);
+    snprintf(name, sizeof name, ".made-%05ld%s", i, suffix);
     if (!making) {
       if (unlinkat(at, name, 0) != 0) fail(name);
       continue;
     }
     int fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    if (fd < 0 || close(fd) != 0) fail(name);
+    if (fd < 0 || write(fd, "x", 1) != 1 || close(fd) != 0) fail(name);
   }
   report(now() - start, 0, count, 0);
 }
@@ -168,8 +169,8 @@ int main(int argc, char **argv) {
   else if (!strcmp(verb, "write") && argc == 5) do_write(path, atol(argv[3]), atoll(argv[4]));
   else if (!strcmp(verb, "read") && argc >= 4) do_read(path, atol(argv[3]), argc > 4);
   else if (!strcmp(verb, "random") && argc == 6) do_random(path, atol(argv[3]), atol(argv[4]), atoi(argv[5]));
-  else if (!strcmp(verb, "create") && argc == 4) do_names(path, atol(argv[3]), 1);
-  else if (!strcmp(verb, "unlink") && argc == 4) do_names(path, atol(argv[3]), 0);
+  else if (!strcmp(verb, "create") && argc == 5) do_names(path, atol(argv[3]), argv[4], 1);
+  else if (!strcmp(verb, "unlink") && argc == 5) do_names(path, atol(argv[3]), argv[4], 0);
   else { errno = EINVAL; fail("arguments"); }
   return 0;
 }

@@ -22,6 +22,8 @@ export interface Place {
   readonly path: string
   /** Undefined where no process serves it. */
   readonly usage: () => Promise<Usage | undefined>
+  /** Resolves when everything is on the server. */
+  readonly sync: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -61,6 +63,10 @@ export function mountSide(driver: string, version: string, { work, server, remot
       return {
         path,
         usage: () => usageOf(process_.pid),
+        sync: async () => {
+          const { code, stderr } = await timed(process.execPath, [CELLSFS, 'sync', path], { env })
+          if (code !== 0) throw new Error(`cellsfs sync: ${stderr}`)
+        },
         close: async () => {
           await process_.stop()
           if (await isMounted(path)) await timed('fusermount', ['-u', '-z', path])
@@ -83,7 +89,7 @@ export async function localSide(work: string, seed: (folder: string) => Promise<
     description: `a folder on ${type}`,
     open: async () => {
       await seed(path)
-      return { path, usage: () => Promise.resolve(undefined), close: () => rm(path, { recursive: true, force: true }) }
+      return { path, usage: () => Promise.resolve(undefined), sync: () => Promise.resolve(), close: () => rm(path, { recursive: true, force: true }) }
     },
   }
 }

@@ -5,6 +5,7 @@
  * - "cold": the mount is new, the engine asks the server. "kernel cold": the kernel has forgotten names, the engine has not.
  * - Reads "from the engine": the engine has all content in its block cache, the kernel has no page of it.
  * - Writing is timed until the last write(2); close(2), which sends the content to the server, is apart.
+ * - Between creating and unlinking, all that was made is sent, untimed: unlink(2) of a file that is on its way waits for it.
  */
 import { writeFile } from 'node:fs/promises'
 import { timed } from './processes.js'
@@ -54,11 +55,21 @@ async function dropNames(): Promise<void> {
   if (process.getuid?.() === 0) await writeFile('/proc/sys/vm/drop_caches', '2')
 }
 
-export async function runSide(side: DriverSide, sizes: Sizes, binary: string, say: (measure: Measure) => void): Promise<SideResult> {
+export interface Run {
+  readonly sizes: Sizes
+  /** client.c, compiled. */
+  readonly binary: string
+  /** Only workloads whose name it matches. */
+  readonly which: RegExp
+  readonly say: (measure: Measure) => void
+}
+
+export async function runSide(side: DriverSide, run: Run): Promise<SideResult> {
+  const { say } = run
   const place = await side.open()
   try {
     const measures: Measure[] = []
-    await workloads(place, sizes, binary, (measure) => {
+    await workloads(place, run, (measure) => {
       measures.push(measure)
       say(measure)
     })
@@ -69,9 +80,10 @@ export async function runSide(side: DriverSide, sizes: Sizes, binary: string, sa
   }
 }
 
-async function workloads(place: Place, { listed, bytes, randomReads, made }: Sizes, binary: string, note: (measure: Measure) => void): Promise<void> {
+async function workloads(place: Place, { sizes: { listed, bytes, randomReads, made }, binary, which }: Run, note: (measure: Measure) => void): Promise<void> {
   const { path } = place
   const measure = async (workload: string, work: () => Promise<{ ms: number; ops: number; bytes: number }>): Promise<void> => {
+    if (!which.test(workload)) return
     const before = await place.usage()
     const { ms, ops, bytes: moved } = await work()
     const after = await place.usage()
@@ -94,9 +106,10 @@ async function workloads(place: Place, { listed, bytes, randomReads, made }: Siz
   await measure('stat, warm', client(binary, 'stat', folder, STAT_ROUNDS))
 
   await measure('read 1 MiB, cold', client(binary, 'read', big, MIB, 'drop'))
+  if (!which.test('cold')) await client(binary, 'read', big, MIB)()
   await measure('read 1 MiB, from the engine', client(binary, 'read', big, MIB, 'drop'))
   await measure('read 128 KiB, from the engine', client(binary, 'read', big, KIB_128, 'drop'))
-  await client(binary, 'read', big, MIB)()
+  if (which.test('warm')) await client(binary, 'read', big, MIB)()
   await measure('read 1 MiB again, warm', client(binary, 'read', big, MIB))
   await measure('random 4 KiB, 1 thread', client(binary, 'random', big, 4096, randomReads / 4, 1))
   await measure('random 4 KiB, 8 threads', client(binary, 'random', big, 4096, randomReads, 8))
@@ -108,8 +121,14 @@ async function workloads(place: Place, { listed, bytes, randomReads, made }: Siz
       ;({ closeMs } = result)
       return result
     })
-    note({ workload: `close after write ${label}`, ms: closeMs, ops: 1, bytes })
+    if (which.test(`write ${label}`)) note({ workload: `close after write ${label}`, ms: closeMs, ops: 1, bytes })
   }
-  await measure('create', client(binary, 'create', path, made))
-  await measure('unlink', client(binary, 'unlink', path, made))
+  // Names of the second kind never leave the mount (src/fs/localnames.ts).
+  for (const [kind, suffix] of [['', '.txt'], [', names that stay local', '.swp']] as const) {
+    await measure(`create${kind}`, client(binary, 'create', path, made, suffix))
+    if (!which.test(`unlink${kind}`)) continue
+    if (!which.test(`create${kind}`)) await client(binary, 'create', path, made, suffix)()
+    await place.sync()
+    await measure(`unlink${kind}`, client(binary, 'unlink', path, made, suffix))
+  }
 }

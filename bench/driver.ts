@@ -22,11 +22,13 @@ export interface DriverBench {
   readonly quick: boolean
   /** Only sides whose name begins so. */
   readonly only: string
+  /** Only workloads whose name this regular expression matches: nothing is kept then. */
+  readonly workloads: string
   readonly nodeOptions: string
   readonly say: (line: string) => void
 }
 
-export async function benchDrivers({ root, repetitions, quick, only, nodeOptions, say }: DriverBench): Promise<void> {
+export async function benchDrivers({ root, repetitions, quick, only, workloads, nodeOptions, say }: DriverBench): Promise<void> {
   const sizes = quick ? QUICK : FULL
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))
   const server = await embeddedServer(0)
@@ -48,7 +50,7 @@ export async function benchDrivers({ root, repetitions, quick, only, nodeOptions
       for (const side of sides.map((_, index) => sides[(index + repetition - 1) % sides.length]!)) {
         const began = load()
         say(`${side.name}, ${repetition} of ${repetitions} (load ${began})`)
-        const result = await runSide(side, sizes, binary, ({ workload, ms }) => say(`  ${workload.padEnd(32)} ${ms.toFixed(1).padStart(9)} ms`))
+        const result = await runSide(side, { sizes, binary, which: new RegExp(workloads), say: ({ workload, ms }) => say(`  ${workload.padEnd(32)} ${ms.toFixed(1).padStart(9)} ms`) })
         rounds.push({ side: side.name, repetition, load: began, ...result })
       }
     }
@@ -56,17 +58,17 @@ export async function benchDrivers({ root, repetitions, quick, only, nodeOptions
       name: 'driver', date, machine: machine(), server: server.description, sides: sides.map(({ name, description }) => ({ name, description })),
       repetitions, sizes: { ...sizes }, rounds,
     }
-    await keep(result, root, quick)
+    await keep(result, root, quick || workloads !== '' || only !== '')
   } finally {
     await server.close()
     await rm(work, { recursive: true, force: true })
   }
 }
 
-async function keep(result: DriverResult, root: string, quick: boolean): Promise<void> {
+async function keep(result: DriverResult, root: string, partial: boolean): Promise<void> {
   const name = `${result.date.replace(/[ :]/g, '-')}-driver`
   process.stdout.write(driverPage(result, `${name}.json`))
-  if (quick) return
+  if (partial) return
   const folder = join(root, 'bench', 'results')
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`)
