@@ -72,7 +72,7 @@ export class BackupMoves {
     const { tree } = this.deps
     const contents = this.deps.contents()
     const { version } = backup
-    await contents.change(backup, undefined, async (draft) => {
+    await contents.onDraft(backup, undefined, async (draft) => {
       await draft.fill()
       await draft.sync()
     })
@@ -159,8 +159,8 @@ export class BackupMoves {
       inode.heldAt = undefined
       parent.local.delete(name)
       if (inode.draft === undefined) inode.parent.local.delete(inode.name)
-      metadata.set(parent.ino, name, undefined, metadata.now())
-      if (node !== undefined) metadata.set(inode.parent.ino, inode.name, { ...node, path: target }, metadata.now())
+      metadata.ours(parent.ino, name, undefined, metadata.now())
+      if (node !== undefined) metadata.ours(inode.parent.ino, inode.name, { ...node, path: target }, metadata.now())
       else metadata.doubt(inode.parent.ino, inode.name)
       await store.moves.remove(inode.uuid)
     } finally {

@@ -108,7 +108,10 @@ class MountEngine implements Engine {
           this.tree.patience.reset()
           this.contents.retryNow()
         }
-        else this.metadata.streamLost()
+        else if (this.metadata.pushed) {
+          this.metadata.streamLost()
+          this.tree.kernel.everything()
+        }
         logger.debug('event stream', it)
       },
     })
@@ -175,7 +178,7 @@ class MountEngine implements Engine {
   }
 
   attachNotices(notices: KernelNotices): void {
-    this.tree.notices = notices
+    this.tree.kernel.attach(notices)
   }
 
   // -- what an earlier process left

@@ -66,6 +66,16 @@ export class Inode {
   /** Why the last attempt to send failed, for people. */
   failure: string | undefined
   reader: VersionReader | undefined
+  /** Counts changes of the content that did not come through the kernel. */
+  content = 0
+  /** The `content` whose pages the kernel may hold (pages.ts). */
+  pages: number | undefined
+  /** When the kernel was last told to drop the pages. */
+  pagesToldAt = 0
+  /** Counts changes of a folder's names that the kernel did not ask for ... */
+  listingChanges = 0
+  /** ... and how many there were when the kernel was last given the names to keep. */
+  listingKept = -1
   /** Tail of the queue of commits. */
   commits: Promise<void> = Promise.resolve()
   /** Live children by name: the dentries. */

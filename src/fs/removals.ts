@@ -140,7 +140,7 @@ export class Removals {
           confirmer.awaitAbsent(removal.folder, removal.name)
         } else if (removal.folder.local.get(removal.name) === null) {
           removal.folder.local.delete(removal.name)
-          tree.deps.metadata.doubt(removal.folder.ino, removal.name)
+          tree.doubt(removal.folder, removal.name)
         }
         await tree.deps.store.removals.remove(removalKey(removal.record))
         return

@@ -195,6 +195,11 @@ export class Renamer {
     source.version = undefined
     source.expected = expected
     contents.awaitConfirmation(source, expected)
+    if (!taken) {
+      // The program was told that its file is at the target; somebody else's is.
+      tree.kernel.name(to, newName)
+      tree.kernel.name(place.folder, place.name)
+    }
     if (!hadNode) return
     // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
     await removals.add(from, name, source, expected.md5, sentToSource)
@@ -222,15 +227,15 @@ export class Renamer {
       await this.moveOnServer(oldPath, newPath, caller)
     } catch (error) {
       // It may have happened all the same.
-      metadata.doubt(from.ino, name)
-      metadata.doubt(to.ino, newName)
+      tree.doubt(from, name)
+      tree.doubt(to, newName)
       throw error
     }
     logger.info('renamed', { from: oldPath, to: newPath })
     const at = metadata.now()
     const node = metadata.listing(from.ino)?.answers.get(name)?.node ?? nodeOf(source, newPath)
-    metadata.set(from.ino, name, undefined, at)
-    if (node !== undefined) metadata.set(to.ino, newName, { ...node, path: newPath }, at)
+    metadata.ours(from.ino, name, undefined, at)
+    if (node !== undefined) metadata.ours(to.ino, newName, { ...node, path: newPath }, at)
     this.rename_(source, to, newName)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     if (this.keepRecords(source)) await tree.deps.store.flushed()
@@ -310,7 +315,7 @@ export class Renamer {
     await contents.keepForReaders(target, caller.signal)
     if (target.onServer) {
       await tree.deps.server.remove([tree.pathAt(to, name)], { signal: caller.signal })
-      tree.deps.metadata.set(to.ino, name, undefined, tree.deps.metadata.now())
+      tree.deps.metadata.ours(to.ino, name, undefined, tree.deps.metadata.now())
     }
     this.detachTarget(target, to, name)
   }

@@ -203,8 +203,7 @@ export class Unlinks {
     logger.error('the server refuses a delete, the name is back', { path: unlink.path, error })
     this.failures.push({ path: unlink.path, reason: error.message })
     if (unlink.folder.local.get(unlink.name) === null) unlink.folder.local.delete(unlink.name)
-    tree.deps.metadata.doubt(unlink.folder.ino, unlink.name)
-    tree.notices.invalidateEntry?.(unlink.folder.ino, unlink.name)
+    tree.doubt(unlink.folder, unlink.name)
     await this.finish(unlink)
   }
 

@@ -6,7 +6,8 @@ type Source = (inode: Inode, path: string) => string | undefined
 
 const ATTRIBUTES: ReadonlyMap<string, Source> = new Map<string, Source>([
   ['user.cells.uuid', (inode) => inode.uuid || undefined],
-  ['user.cells.etag', (inode) => inode.dirty ? undefined : (inode.expected?.md5 ?? inode.version?.etag) || undefined],
+  // Of a draft that the server has just confirmed, the base is what it confirmed.
+  ['user.cells.etag', (inode) => inode.dirty ? undefined : (inode.expected?.md5 ?? (inode.draft === undefined ? inode.version : inode.base)?.etag) || undefined],
   ['user.cells.path', (inode, path) => inode.localOnly ? undefined : path],
 ])
 
