@@ -33,8 +33,8 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
     quick: { type: 'boolean', default: false },
     // driver: only workloads whose name this regular expression matches.
     workloads: { type: 'string', default: '' },
-    // driver: options of Node for the mount processes, such as --cpu-prof.
-    'node-options': { type: 'string', default: '' },
+    // driver: folder for CPU profiles of the mount processes.
+    profile: { type: 'string', default: '' },
     // A shell command before each round: for a server that must be looked after.
     before: { type: 'string', default: '' },
   },
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   }
   if (name === 'driver') {
     const { benchDrivers } = await import('./driver.js')
-    return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, nodeOptions: flags['node-options'], say })
+    return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, profile: flags.profile, say })
   }
   if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
   const repetitions = Number(flags.repetitions ?? 3)

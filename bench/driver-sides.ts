@@ -38,13 +38,13 @@ export interface SideOptions {
   readonly server: BenchServer
   /** Folder of the server that is mounted. */
   readonly remote: string
-  /** Options for the Node of the mount process. */
-  readonly nodeOptions: string
+  /** Folder for CPU profiles, or empty. */
+  readonly profile: string
 }
 
 let mounts = 0
 
-export function mountSide(driver: string, version: string, { work, server, remote, nodeOptions }: SideOptions): DriverSide {
+export function mountSide(driver: string, version: string, { work, server, remote, profile }: SideOptions): DriverSide {
   return {
     name: driver,
     description: version,
@@ -57,7 +57,7 @@ export function mountSide(driver: string, version: string, { work, server, remot
         PATH: process.env['PATH'], HOME: home, XDG_CONFIG_HOME: join(home, 'config'), XDG_CACHE_HOME: join(home, 'cache'), XDG_STATE_HOME: join(home, 'state'),
         XDG_RUNTIME_DIR: join(home, 'run'), CEC_URL: server.url, CEC_LOGIN: server.login, CEC_PASSWORD: server.password,
       }
-      const options = nodeOptions.split(' ').filter((option) => option !== '')
+      const options = profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
       const process_ = daemon(process.execPath, [...options, CELLSFS, 'mount', '-f', '--driver', driver, remote, path], env)
       await process_.firstLine
       return {

@@ -24,23 +24,25 @@ export interface DriverBench {
   readonly only: string
   /** Only workloads whose name this regular expression matches: nothing is kept then. */
   readonly workloads: string
-  readonly nodeOptions: string
+  /** Folder for CPU profiles, or empty. */
+  readonly profile: string
   readonly say: (line: string) => void
 }
 
-export async function benchDrivers({ root, repetitions, quick, only, workloads, nodeOptions, say }: DriverBench): Promise<void> {
+export async function benchDrivers({ root, repetitions, quick, only, workloads, profile, say }: DriverBench): Promise<void> {
   const sizes = quick ? QUICK : FULL
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))
   const server = await embeddedServer(0)
   try {
     const binary = await compile(root, work)
     const big = randomBytes(sizes.bytes)
-    const names = Array.from({ length: sizes.listed }, (_, index) => `file-${String(index).padStart(5, '0')}.txt`)
+    const which = new RegExp(workloads)
+    const names = Array.from({ length: which.test('ls') || which.test('stat') ? sizes.listed : 1 }, (_, index) => `file-${String(index).padStart(5, '0')}.txt`)
     say('laying files out')
     const remote = await layOut(server, big, names)
     const version = await ownVersion(root)
     const all: readonly DriverSide[] = [
-      ...['kernel', 'fuse-native'].map((driver) => mountSide(driver, `cellsfs ${version}`, { work, server, remote, nodeOptions })),
+      ...['kernel', 'fuse-native'].map((driver) => mountSide(driver, `cellsfs ${version}`, { work, server, remote, profile })),
       await localSide(work, (folder) => layOutLocally(folder, big, names)),
     ]
     const sides = all.filter(({ name }) => name.startsWith(only))
@@ -50,7 +52,7 @@ export async function benchDrivers({ root, repetitions, quick, only, workloads, 
       for (const side of sides.map((_, index) => sides[(index + repetition - 1) % sides.length]!)) {
         const began = load()
         say(`${side.name}, ${repetition} of ${repetitions} (load ${began})`)
-        const result = await runSide(side, { sizes, binary, which: new RegExp(workloads), say: ({ workload, ms }) => say(`  ${workload.padEnd(32)} ${ms.toFixed(1).padStart(9)} ms`) })
+        const result = await runSide(side, { sizes, binary, which, say: ({ workload, ms }) => say(`  ${workload.padEnd(32)} ${ms.toFixed(1).padStart(9)} ms`) })
         rounds.push({ side: side.name, repetition, load: began, ...result })
       }
     }
@@ -58,7 +60,7 @@ export async function benchDrivers({ root, repetitions, quick, only, workloads, 
       name: 'driver', date, machine: machine(), server: server.description, sides: sides.map(({ name, description }) => ({ name, description })),
       repetitions, sizes: { ...sizes }, rounds,
     }
-    await keep(result, root, quick || workloads !== '' || only !== '')
+    await keep(result, root, quick || workloads !== '' || only !== '' || profile !== '')
   } finally {
     await server.close()
     await rm(work, { recursive: true, force: true })
