@@ -1,4 +1,6 @@
 /**
+ * `npm run bench -- driver` is in driver.ts.
+ *
  * `npm run bench -- real|demo`: the same workloads through a cellsfs mount and through rclone's mounts, side by side in one
  * run, in turn. Writes bench/results/<date>-<name>.json and prints a table.
  *
@@ -24,17 +26,31 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
   options: {
     driver: { type: 'string', default: 'fuse-native' },
     latency: { type: 'string', default: '25' },
-    repetitions: { type: 'string', default: '3' },
+    repetitions: { type: 'string' },
     'rclone-write-back': { type: 'string', default: '0s' },
     only: { type: 'string', default: '' },
+    // driver: a small run, to see that all of it works; nothing is kept.
+    quick: { type: 'boolean', default: false },
+    // driver: only workloads whose name this regular expression matches.
+    workloads: { type: 'string', default: '' },
+    // driver: folder for CPU profiles of the mount processes.
+    profile: { type: 'string', default: '' },
     // A shell command before each round: for a server that must be looked after.
     before: { type: 'string', default: '' },
   },
 })
 
 async function main(): Promise<void> {
-  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
-  const repetitions = Number(flags.repetitions)
+  if (name === 'startup') {
+    const { benchStartup } = await import('./startup.js')
+    return benchStartup(Number(flags.repetitions ?? 21), (line) => process.stdout.write(`${line}\n`))
+  }
+  if (name === 'driver') {
+    const { benchDrivers } = await import('./driver.js')
+    return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, profile: flags.profile, say })
+  }
+  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
+  const repetitions = Number(flags.repetitions ?? 3)
   const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency))
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))
   try {

@@ -48,6 +48,7 @@ export function timed(program: string, args: readonly string[], { cwd, env, time
 
 /** A program that stays, like a mount. */
 export interface Daemon {
+  readonly pid: number
   /** Its first line on stdout. Rejects when it ends before. */
   readonly firstLine: Promise<string>
   readonly stop: () => Promise<void>
@@ -79,6 +80,7 @@ export function daemon(program: string, args: readonly string[], env: NodeJS.Pro
   firstLine.catch(() => {})
   child.stderr.setEncoding('utf8').on('data', (text: string) => { said = (said + text).slice(-20_000) })
   return {
+    pid: child.pid ?? 0,
     firstLine,
     said: () => said,
     stop: async () => {

@@ -50,6 +50,8 @@ export interface BenchServer {
   readonly token: () => Promise<string>
   /** Makes a folder with the tree and the big file in it; resolves when the server shows all of it. */
   readonly seed: (name: string) => Promise<Seed>
+  /** Makes the folder `<root>/<name>` with files in it, and resolves when the server shows them all; returns its path. */
+  readonly fill: (name: string, files: readonly (readonly [string, Buffer])[]) => Promise<string>
   /** Resolves when exactly `count` files with content are below `path`, as the server's own index says. */
   readonly shows: (path: string, count: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -102,6 +104,14 @@ async function openServer(account: Account, description: string, webdav: boolean
       await shows(client, path, ALL_FILES)
       return { path, tree }
     },
+    fill: async (name, files) => {
+      const path = `${root}/${name}`
+      await client.mkdir([path])
+      await client.waitFor(path, (node) => node !== undefined)
+      await inStreams(files, ([file, content]) => put(client, `${path}/${file}`, content))
+      await shows(client, path, files.length)
+      return path
+    },
     shows: (path, count) => shows(client, path, count),
     close: async () => {
       // What was removed through a mount lies in the bin.
@@ -124,14 +134,16 @@ async function seed(client: CellsServer, path: string, tree: string): Promise<vo
   const folders = Array.from({ length: FOLDERS }, (_, index) => `${path}/${tree}/folder-${String(index).padStart(2, '0')}`)
   await client.mkdir([path, `${path}/${tree}`, ...folders])
   const files = folders.flatMap((folder) => Array.from({ length: FILES_PER_FOLDER }, (_, index) => `${folder}/file-${String(index).padStart(2, '0')}.txt`))
-  let next = 0
-  await Promise.all(Array.from({ length: SEED_STREAMS }, async () => {
-    for (let index = next++; index < files.length; index = next++) {
-      await put(client, files[index]!, randomBytes(1024 * (1 + index % 16)))
-    }
-  }))
+  await inStreams(files, (file, index) => put(client, file, randomBytes(1024 * (1 + index % 16))))
   await put(client, `${path}/big`, randomBytes(BIG_BYTES))
   for (const folder of WRITTEN) await put(client, `${path}/${folder}/first`, Buffer.from('text\n'))
+}
+
+async function inStreams<T>(items: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
+  let next = 0
+  await Promise.all(Array.from({ length: SEED_STREAMS }, async () => {
+    for (let index = next++; index < items.length; index = next++) await work(items[index]!, index)
+  }))
 }
 
 async function put(client: CellsServer, path: string, content: Buffer): Promise<void> {

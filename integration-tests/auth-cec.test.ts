@@ -40,14 +40,14 @@ await test('G1 help works without any configuration', async (t) => {
   assert.equal(await hasFile(home.config), false)
 })
 
-await test('G2 G3 G5 G6 a token by environment or flag: flags win, URL is cleaned, nothing is read or written', async (t) => {
+await test('G2 G3 G5 G6 C26 a token by environment or flag: flags win, URL is cleaned, nothing is read or written', async (t) => {
   const home = await freshHome(t)
   const stub = await stubFor(t)
   await writeAccounts(home, 'this is no JSON')
   const env = { CEC_URL: ` ${stub.url}/ui/?x=1 `, CEC_TOKEN: 'pat-of-alice', CEC_LOGIN: 'bob', CEC_PASSWORD: 'bob-P4ss' }
   const byEnv = await home.cec(['info'], { env })
   assert.equal(byEnv.code, 0, byEnv.stderr)
-  assert.match(byEnv.stdout, /\| USERNAME \|/)
+  assert.match(byEnv.stdout, /\| USERNAME \| +SERVER URL +\| AUTH TYPE \|\n/)
   assert.match(byEnv.stdout, new RegExp(`\\| alice +\\| ${stub.url} +\\| PAT +\\|`))
   assert.deepEqual(stub.requests, ['GET /a/frontend/state'])
 
@@ -73,7 +73,7 @@ await test('G4 G7 login and password by environment, also under their old names'
   assert.doesNotMatch(wrong.stderr, /secret-typo/)
 })
 
-await test('G8 TLS: a self-signed server needs CEC_SKIP_VERIFY', async (t) => {
+await test('G8 C4 TLS: a self-signed server needs CEC_SKIP_VERIFY, or an account with --skip-verify', async (t) => {
   const home = await freshHome(t)
   const key = join(home.dir, 'key.pem')
   const cert = join(home.dir, 'cert.pem')
@@ -107,6 +107,10 @@ await test('G9 underscore flags are accepted and hidden', async (t) => {
   const home = await freshHome(t)
   assert.doesNotMatch((await home.cec(['--help'])).stdout, /skip_verify/)
   assert.match((await home.cec(['--help'], { env: { CEC_DISPLAY_HIDDEN_FLAGS: '1' } })).stdout, /skip_verify/)
+  const stub = await stubFor(t)
+  const added = await home.cec(['--skip_verify', '--skip_keyring', '--no_cache', 'config', 'add', 'token', '-u', stub.url, '-t', 'pat-of-alice'])
+  assert.equal(added.code, 0, added.stderr)
+  assert.match(await fileOf(home), /"skipVerify": true,[\s\S]*"skipKeyring": true/)
 })
 
 await test('G10 no account: one sentence that points to config add', async (t) => {

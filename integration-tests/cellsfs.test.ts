@@ -8,6 +8,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { driverProblem } from '../src/cli/cellsfs/drivers.js'
 import { mounts } from '../src/fs/mountpoint.js'
 import { Service, run, sh, until, type RunResult } from './helpers/process.js'
 import { CELLSFS, withMount, withServer } from './helpers/mount.js'
@@ -75,6 +76,26 @@ describe('cellsfs', { concurrency: 2 }, () => {
     assert.equal((await world.cellsfs(['status'])).stdout, 'Nothing is mounted.\n')
     const log = join(world.env['XDG_STATE_HOME']!, 'cellsfs', 'log')
     assert.match(await readFile(join(log, (await readdir(log))[0]!), 'utf8'), /mounted/)
+  }))
+
+  it('takes the other driver where the usual one cannot be had, and says so', () => withServer({ indexDelayMs: 100 }, async (world) => {
+    const path = await world.folder.folder('drive')
+    const without = async (...packages: string[]): Promise<RunResult> => {
+      const preload = join(world.folder.path, 'without.cjs')
+      await writeFile(preload, `
+        const loader = require('node:module'), resolve = loader._resolveFilename
+        loader._resolveFilename = function (name, ...rest) { if (/^(${packages.join('|')})/.test(name)) throw new Error('not here'); return resolve.call(this, name, ...rest) }`)
+      return world.cellsfs(['mount', path], { env: { NODE_OPTIONS: `--require ${preload}` } })
+    }
+    refused(await without('koffi', 'fuse-native'), /needs the optional package koffi.*npm install koffi/)
+    if (await driverProblem('fuse-native') === undefined) {
+      const mounted = await without('koffi')
+      assert.deepEqual([mounted.code, mounted.stdout], [0, `mounted / at ${path}\n`])
+      assert.match(mounted.stderr, /^WARN\t.*koffi.*The driver fuse-native is used instead\.\n$/)
+      const [status] = JSON.parse((await world.cellsfs(['status', '--json'])).stdout) as { driver: string }[]
+      assert.equal(status?.driver, 'fuse-native')
+      assert.equal((await world.cellsfs(['umount', path])).code, 0)
+    }
   }))
 
   it('keeps secrets out of arguments, files and logs', () => withServer({ indexDelayMs: 100 }, async (world) => {

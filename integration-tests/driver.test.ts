@@ -58,6 +58,16 @@ for (const driver of DRIVERS) describe(`${driver} driver`, { concurrency: 2 }, (
     await unmount(mount)
   }))
 
+  it('has fifos and Unix sockets, which the kernel runs', () => withMemoryMount(async (mount) => {
+    const talk = `const net = require('net'); net.createServer((it) => it.end('answer')).listen('s', () =>
+      net.connect('s').on('data', (data) => { console.log(String(data)); process.exit() }))`
+    assert.equal(await mount.sh(`
+      mkfifo -m 640 p; stat -c '%F %a' p; echo through > p & cat p; wait
+      "${process.execPath}" -e "${talk.replaceAll('\n', ' ')}"; stat -c %F s; find . -type p -o -type s | sort; rm p s; ls -A | wc -l`),
+    'fifo 640\nthrough\nanswer\nsocket\n./p\n./s\n0\n')
+    await unmount(mount)
+  }))
+
   it('reads and writes above 4 GiB', () => withMemoryMount(async (mount) => {
     assert.equal(await mount.sh(`
       truncate -s 5G f; printf here | dd of=f bs=1 seek=4294967290 conv=notrunc status=none; printf there | dd of=f bs=1 seek=9000000000 conv=notrunc status=none

@@ -240,7 +240,7 @@ describe('kernel driver', { concurrency: 2 }, () => {
       const module_ = require('node:module'), resolve = module_._resolveFilename
       module_._resolveFilename = function (name, ...rest) { if (name === 'koffi') throw new Error('not here'); return resolve.call(this, name, ...rest) }`)
     const { stdout } = await run(process.execPath, ['-r', preload, MOUNT, await folder('mnt'), 'kernel'], { env })
-    assert.match(stdout, /needs the optional package koffi.*--driver fuse-native/)
+    assert.match(stdout, /needs the optional package koffi.*npm install koffi/)
   }))
 
   it('lets nobody else in, unless asked to', { skip: !root && 'needs two users' }, async () => {

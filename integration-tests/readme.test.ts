@@ -22,7 +22,7 @@ import { onScreen } from './helpers/screen.js'
 const NOT_RUN: ReadonlyMap<string, string> = new Map([
   ['npm run demo', 'its set-up belongs to a fresh clone; `cellsfs demo`, which is the rest of it, is run here and in cellsfs.test.ts'],
   ['npm test', 'it is what runs this test'],
-  ['sudo apt-get update && sudo apt-get install -y fuse3 libfuse2', 'changes the machine; ordinary-user.test.ts checks that set-up says it'],
+  ['sudo apt-get update && sudo apt-get install -y fuse3', 'changes the machine; ordinary-user.test.ts checks that set-up says it'],
   ['npm run setup && npm install -g .', 'changes the machine'],
   ['vim Welcome.md', 'waits for a person; mount-editors.test.ts saves with vim'],
   ['CELLS_URL=https://files.example.com CELLS_LOGIN=alice CELLS_PASSWORD=... npm test -- mount', 'needs a server that this test does not have'],

@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { ensureBuilt } from './lib/build.mjs'
 import { ensurePackages } from './lib/packages.mjs'
-import { SetupError, checkNode, ensureDevice, ensureFusePackages, ensureKeyringLibrary } from './lib/system.mjs'
+import { SetupError, checkNode, ensureDevice, ensureDriver, ensureFusePackages, ensureKeyringLibrary } from './lib/system.mjs'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 
@@ -19,6 +19,7 @@ export function setUp() {
     ensureFusePackages(say)
     ensureDevice()
     ensurePackages(ROOT, say)
+    ensureDriver(ROOT, say)
     ensureKeyringLibrary(ROOT, say)
     ensureBuilt(ROOT, say)
   } catch (error) {

@@ -12,6 +12,8 @@ export const noTerminal: string | false = ((): string | false => {
   }
 })()
 
+const LONGEST_MS = 120_000
+
 export interface Question {
   /** Text on the screen that says the question is asked. */
   readonly prompt: string
@@ -34,6 +36,12 @@ export async function onTerminal(home: Home, env: NodeJS.ProcessEnv, words: read
     seen = output.length
     child.stdin.write(question.keys)
   })
+  // A question that never comes would be waited for for ever.
+  const timer = setTimeout(() => {
+    output += `\n[ended by the test: waiting for ${JSON.stringify(questions[next]?.prompt)}]`
+    child.kill('SIGKILL')
+  }, LONGEST_MS)
   const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  clearTimeout(timer)
   return { code, stdout: output, stderr: '' }
 }

@@ -1,9 +1,9 @@
 /**
- * What the machine must offer: Node, FUSE's helper program, libfuse 2, the device. Plain JavaScript with
+ * What the machine must offer: Node, FUSE's helper program, a driver that loads, the device. Plain JavaScript with
  * built-ins only: nothing is installed yet when this runs.
  */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** Something a person (or an administrator) must do first. `message` says what, with the exact command. */
@@ -68,18 +68,37 @@ function install(packages) {
   throw new SetupError(`apt-get could not install ${packages.join(' ')}:\n${[updated, installed].flatMap(({ stderr }) => (stderr ?? '').trim().split('\n').slice(-5)).join('\n')}`)
 }
 
-/** fuse3 and libfuse 2: installs them as root, else says the command. */
+/** FUSE's helper program, which every driver needs: installs it as root, else says the command. */
 export function ensureFusePackages(say) {
   if (process.platform !== 'linux') throw new SetupError('Mounting works on Linux only; cec works everywhere (`npm ci && npm run build`).')
-  const missing = [
-    ...(hasProgram('fusermount') ? [] : ['fuse3']),
-    ...(hasLibrary('libfuse.so.2') ? [] : [libfusePackage()]),
-  ]
-  if (missing.length === 0) return
-  if (!hasProgram('apt-get')) throw new SetupError(`This machine has no ${missing.join(' and no ')}: install fuse3 (fusermount) and libfuse 2 (libfuse.so.2) with its package manager.`)
-  if (!isRoot()) throw new SetupError(`System packages are missing; an administrator must run:\n\n    sudo apt-get update && sudo apt-get install -y ${missing.join(' ')}\n`)
-  say(`installing ${missing.join(', ')} ...`)
-  install(missing)
+  if (hasProgram('fusermount3') || hasProgram('fusermount')) return
+  if (!hasProgram('apt-get')) throw new SetupError('This machine has no fusermount3: install fuse3 with its package manager.')
+  if (!isRoot()) throw new SetupError('System packages are missing; an administrator must run:\n\n    sudo apt-get update && sudo apt-get install -y fuse3\n')
+  say('installing fuse3 ...')
+  install(['fuse3'])
+}
+
+/**
+ * libfuse 2, for the driver fuse-native. The usual driver does without, so only where that one's package koffi does not load
+ * (no build for this machine) is its absence a failure. Root gets it installed, tried once.
+ */
+export function ensureDriver(root, say) {
+  if (hasLibrary('libfuse.so.2')) return
+  const name = libfusePackage()
+  const tried = join(root, 'node_modules', '.libfuse2-tried')
+  if (isRoot() && hasProgram('apt-get') && !existsSync(tried)) {
+    say(`installing ${name} ...`)
+    try {
+      return install([name])
+    } catch {
+      writeFileSync(tried, '')
+    }
+  }
+  if (spawnSync(process.execPath, ['-e', 'require("koffi")'], { cwd: root, stdio: 'ignore' }).status === 0) {
+    say(`optional, for --driver fuse-native: sudo apt-get install -y ${name}`)
+    return
+  }
+  throw new SetupError(`The package koffi does not load on this machine, so mounting needs libfuse 2 (libfuse.so.2); an administrator must run:\n\n    sudo apt-get update && sudo apt-get install -y ${name}\n`)
 }
 
 /** The device, usable by this user. */

@@ -4,6 +4,9 @@
  * after every gap in the stream, for a short time only (design, section 4, Freshness).
  *
  * This is the server's word only. What was changed here and is not confirmed yet lies over it, in the engine.
+ *
+ * Whoever handed answers on, to a kernel say, hears through `onChange` when the server's word about a name is
+ * another one now. A name in doubt is told of when the doubt comes up, and not again when it is settled.
  */
 import { LRUCache } from 'lru-cache'
 import type { CellsNode } from '../cells/types.js'
@@ -31,6 +34,8 @@ export class Listing {
 export class MetadataCache {
   private readonly listings: LRUCache<number, Listing>
   private connectedAt: number | undefined
+  /** The name leads to another node than it was said to, to none, or to one for the first time. Not called for changes of our own. */
+  onChange: (folder: number, name: string) => void = () => {}
   readonly now: () => number
 
   /** @param maxNames bound on names kept, over all folders */
@@ -66,6 +71,19 @@ export class MetadataCache {
 
   get pushed(): boolean {
     return this.connectedAt !== undefined
+  }
+
+  /** Will the stream tell when the answer about this name stops being right? */
+  covered(folder: number, name: string): boolean {
+    const listing = this.listings.get(folder)
+    if (listing === undefined || this.connectedAt === undefined || listing.doubted.has(name)) return false
+    const at = Math.max(listing.answers.get(name)?.at ?? 0, listing.completeAt)
+    return at >= this.connectedAt && this.fresh(at)
+  }
+
+  /** As `covered`, for all names of a folder. */
+  coveredWhole(folder: number): boolean {
+    return this.connectedAt !== undefined && (this.complete(folder)?.completeAt ?? 0) >= this.connectedAt
   }
 
   /** Rights may have changed: nothing asked before is believed without asking again. */
@@ -106,6 +124,14 @@ export class MetadataCache {
 
   /** One answer. `at` is when the question was asked. */
   set(folder: number, name: string, node: CellsNode | undefined, at: number): void {
+    const listing = this.listings.get(folder)
+    const changed = listing !== undefined && !listing.doubted.has(name) && differs(listing, name, node)
+    this.ours(folder, name, node, at)
+    if (changed) this.onChange(folder, name)
+  }
+
+  /** As `set` for a change of our own, which nobody needs to be told of. */
+  ours(folder: number, name: string, node: CellsNode | undefined, at: number): void {
     const listing = this.listings.get(folder) ?? new Listing()
     const doubted = listing.doubted.get(name)
     if (doubted !== undefined && doubted <= at) listing.doubted.delete(name)
@@ -124,6 +150,10 @@ export class MetadataCache {
       for (const [name, answer] of before.answers) if (answer.at > at) listing.answers.set(name, answer)
     }
     this.listings.set(folder, listing)
+    if (before === undefined) return
+    for (const name of new Set([...before.answers.keys(), ...listing.answers.keys()])) {
+      if (!before.doubted.has(name) && differs(before, name, listing.answers.get(name)?.node)) this.onChange(folder, name)
+    }
   }
 
   /** A name's answer is no longer to be believed. */
@@ -142,4 +172,11 @@ export class MetadataCache {
   forget(folder: number): void {
     this.listings.delete(folder)
   }
+}
+
+/** Is `node` something else than what was known of the name? Where nothing was known, nothing was said. */
+function differs(known: Listing, name: string, node: CellsNode | undefined): boolean {
+  const answer = known.answers.get(name)
+  if (answer === undefined) return known.completeAt > 0 && node !== undefined
+  return answer.node?.uuid !== node?.uuid || answer.node?.kind !== node?.kind
 }

@@ -98,6 +98,19 @@ export interface RemovalRecord {
   readonly etags: readonly string[]
 }
 
+/** A FIFO or a Unix socket, which only the mount has (see fs/specials.ts). */
+export interface SpecialRecord {
+  /** Below the mount. */
+  readonly path: string
+  readonly type: 'fifo' | 'socket'
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly ino: number
+  readonly mtime: readonly [number, number]
+  readonly atime: readonly [number, number]
+}
+
 /** A delete that the server has not been told yet (see fs/unlinks.ts). */
 export interface UnlinkRecord {
   /** On the server, below the remote folder. */
@@ -113,6 +126,7 @@ export class Store {
   readonly removals: Database<RemovalRecord, string>
   readonly unlinks: Database<UnlinkRecord, string>
   readonly folders: Database<FolderRecord, string>
+  readonly specials: Database<SpecialRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
   private closing = false
@@ -127,6 +141,7 @@ export class Store {
     this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
     this.folders = root.openDB<FolderRecord, string>({ name: 'folders' })
     this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
+    this.specials = root.openDB<SpecialRecord, string>({ name: 'specials' })
   }
 
   /**
@@ -174,6 +189,11 @@ export class Store {
   /** Keeps a draft's record; durable with the next `flushed()`. */
   saveDraft(record: DraftRecord): void {
     if (!this.closing) void this.drafts.put(record.id, record)
+  }
+
+  /** Keeps the record of a special file; durable with the next `flushed()`. */
+  saveSpecial(id: string, record: SpecialRecord): void {
+    if (!this.closing) void this.specials.put(id, record)
   }
 
   /** Resolves when everything put so far is on disk. */

@@ -1,7 +1,5 @@
 /** cec, the command line for Pydio Cells: its commands (commands.ts) and flags (options.ts) made into a program. */
 import { applyLegacyEnv } from '../auth/legacy-env.js'
-import { COMMANDS } from './commands.js'
-import { GLOBAL_OPTIONS } from './options.js'
 
 /**
  * What is called so often, or awaited so impatiently, that loading the parser first (100 ms) would be felt. Only command
@@ -9,7 +7,7 @@ import { GLOBAL_OPTIONS } from './options.js'
  */
 async function runAtOnce(words: readonly string[]): Promise<boolean> {
   const [name, ...others] = words
-  if (name === 'version' && others.length === 0) await (await import('./version.js')).command.handler({})
+  if (name === 'version' && others.length === 0) process.stdout.write(`${(await import('./version-block.js')).versionBlock()}\n`)
   else if (name === 'complete-paths' && others.length === 1 && others[0]?.startsWith('-') === false) await (await import('./complete-paths.js')).command.handler({ folder: others[0] })
   else return false
   return true
@@ -24,6 +22,6 @@ async function runAtOnce(words: readonly string[]): Promise<boolean> {
 export async function main(words: readonly string[]): Promise<number> {
   for (const sentence of applyLegacyEnv(process.env)) process.stderr.write(`WARN\t${sentence}\n`)
   if (await runAtOnce(words)) return 0
-  const { runProgram } = await import('./program.js')
+  const [{ runProgram }, { COMMANDS }, { GLOBAL_OPTIONS }] = await Promise.all([import('./program.js'), import('./commands.js'), import('./options.js')])
   return await runProgram({ name: 'cec', describe: 'Command line for Pydio Cells', commands: COMMANDS, globals: GLOBAL_OPTIONS }, words)
 }

@@ -2,7 +2,7 @@
 import { AuthError } from '../auth/errors.js'
 import { NO_ACCOUNTS, type Account, type Accounts, type AuthType } from '../auth/goconfig.js'
 import { checkKeyring, KEYRING_SERVICE, systemKeyring } from '../auth/keyring.js'
-import { signIn, type Known, type SignInContext } from '../auth/signin.js'
+import type { Known, SignInContext } from '../auth/signin.js'
 import { NO_KEYRING_WARNING } from '../auth/store.js'
 import { accountsTable, sortedIds } from './accounts-view.js'
 import { print } from './command.js'
@@ -31,6 +31,7 @@ export async function add(argv: CecArgv): Promise<void> {
     const { globals, logger } = commandContext(argv)
     const context = signInContext(globals, logger, signal)
     const known = knownFrom(globals, idTokenOf(argv))
+    const { signIn } = await import('../auth/signin.js')
     const method = METHOD_OF[text(argv, 'method')] ?? await chooseMethod(context, known)
     print(savedLine(await signIn(context, method, known)))
   })
@@ -71,6 +72,7 @@ export async function relog(argv: CecArgv): Promise<void> {
     if (account === undefined) return
     const { globals } = commandContext(argv)
     const method = account.authType === 'pat' || account.authType === 'session' ? account.authType : 'oauth2'
+    const { signIn } = await import('../auth/signin.js')
     const saved = await signIn(context, method, renewed(account, knownFrom(globals)))
     print(savedLine(saved))
   })

@@ -3,7 +3,6 @@
  * connected before it starts and closed after it ends.
  */
 import { AuthError } from '../auth/errors.js'
-import { resolveConnection } from '../auth/connection.js'
 import type { ConnectionSettings } from '../auth/types.js'
 import type { CellsConnection, ConnectOptions } from '../cells/client.js'
 import type { Logger } from '../log.js'
@@ -55,8 +54,9 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
 export async function withServer<T>(argv: CecArgv, work: (server: CellsConnection, context: ServerContext) => Promise<T>, options: Pick<ConnectOptions, 'retry'> = {}): Promise<T> {
   return await interruptible(async (signal) => {
     const context = commandContext(argv, signal)
+    // Loaded here, and not by commands that only need their flags: HTTP takes its time.
+    const [{ resolveConnection }, { connect }] = await Promise.all([import('../auth/connection.js'), import('../cells/client.js')])
     const settings = await resolveConnection(context.globals, { logger: context.logger })
-    const { connect } = await import('../cells/client.js')
     const server = connect(settings, { ...options, logger: context.logger })
     try {
       return await work(server, { ...context, settings })

@@ -1,7 +1,7 @@
 /**
  * cec's log lines on stderr (cec-reference 1.5): info lines bare, others `LEVEL<TAB>message`; with
  * `--log debug` a time stamp and the level on every line. Facts are shown at debug level only, since a person
- * reads the others.
+ * reads the others. `scp --verbose` lies between: the details, but of requests only those that failed.
  */
 import { createLogger, type Facts, type Logger, type LogLevel } from '../log.js'
 
@@ -16,7 +16,20 @@ const toStderr = (line: string): void => {
   process.stderr.write(line)
 }
 
+/** The level of `scp --verbose`. */
+export const VERBOSE = 'verbose'
+
+function createVerboseLogger(write: (line: string) => void): Logger {
+  const debug = (message: string, facts: Facts = {}): void => {
+    const { method, path, status, error } = facts
+    if (message !== 'http') write(`${message}\n`)
+    else if (error !== undefined || Number(status) >= 400) write(`${String(method)} ${String(path)}: ${error instanceof Error ? error.message : String(status)}\n`)
+  }
+  return { ...createCliLogger('info', write), debug }
+}
+
 export function createCliLogger(level: string, write: (line: string) => void = toStderr): Logger {
+  if (level === VERBOSE) return createVerboseLogger(write)
   const threshold = parseLevel(level)
   if (threshold === 'debug') return createLogger('debug', write)
   const at = LEVELS.indexOf(threshold)

@@ -9,7 +9,7 @@ import yargs, { type Argv } from 'yargs'
 import type { CommandLine } from './commands.js'
 import { exitCodeOf, sentenceOf, UsageError } from './errors.js'
 import { declareOptions, type CecArgv, type OptionSpecs } from './options.js'
-import { PARSER } from './parser.js'
+import { LIST_PARSER, PARSER } from './parser.js'
 
 export interface Program {
   readonly name: string
@@ -47,7 +47,7 @@ function assemble(program: Program, words: readonly string[]): Argv {
   cli = declareOptions(cli, program.globals, 'Global options:')
   for (const line of program.commands) cli = addCommand(cli, line)
   return cli
-    .command('help [words..]', false, (own) => own, () => {})
+    .command('help [words..]', false, (own) => own.parserConfiguration(LIST_PARSER), () => {})
     .command('$0', false, (own) => own, () => {})
 }
 

@@ -8,6 +8,7 @@ import { Selection } from '../transfer/select.js'
 import { TransferError } from '../transfer/types.js'
 import type { TransferOptions } from '../transfer/types.js'
 import { CommandError } from './errors.js'
+import { VERBOSE } from './logger.js'
 import { resolveOptions } from './options.js'
 import type { CecArgv, OptionSpecs } from './options.js'
 
@@ -15,8 +16,8 @@ export const SCP_OPTIONS = {
   force: { name: 'force', alias: 'f', type: 'boolean', default: false, describe: 'Merge with and replace what exists' },
   noProgress: { name: 'no-progress', alias: 'n', type: 'boolean', default: false, describe: 'Lines instead of progress bars', deprecated: 'no_progress' },
   quiet: { name: 'quiet', alias: 'q', type: 'boolean', default: false, describe: 'Redraw the bars every 3 seconds only' },
-  verbose: { name: 'verbose', alias: 'v', type: 'boolean', default: false, describe: 'Lines that tell more' },
-  veryVerbose: { name: 'very-verbose', alias: 'w', type: 'boolean', default: false, describe: 'Lines that tell everything', deprecated: 'very_verbose' },
+  verbose: { name: 'verbose', alias: 'v', type: 'boolean', default: false, describe: 'Lines that tell more: each file, and requests that failed' },
+  veryVerbose: { name: 'very-verbose', alias: 'w', type: 'boolean', default: false, describe: 'Lines that tell everything, each request too', deprecated: 'very_verbose' },
   maxPartsNumber: { name: 'max-parts-number', type: 'number', default: 5000, describe: 'Most parts of one file', deprecated: 'max_parts_number' },
   partSize: { name: 'part-size', type: 'number', default: 50, describe: 'MiB in a part, a multiple of 10', deprecated: 'part_size' },
   partsConcurrency: { name: 'parts-concurrency', type: 'number', default: 3, describe: 'Parts of one file at the same time', deprecated: 'parts_concurrency' },
@@ -106,7 +107,7 @@ export function resolveScpSettings(argv: CecArgv, env: NodeJS.ProcessEnv = proce
     json: values.json,
     bars: !values.json && !values.noProgress && !values.verbose && !values.veryVerbose,
     redrawMs: values.quiet ? 3000 : 100,
-    log: values.veryVerbose || flags.length > 0 ? 'debug' : values.verbose ? 'info' : undefined,
+    log: values.veryVerbose || flags.length > 0 ? 'debug' : values.verbose ? VERBOSE : undefined,
     transfer: {
       force: values.force, skipDigest: values.skipMd5, parts, limiter: parseRate(values.bwlimit),
       select: values.include.length + values.exclude.length === 0 ? undefined : new Selection(values),

@@ -1,7 +1,6 @@
 /** The sign-in as commands use it: flags in, account and sentences out; also for `cellsfs mount` without an account. */
-import { accountConnection } from '../auth/connection.js'
 import type { Account, AuthType } from '../auth/goconfig.js'
-import { METHODS, signIn, type Known, type SignInContext } from '../auth/signin.js'
+import type { Known, SignInContext } from '../auth/signin.js'
 import { idOf, openStore } from '../auth/store.js'
 import type { ConnectionSettings } from '../auth/types.js'
 import type { Logger } from '../log.js'
@@ -25,7 +24,7 @@ export function signInContext(globals: GlobalOptions, logger: Logger, signal?: A
 
 /** Asks for the method; without a terminal the flags tell it. */
 export async function chooseMethod(context: SignInContext, known: Known): Promise<AuthType> {
-  if (hasTerminal()) return await context.prompter.choose('How do you want to sign in?', METHODS)
+  if (hasTerminal()) return await context.prompter.choose('How do you want to sign in?', (await import('../auth/signin.js')).METHODS)
   if (known.token !== '') return 'pat'
   if (known.idToken !== '') return 'oauth2'
   if (known.login !== '') return 'session'
@@ -42,6 +41,7 @@ export const savedLine = (account: Account): string => `✔ Signed in as ${accou
 export async function interactiveSignIn(globals: GlobalOptions, options: { logger: Logger; signal?: AbortSignal }): Promise<ConnectionSettings> {
   const context = signInContext(globals, options.logger, options.signal)
   const known = knownFrom(globals)
+  const [{ signIn }, { accountConnection }] = await Promise.all([import('../auth/signin.js'), import('../auth/connection.js')])
   const account = await signIn(context, await chooseMethod(context, known), known)
   context.say(savedLine(account))
   return await accountConnection(context.store, idOf(account), options.logger)

@@ -57,7 +57,7 @@ describe('scp settings', () => {
     assert.deepEqual([settings.bars, settings.redrawMs, settings.log], [true, 100, undefined])
   })
   it('-v and -w mean lines and a log level, -q slow bars', () => {
-    assert.deepEqual([resolveScpSettings({ verbose: true }, {}).bars, resolveScpSettings({ verbose: true }, {}).log], [false, 'info'])
+    assert.deepEqual([resolveScpSettings({ verbose: true }, {}).bars, resolveScpSettings({ verbose: true }, {}).log], [false, 'verbose'])
     assert.deepEqual([resolveScpSettings({ 'very-verbose': true }, {}).bars, resolveScpSettings({ 'very-verbose': true }, {}).log], [false, 'debug'])
     assert.equal(resolveScpSettings({ quiet: true }, {}).redrawMs, 3000)
   })

@@ -6,11 +6,11 @@
  * as vim does, nothing at all).
  */
 import type { VersionKey } from '../cache/blocks.js'
+import type { Confirmer } from './confirm.js'
 import type { Contents } from './contents.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
 import type { Tree } from './tree.js'
-import type { Confirmer } from './confirm.js'
 
 /** How long an editor has for its next step, and how long a backup that became a file waits for its own deletion. */
 export const GRACE_MS = 10_000
@@ -46,7 +46,7 @@ export class Backups {
     if (backup === undefined) return undefined
     const contents = this.deps.contents()
     const over = backup.version ?? backup.base
-    await contents.change(backup, undefined, async (draft) => {
+    await contents.onDraft(backup, undefined, async (draft) => {
       await draft.fill()
       await draft.sync()
       // All of it is a change now: its new node has nothing yet.

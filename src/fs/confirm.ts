@@ -166,9 +166,15 @@ export class Confirmer {
     const { tree } = this.deps
     this.drop(inode)
     tree.deps.inodes.setUuid(inode, node.uuid)
-    inode.readOnly = node.readOnly
+    this.takeRights(inode, node)
     tree.deps.store.updateFacts(node.uuid, inode.facts())
     this.dropOverlay(inode, node)
+  }
+
+  private takeRights(inode: Inode, { readOnly }: CellsNode): void {
+    if (inode.readOnly === readOnly) return
+    inode.readOnly = readOnly
+    this.deps.tree.kernel.attributes(inode)
   }
 
   private settleFile(inode: Inode, node: CellsNode): void {
@@ -180,15 +186,18 @@ export class Confirmer {
     inode.past.delete(node.etag)
     inode.sent.clear()
     if (inode.uuid !== node.uuid) tree.deps.inodes.setUuid(inode, node.uuid)
-    inode.readOnly = node.readOnly
+    this.takeRights(inode, node)
     const version = { uuid: node.uuid, etag: node.etag, size: node.size }
     if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })
     if (inode.draft === undefined) {
-      inode.version = version
+      if (ours) inode.version = version
+      else this.takeTheirs(inode, node)
       this.dropOverlay(inode, node)
       return
     }
     inode.base = version
+    // The draft may be let go before its content is among the blocks.
+    inode.version = version
     const work = this.retireDraft(inode, node, ours)
       .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
       .finally(() => this.retiring.delete(work))
@@ -214,10 +223,7 @@ export class Confirmer {
     inode.base = undefined
     inode.version = version
     inode.reader = undefined
-    if (!ours) {
-      tree.applyNode(inode, node)
-      tree.notices.invalidateInode?.(inode.ino)
-    }
+    if (!ours) this.takeTheirs(inode, node)
     if (inode.recordId !== undefined && inode.recordId !== draft.id) await tree.deps.store.drafts.remove(inode.recordId)
     inode.recordId = undefined
     await tree.deps.store.drafts.remove(draft.id)
@@ -225,10 +231,18 @@ export class Confirmer {
     this.dropOverlay(inode, node)
   }
 
+  /** Somebody has written over what we sent. */
+  private takeTheirs(inode: Inode, node: CellsNode): void {
+    const { tree } = this.deps
+    tree.applyNode(inode, node)
+    tree.kernel.content(inode)
+  }
+
   private dropOverlay(inode: Inode, node: CellsNode): void {
     const { metadata, inodes } = this.deps.tree.deps
     const place = inode.serverPlace
-    if (place !== undefined) metadata.set(place.folder.ino, place.name, node, metadata.now())
+    // The kernel has known it all along.
+    if (place !== undefined) metadata.ours(place.folder.ino, place.name, node, metadata.now())
     this.deps.tree.overlay(inode)
     inodes.release(inode)
   }
@@ -292,7 +306,7 @@ export class Confirmer {
   /** The server was seen without the name. */
   settleAbsent(folder: Inode, name: string): void {
     const { metadata, inodes } = this.deps.tree.deps
-    metadata.set(folder.ino, name, undefined, metadata.now())
+    metadata.ours(folder.ino, name, undefined, metadata.now())
     this.deps.tree.vacateIfEmpty(folder, name)
     this.forgetAbsent(folder, name)
     inodes.release(folder)

@@ -20,20 +20,13 @@ import { type Content, Draft, type Snapshot } from './drafts.js'
 import { FsError } from './errno.js'
 import { digestFile } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
-import { newReadPattern, type ReadPattern, VersionReader } from './reader.js'
+import { type Handle, Pages } from './pages.js'
+import { newReadPattern, VersionReader } from './reader.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import { upload } from './upload.js'
 
-/** One open file. */
-export interface Handle {
-  readonly inode: Inode
-  readonly write: boolean
-  readonly append: boolean
-  readonly pattern: ReadPattern
-  /** The version this handle is pinned to once it has read from it. */
-  reader: VersionReader | undefined
-}
+export type { Handle } from './pages.js'
 
 export interface ContentsDeps {
   readonly tree: Tree
@@ -65,16 +58,26 @@ export class Contents {
   private readonly deps: ContentsDeps
   /** Paths of conflict copies made by this process, for status. */
   readonly conflicts: string[] = []
+  private readonly pages: Pages
   private closed = false
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
+    this.pages = new Pages(deps.tree.kernel, deps.tree.deps.metadata.now)
   }
 
-  open(inode: Inode, access: { write: boolean; append: boolean }): Handle {
+  /** A new handle, and what the kernel is to do with the pages it has of the file. */
+  open(inode: Inode, access: { write: boolean; append: boolean }): { handle: Handle; keepCache: boolean; directIo?: boolean } {
     inode.opens++
     if (access.write) inode.writers++
-    return { inode, ...access, pattern: newReadPattern(), reader: undefined }
+    const reader = inode.draft === undefined && inode.version !== undefined && inode.symlink === undefined ? this.reader(inode) : undefined
+    const handle: Handle = { inode, ...access, pattern: newReadPattern(), reader, content: inode.content, direct: false, fed: false }
+    return { handle, ...this.pages.opened(handle) }
+  }
+
+  /** The size of the file as the handle shows it, where that is not the file's present one. */
+  sizeBehind(handle: Handle): number | undefined {
+    return this.pages.isBehind(handle) && this.pages.fed(handle) ? handle.reader?.key.size : undefined
   }
 
   /** The shared reader of the inode's present version. */
@@ -91,18 +94,30 @@ export class Contents {
   async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
     const { inode } = handle
     if (inode.symlink !== undefined) return Buffer.from(inode.symlink).subarray(offset, offset + length)
-    if (inode.draft !== undefined) return inode.draft.read(offset, length, signal)
-    handle.reader ??= this.reader(inode)
+    this.pages.beforeRead(handle, offset)
+    const data = await this.readContent(handle, offset, length, signal)
+    this.pages.served(handle, data.length < length)
+    return data
+  }
+
+  private async readContent(handle: Handle, offset: number, length: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const { inode } = handle
+    if (inode.draft !== undefined && !this.pages.isBehind(handle)) return inode.draft.read(offset, length, signal)
     try {
-      return await handle.reader.read(offset, length, handle.pattern, signal)
+      return await this.readerOf(handle).read(offset, length, handle.pattern, signal)
     } catch (error) {
       // Nothing of the old version was handed out through this handle: it may begin with the new one.
-      if (!(error instanceof FsError && error.code === 'ESTALE') || handle.reader.delivered || inode.unlinked) throw error
-      const again = await this.newerVersion(handle, signal)
-      if (again === undefined) throw error
-      handle.reader = again
-      return handle.reader.read(offset, length, handle.pattern, signal)
+      if (!(error instanceof FsError && error.code === 'ESTALE') || this.pages.fed(handle) || inode.unlinked) throw error
+      if (!await this.hasNewer(handle, signal) || !this.pages.replace(handle)) throw error
+      return this.readerOf(handle).read(offset, length, handle.pattern, signal)
     }
+  }
+
+  /** @throws FsError ESTALE when the content that the handle shows is gone */
+  private readerOf(handle: Handle): VersionReader {
+    if (!this.pages.isBehind(handle)) handle.reader = this.reader(handle.inode)
+    if (handle.reader === undefined) throw new FsError('ESTALE', 'The file has changed on the server')
+    return handle.reader
   }
 
   /**
@@ -122,20 +137,21 @@ export class Contents {
     }
   }
 
-  private async newerVersion(handle: Handle, signal: AbortSignal | undefined): Promise<VersionReader | undefined> {
+  /** Asks for a version after the one that the handle could not read. */
+  private async hasNewer(handle: Handle, signal: AbortSignal | undefined): Promise<boolean> {
     const { tree } = this.deps
     const { inode } = handle
     const old = handle.reader?.key
     const at = tree.deps.metadata.now()
     try {
       const node = await tree.deps.server.waitFor(tree.pathOf(inode), (it) => it === undefined || (it.etag !== old?.etag && it.etag !== ETAG_TEMPORARY), { signal, timeoutMs: 5_000 })
-      if (node === undefined || node.kind !== 'file') return undefined
+      if (node === undefined || node.kind !== 'file') return false
       if (inode.parent !== undefined) tree.learn(inode.parent, inode.name, node, at)
     } catch (error) {
-      if (isCellsError(error, 'timeout')) return undefined
+      if (isCellsError(error, 'timeout')) return false
       throw error
     }
-    return inode.version === old ? undefined : this.reader(inode)
+    return inode.version !== old
   }
 
   /** The content of one version as the base of a draft. */
@@ -146,18 +162,24 @@ export class Contents {
     return { size: version.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
   }
 
-  /** Runs a change of the inode's content on its draft, made first if there is none. `touch`: it counts as a change for the times. */
-  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>, { touch = true } = {}): Promise<void> {
+  /** Runs a change of the inode's content on its draft, made first if there is none. */
+  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
+    await this.onDraft(inode, handle, async (draft) => {
+      await work(draft)
+      this.fillAhead(draft)
+      const now = BigInt(Date.now()) * 1_000_000n
+      inode.mtime = now
+      inode.ctime = now
+    })
+  }
+
+  /** As `change`, for work that leaves the content as it is: no time changes. */
+  async onDraft(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
     if (inode.symlink !== undefined) throw new FsError('EINVAL', 'A symbolic link has no content to change')
     inode.writing++
     try {
       const draft = inode.draft ?? await this.beginDraft(inode, handle)
       await work(draft)
-      this.fillAhead(draft)
-      if (!touch) return
-      const now = BigInt(Date.now()) * 1_000_000n
-      inode.mtime = now
-      inode.ctime = now
     } finally {
       inode.writing--
     }
@@ -185,12 +207,19 @@ export class Contents {
 
   private async newDraft(inode: Inode, handle: Handle | undefined): Promise<Draft> {
     const { tree } = this.deps
-    const reader = inode.version === undefined ? undefined : handle?.reader ?? this.reader(inode)
+    const behind = handle !== undefined && this.pages.isBehind(handle) && this.pages.fed(handle)
+    const reader = inode.version === undefined ? undefined : behind ? this.readerOf(handle) : this.reader(inode)
     const pattern = newReadPattern()
     const base: Content | undefined = reader && { size: reader.key.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
     const draft = await Draft.create((id) => tree.deps.store.draftFile(id), base)
     inode.base = reader?.key
     inode.draft = draft
+    // Ours over an older version than the one others see: whoever shows that one does not show ours.
+    if (behind) {
+      tree.kernel.content(inode)
+      handle.content = inode.content
+    }
+    this.pages.forgetReaders(inode)
     if (!inode.unlinked) inode.parent?.local.set(inode.name, inode)
     this.record(inode, 'open')
     return draft
@@ -416,8 +445,8 @@ export class Contents {
       tree.overlay(inode)
       if (theirs !== undefined) tree.learn(folder, name, theirs, tree.deps.metadata.now())
       tree.vacateIfEmpty(folder, name)
-      tree.notices.invalidateEntry?.(folder.ino, name)
-      tree.notices.invalidateEntry?.(aside.folder.ino, aside.name)
+      tree.kernel.name(folder, name)
+      tree.kernel.name(aside.folder, aside.name)
       journal.relocated(inode)
     }
     journal.move(inode)
@@ -438,6 +467,7 @@ export class Contents {
     const { inode } = handle
     inode.opens--
     if (handle.write) inode.writers--
+    this.pages.closed(handle)
     if (inode.opens === 0) inode.reader?.close()
     if (inode.unlinked && inode.opens === 0) void this.dropDraft(inode)
     // Pages of a shared mapping can arrive after the last close.
@@ -480,7 +510,7 @@ export class Contents {
   /** Before an open file is deleted on the server: fetches what its readers may still want, up to a size. */
   async keepForReaders(inode: Inode, signal?: AbortSignal): Promise<void> {
     if (inode.opens === 0 || inode.draft !== undefined || inode.version === undefined || inode.version.size > MAX_KEPT) return
-    await this.change(inode, undefined, (draft) => draft.fill(signal))
+    await this.onDraft(inode, undefined, (draft) => draft.fill(signal))
     if (inode.draft !== undefined) (inode.draft as Draft).committed = (inode.draft as Draft).generation
   }
 
@@ -496,6 +526,7 @@ export class Contents {
 
   close(): void {
     this.closed = true
+    this.pages.close()
   }
 }
 

@@ -22,6 +22,7 @@ import { Journal } from './journal.js'
 import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
+import { Specials } from './specials.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
@@ -84,6 +85,7 @@ class MountEngine implements Engine {
   private uploader!: Uploader
   private removals!: Removals
   private unlinks!: Unlinks
+  private specials!: Specials
   private blocks!: BlockCache
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
@@ -110,12 +112,15 @@ class MountEngine implements Engine {
           this.tree.patience.reset()
           this.uploader.retryNow()
         }
-        else this.metadata.streamLost()
+        else if (this.metadata.pushed) {
+          this.metadata.streamLost()
+          this.tree.kernel.everything()
+        }
         logger.debug('event stream', it)
       },
     })
     void server.nameRules?.().then((rules) => { this.fourByteNames = rules.fourByte === true }, (error: unknown) => logger.debug('name rules unknown', { error }))
-    await new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, uploader: this.uploader, logger }).run()
+    await new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger }).run()
   }
 
   private assemble(): void {
@@ -137,6 +142,10 @@ class MountEngine implements Engine {
     const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents, onFreed: (inode) => this.uploader.add(inode, GRACE_MS) })
     const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
     const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })
+    const specials = this.specials = new Specials({ tree, logger })
+    journal.relocating.push((within) => {
+      for (const inode of inodes.all()) if (inode.special && within(inode)) specials.save(inode)
+    })
     const contents = this.contents = new Contents({
       tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => backups.secure(folder, name),
@@ -149,7 +158,7 @@ class MountEngine implements Engine {
     })
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     this.fs = new Filesystem({
-      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, names, logger,
+      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, logger,
       ahead: new WalkAhead({ tree, contents, logger }),
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,
@@ -182,7 +191,7 @@ class MountEngine implements Engine {
   }
 
   attachNotices(notices: KernelNotices): void {
-    this.tree.notices = notices
+    this.tree.kernel.attach(notices)
   }
 
   // -- for people

@@ -11,7 +11,7 @@ import type { Logger } from '../log.js'
 import type { Backups } from './backup.js'
 import type { Confirmer } from './confirm.js'
 import { type Contents, foldersOf, type Handle, nameKey } from './contents.js'
-import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenResult, RenameFlags, StatFs } from './drivers/driver.js'
+import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
@@ -19,15 +19,13 @@ import { isLocalOnly } from './localnames.js'
 import type { Journal } from './journal.js'
 import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
+import type { Specials } from './specials.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
 import type { Uploader } from './uploader.js'
 import type { WalkAhead } from './walkahead.js'
 import { getXattr, listXattrs } from './xattrs.js'
-
-/** How long a driver may believe names and attributes. Short until a driver can be told of changes. */
-export const BELIEF_MS = 1_000
 
 const O_ACCMODE = 3
 const O_EXCL = 0o200
@@ -66,6 +64,7 @@ export interface FilesystemDeps {
   readonly uploader: Uploader
   readonly removals: Removals
   readonly unlinks: Unlinks
+  readonly specials: Specials
   readonly ahead: WalkAhead
   /** Names here, held while an operation changes them. */
   readonly names: TreeLock
@@ -110,8 +109,13 @@ export class Filesystem implements FileSystem {
     const folder = this.folder(parent)
     const clean = cleanName(name)
     const inode = await this.deps.tree.child(folder, clean, caller.signal)
-    if (inode === undefined) throw absent(name)
-    return this.entry(inode, name)
+    if (inode !== undefined) return this.entry(inode, name)
+    this.deps.tree.kernel.saidAbsent(folder, clean, name)
+    throw absent(name)
+  }
+
+  get absentTimeoutMs(): number {
+    return this.deps.tree.kernel.absentMs
   }
 
   hold(parent: Ino, name: string): Entry | undefined {
@@ -147,11 +151,29 @@ export class Filesystem implements FileSystem {
     return this.entry(inode, name)
   }
 
+  async mknod(parent: Ino, name: string, type: SpecialType, mode: number, caller: Caller): Promise<Entry> {
+    const folder = this.folder(parent)
+    const clean = this.checkNew(folder, name)
+    return this.withNewName(folder, clean, caller, async () => {
+      const inode = this.deps.specials.create(type, folder, clean, mode & 0o7777)
+      this.own(inode, caller)
+      this.stamp(inode)
+      this.deps.specials.save(inode)
+      await this.deps.tree.deps.store.flushed()
+      return this.entry(inode, name)
+    })
+  }
+
   async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {
-    const { tree, contents, backups, unlinks, names, journal } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
     const clean = cleanName(name)
+    await this.changing([[folder, clean]], () => this.unlinkAt(folder, clean, name, caller))
+    if (this.deps.writeThrough) await this.deps.unlinks.settled()
+  }
+
+  private async unlinkAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
+    const { tree, contents, backups, unlinks, specials, names, journal } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] })
     try {
       const inode = await tree.child(folder, clean, caller.signal)
@@ -163,6 +185,7 @@ export class Filesystem implements FileSystem {
         await contents.keepForReaders(inode, caller.signal)
         unlinks.add(inode.serverPlace!, inode)
       }
+      specials.forget(inode)
       this.gone(folder, clean, inode)
       if (inode.opens === 0) await contents.dropDraft(inode)
       await journal.flushed()
@@ -170,14 +193,18 @@ export class Filesystem implements FileSystem {
     } finally {
       release()
     }
-    if (this.deps.writeThrough) await unlinks.settled()
   }
 
   async rmdir(parent: Ino, name: string, caller: Caller): Promise<void> {
-    const { tree, unlinks, names, journal } = this.deps
     const folder = this.folder(parent)
     this.checkWritable(folder)
     const clean = cleanName(name)
+    await this.changing([[folder, clean]], () => this.rmdirAt(folder, clean, name, caller))
+    if (this.deps.writeThrough) await this.deps.unlinks.settled()
+  }
+
+  private async rmdirAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
+    const { tree, unlinks, names, journal } = this.deps
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
@@ -201,7 +228,6 @@ export class Filesystem implements FileSystem {
     } finally {
       release()
     }
-    if (this.deps.writeThrough) await unlinks.settled()
   }
 
   private async provenEmpty(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
@@ -232,7 +258,8 @@ export class Filesystem implements FileSystem {
     const clean = cleanName(name)
     const target = this.checkNew(to, newName)
     if (flags.exchange === true) throw new FsError('EINVAL', 'The server cannot exchange two names')
-    const renamed = await this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller)
+    const renamed = await this.changing([[from, clean], [to, target]], () => this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller))
+    this.deps.tree.kernel.otherSpellings(to, target)
     this.touchFolder(from)
     if (to !== from) this.touchFolder(to)
     // A backup's rename stays ours for a while in any case.
@@ -273,7 +300,12 @@ export class Filesystem implements FileSystem {
 
   async getattr(ino: Ino, fh: number | undefined, caller: Caller): Promise<{ attr: Attr; timeoutMs: number }> {
     const inode = this.inode(ino)
-    if (this.handles.find(fh) === undefined && inode !== this.deps.tree.deps.inodes.root) {
+    const { kernel } = this.deps.tree
+    const handle = this.handles.find(fh)
+    // The file as this handle shows it; the next one to ask may see another.
+    const size = handle && this.deps.contents.sizeBehind(handle)
+    if (size !== undefined) return { attr: { ...inode.attr(), size }, timeoutMs: 0 }
+    if ((handle === undefined || kernel.live) && inode !== this.deps.tree.deps.inodes.root) {
       try {
         await this.deps.tree.revalidate(inode, caller.signal)
       } catch (error) {
@@ -281,7 +313,7 @@ export class Filesystem implements FileSystem {
         if (!isCellsError(error) || !error.transient) throw error
       }
     }
-    return { attr: inode.attr(), timeoutMs: BELIEF_MS }
+    return { attr: inode.attr(), timeoutMs: kernel.beliefMs(inode) }
   }
 
   async setattr(ino: Ino, change: AttrChange, fh: number | undefined): Promise<{ attr: Attr; timeoutMs: number }> {
@@ -296,11 +328,12 @@ export class Filesystem implements FileSystem {
     if (change.mtime !== undefined) inode.mtime = change.mtime === 'now' ? now : change.mtime
     inode.ctime = now
     this.keepFacts(inode)
-    return { attr: inode.attr(), timeoutMs: BELIEF_MS }
+    return { attr: inode.attr(), timeoutMs: this.deps.tree.kernel.beliefMs(inode) }
   }
 
   private async truncate(inode: Inode, size: number, fh: number | undefined): Promise<void> {
     if (inode.type === 'folder') throw new FsError('EISDIR')
+    if (inode.special) throw new FsError('EINVAL', 'Has no size')
     if (inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
     checkSize(size)
     const handle = this.handles.find(fh)
@@ -311,6 +344,7 @@ export class Filesystem implements FileSystem {
 
   private keepFacts(inode: Inode): void {
     const { store } = this.deps.tree.deps
+    if (inode.special) this.deps.specials.save(inode)
     const version = inode.type === 'folder' ? undefined : inode.draft === undefined ? inode.version?.etag : inode.expected?.md5
     if (inode.uuid !== '') store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
     if (inode.draft !== undefined) {
@@ -331,12 +365,28 @@ export class Filesystem implements FileSystem {
       return { ...this.entry(existing, name), ...opened }
     }
     const inode = await this.withNewName(folder, clean, caller, () => this.newFile('file', folder, clean, mode & 0o7777, caller))
-    const handle = contents.open(inode, { write: true, append: (flags & O_APPEND) !== 0 })
-    return { ...this.entry(inode, name), fh: this.handles.add(handle), keepCache: false }
+    const { handle, ...pages } = contents.open(inode, { write: true, append: (flags & O_APPEND) !== 0 })
+    return { ...this.entry(inode, name), fh: this.handles.add(handle), ...pages }
+  }
+
+  /** Runs a change of names. When it fails the kernel goes on believing what it did, and that may be why it failed. */
+  private async changing<T>(places: ReadonlyArray<readonly [Inode, string]>, change: () => Promise<T>): Promise<T> {
+    try {
+      return await change()
+    } catch (error) {
+      for (const [folder, name] of places) this.deps.tree.kernel.name(folder, name)
+      throw error
+    }
   }
 
   /** Runs `make` with the name held and proven free. @throws FsError EEXIST */
   private async withNewName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
+    const made = await this.changing([[folder, name]], () => this.withHeldName(folder, name, caller, make))
+    this.deps.tree.kernel.otherSpellings(folder, name)
+    return made
+  }
+
+  private async withHeldName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
     const { tree, names } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] })
     try {
@@ -372,6 +422,7 @@ export class Filesystem implements FileSystem {
   async open(ino: Ino, flags: number, caller: Caller): Promise<OpenResult> {
     const inode = this.inode(ino)
     if (inode.type === 'folder') throw new FsError('EISDIR')
+    if (inode.special) throw new FsError('ENXIO', 'The kernel opens it')
     const write = (flags & O_ACCMODE) !== 0
     if (write && this.deps.readOnly) throw new FsError('EROFS')
     if (write && inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
@@ -386,7 +437,7 @@ export class Filesystem implements FileSystem {
     }
     if ((flags & O_TRUNC) === 0) await this.deps.contents.finished(inode, caller.signal)
     if (!write) this.deps.ahead.opened(inode)
-    const handle = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
+    const { handle, ...pages } = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
     if ((flags & O_TRUNC) !== 0 && write) {
       try {
         await this.deps.contents.change(inode, handle, (draft) => draft.truncate(0))
@@ -395,7 +446,7 @@ export class Filesystem implements FileSystem {
         throw error
       }
     }
-    return { fh: this.handles.add(handle), keepCache: false }
+    return { fh: this.handles.add(handle), ...pages }
   }
 
   async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
@@ -447,8 +498,14 @@ export class Filesystem implements FileSystem {
 
   // -- folders
 
-  opendir(ino: Ino): Promise<{ fh: number }> {
-    return Promise.resolve({ fh: this.dirHandles.add({ inode: this.folder(ino), snapshot: undefined }) })
+  opendir(ino: Ino): Promise<OpenFolderResult> {
+    const inode = this.folder(ino)
+    const { kernel } = this.deps.tree
+    const fh = this.dirHandles.add({ inode, snapshot: undefined })
+    if (!kernel.live) return Promise.resolve({ fh })
+    const keepCache = kernel.mayKeepListing(inode) && inode.listingKept === inode.listingChanges
+    inode.listingKept = inode.listingChanges
+    return Promise.resolve({ fh, cacheable: true, keepCache })
   }
 
   async readdir(_ino: Ino, fh: number, offset: number, max: number, caller: Caller): Promise<DirEntry[]> {
@@ -523,10 +580,14 @@ export class Filesystem implements FileSystem {
     return inode
   }
 
-  /** `name`: as the program spelled it. Another spelling of the name is not to be believed: what happens to the name happens to both. */
+  /**
+   * `name`: as the program spelled it. Another spelling of the name is not to be believed: what happens to the name happens to both.
+   * Generation 0: an inode number never stands for a second node (inodes.ts).
+   */
   private entry(inode: Inode, name = ''): Entry {
     inode.lookups++
-    return { attr: inode.attr(), generation: 0, entryTimeoutMs: name === name.normalize('NFC') ? BELIEF_MS : 0, attrTimeoutMs: BELIEF_MS }
+    const ms = this.deps.tree.kernel.beliefMs(inode)
+    return { attr: inode.attr(), generation: 0, entryTimeoutMs: name === name.normalize('NFC') ? ms : 0, attrTimeoutMs: ms }
   }
 
   private checkWritable(folder: Inode): void {

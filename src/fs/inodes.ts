@@ -51,7 +51,7 @@ export class Inode {
   /** Never sent (localnames.ts). */
   localOnly = false
   draft: Draft | undefined
-  /** Key of the draft's record. */
+  /** Key of the draft's record, or of the special file's. */
   recordId: string | undefined
   /** The version the draft was made over; undefined: the file is new. */
   base: VersionKey | undefined
@@ -75,6 +75,16 @@ export class Inode {
   /** Why the last attempt to send failed, for people. */
   failure: string | undefined
   reader: VersionReader | undefined
+  /** Counts changes of the content that did not come through the kernel. */
+  content = 0
+  /** The `content` whose pages the kernel may hold (pages.ts). */
+  pages: number | undefined
+  /** When the kernel was last told to drop the pages. */
+  pagesToldAt = 0
+  /** Counts changes of a folder's names that the kernel did not ask for ... */
+  listingChanges = 0
+  /** ... and how many there were when the kernel was last given the names to keep. */
+  listingKept = -1
   /** Tail of the queue of commits. */
   commits: Promise<void> = Promise.resolve()
   /** Live children by name: the dentries. */
@@ -112,6 +122,11 @@ export class Inode {
   get pending(): boolean {
     if (this.unlinked || this.localOnly) return false
     return (this.type === 'folder' && !this.onServer && this.parent !== undefined) || this.heldAt !== undefined || this.dirty
+  }
+
+  /** Its content is the kernel's affair (specials.ts). */
+  get special(): boolean {
+    return this.type === 'fifo' || this.type === 'socket'
   }
 
   /** An ETag that is not the newest any more. */

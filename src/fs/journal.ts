@@ -42,6 +42,7 @@ export class Journal {
 
   /** Keeps, or removes, the record of a folder that the server does not have. */
   folder(inode: Inode): void {
+    if (inode.type !== 'folder') return
     const { store } = this.tree.deps
     const key = this.folders.get(inode)
     if (inode.onServer || inode.unlinked) {
@@ -71,7 +72,8 @@ export class Journal {
     for (const inode of this.moves.keys()) if (within(inode) || withinServer(inode.heldAt?.folder)) this.move(inode)
     for (const inode of this.folders.keys()) if (within(inode)) this.folder(inode)
     for (const inode of this.tree.deps.inodes.all()) {
-      const record = inode.recordId === undefined || inode.unlinked || !within(inode) ? undefined : store.drafts.get(inode.recordId)
+      if (inode.recordId === undefined || inode.unlinked || !within(inode)) continue
+      const record = store.drafts.get(inode.recordId)
       if (record !== undefined) store.saveDraft({ ...record, path: this.tree.localPath(inode) })
     }
     for (const tell of this.relocating) tell((inode) => within(inode) || withinServer(inode))

@@ -90,8 +90,14 @@ function missing(path: string, cause: unknown): MountError {
   return new MountError('mountpoint-missing', `The mountpoint ${path} does not exist: make it first with \`mkdir -p ${path}\`.`, { cause })
 }
 
-/** Proves that this machine and this user can make FUSE mounts. @throws MountError, with the command that helps */
-export async function checkFuse(options: { allowOther: boolean }, device = '/dev/fuse'): Promise<void> {
+/** Setuid programs that mount for an ordinary user: of libfuse 3 and of libfuse 2. */
+export const FUSERMOUNTS = ['fusermount3', 'fusermount'] as const
+
+/**
+ * Proves that this machine and this user can make FUSE mounts. `fusermounts`: one of these programs is needed.
+ * @throws MountError, with the command that helps
+ */
+export async function checkFuse(options: { allowOther: boolean; fusermounts?: readonly string[] }, device = '/dev/fuse'): Promise<void> {
   const root = process.getuid?.() === 0
   try {
     await access(device, constants.R_OK | constants.W_OK)
@@ -109,9 +115,9 @@ export async function checkFuse(options: { allowOther: boolean }, device = '/dev
     }
     return
   }
-  // libfuse starts it by this very name.
-  if (await inPath('fusermount') === undefined) {
-    throw new MountError('no-fusermount', 'The program fusermount is missing: run `sudo apt-get install fuse3`.')
+  const { fusermounts = FUSERMOUNTS } = options
+  if (await firstInPath(fusermounts) === undefined) {
+    throw new MountError('no-fusermount', `The program ${fusermounts[0]} is missing: run \`sudo apt-get install fuse3\`.`)
   }
   if (options.allowOther) {
     const conf = await readFile('/etc/fuse.conf', 'utf8').catch(() => '')
@@ -127,17 +133,27 @@ export async function checkFuse(options: { allowOther: boolean }, device = '/dev
  */
 export async function detach(mountpoint: string, options: { lazy?: boolean } = {}): Promise<void> {
   const lazy = options.lazy === true
-  const fusermount = await inPath('fusermount3') ?? await inPath('fusermount')
+  const fusermount = await firstInPath(FUSERMOUNTS)
+  // -i: umount(8) must not call a helper of ours, which would ask us.
   const command = fusermount === undefined && process.getuid?.() === 0
-    ? ['umount', ...(lazy ? ['-l'] : []), '--', mountpoint]
-    : [fusermount ?? 'fusermount', '-u', ...(lazy ? ['-z'] : []), '--', mountpoint]
+    ? ['umount', '-i', ...(lazy ? ['-l'] : []), '--', mountpoint]
+    : [fusermount ?? FUSERMOUNTS[0], '-u', ...(lazy ? ['-z'] : []), '--', mountpoint]
   const { code, stderr } = await run(command).catch((cause: unknown) => {
-    throw new MountError('no-fusermount', 'The program fusermount is missing: run `sudo apt-get install fuse3`.', { cause })
+    throw new MountError('no-fusermount', `The program ${FUSERMOUNTS[0]} is missing: run \`sudo apt-get install fuse3\`.`, { cause })
   })
   if (code === 0) return
   if (/busy/i.test(stderr)) throw new FsError('EBUSY', `${mountpoint} is in use: a program has a file open or works inside it.`)
   if (/not found in|not mounted|Invalid argument/i.test(stderr)) throw new MountError('not-mounted', `${mountpoint} is not mounted.`)
   throw new MountError('failed', `Could not unmount ${mountpoint}: ${stderr.trim() || `exit code ${code}`}.`)
+}
+
+/** Where the first of these programs that there is stands. */
+export async function firstInPath(programs: readonly string[]): Promise<string | undefined> {
+  for (const program of programs) {
+    const path = await inPath(program)
+    if (path !== undefined) return path
+  }
+  return undefined
 }
 
 /** Where a program stands, also where an ordinary user's PATH does not look. */

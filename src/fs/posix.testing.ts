@@ -2,7 +2,7 @@
  * Tests' own "kernel": path-based calls over a FileSystem, made of the same operations in the same order as a
  * real one (lookup by component, flush before release, forget), so that the engine can be tested without a mount.
  */
-import type { Attr, Caller, Entry, FileSystem, Ino, RenameFlags } from './drivers/driver.js'
+import type { Attr, Caller, Entry, FileSystem, Ino, RenameFlags, SpecialType } from './drivers/driver.js'
 import { ROOT_INO } from './drivers/driver.js'
 
 const CALLER: Caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid }
@@ -138,6 +138,11 @@ export class PathFs {
   async mkdir(path: string, mode = 0o755): Promise<void> {
     const [parent, name] = await this.at(path)
     this.hold(await this.fs.mkdir(parent, name, mode, CALLER))
+  }
+
+  async mknod(path: string, type: SpecialType, mode: number): Promise<void> {
+    const [parent, name] = await this.at(path)
+    this.hold(await this.fs.mknod(parent, name, type, mode, CALLER))
   }
 
   async unlink(path: string): Promise<void> {

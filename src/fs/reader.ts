@@ -65,8 +65,6 @@ export class VersionReader {
   /** The file's path on the server at the moment of a request: it may be renamed while it is read. */
   private readonly path: () => string
   private readonly filling = new Map<number, Filling>()
-  /** Set once a byte has been handed out: from then on another version can never be taken instead. */
-  delivered = false
   private outage: { readonly until: number; readonly failure: Error } | undefined
 
   constructor(deps: ReaderDeps, key: VersionKey, path: () => string) {
@@ -90,7 +88,6 @@ export class VersionReader {
       parts.push(await this.readBlock(index, at - index * BLOCK_SIZE, to - index * BLOCK_SIZE, signal))
       at = to
     }
-    this.delivered = true
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
   }
 

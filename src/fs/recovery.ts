@@ -14,6 +14,7 @@ import { Draft } from './drafts.js'
 import { fromPair, type Inode, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import type { Removals } from './removals.js'
+import type { Specials } from './specials.js'
 import type { Tree } from './tree.js'
 import type { Unlinks } from './unlinks.js'
 import type { Uploader } from './uploader.js'
@@ -24,6 +25,7 @@ export interface RecoveryDeps {
   readonly journal: Journal
   readonly unlinks: Unlinks
   readonly removals: Removals
+  readonly specials: Specials
   readonly uploader: Uploader
   readonly logger: Logger
 }
@@ -60,6 +62,7 @@ export class Recovery {
         if (place !== undefined) this.deps.tree.vacate(place.folder, place.name)
       })
     }
+    await this.deps.specials.recover((path) => this.place(path))
     await this.deps.journal.flushed()
   }
 

@@ -160,14 +160,14 @@ export class Removals {
       signal.throwIfAborted()
       // Somebody may have written to the old name meanwhile, or put another file there: theirs stays.
       if (node === undefined || node.kind !== 'file' || (uuid !== '' && node.uuid !== uuid) || !(etags.has(node.etag) || node.etag === '')) {
-        tree.deps.metadata.doubt(place.folder.ino, place.name)
+        tree.doubt(place.folder, place.name)
         return
       }
       removal.told = true
       // Deleted after all: then this is the only copy, and the bin is the place for it.
       if (keeper.unlinked) await tree.deps.server.remove([path], { signal })
       else await tree.deps.server.removeObject(path)
-      tree.deps.metadata.set(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
+      tree.deps.metadata.ours(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
       confirmer.awaitAbsent(place.folder, place.name)
     } finally {
       release()

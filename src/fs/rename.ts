@@ -14,6 +14,7 @@ import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
+import type { Specials } from './specials.js'
 import { absent, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
@@ -27,6 +28,7 @@ export interface RenameDeps {
   readonly removals: Removals
   readonly unlinks: Unlinks
   readonly uploader: Uploader
+  readonly specials: Specials
   /** Names here, held while an operation changes them. */
   readonly names: TreeLock
   readonly logger: Logger
@@ -95,15 +97,15 @@ export class Renamer {
     const { tree, contents, uploader } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
-    const localOnly = isLocalOnly(newName, tree.foldersAbove(to))
+    const localOnly = source.special || isLocalOnly(newName, tree.foldersAbove(to))
     const backup = from === to && source.onServer && !source.localOnly && isBackupName(name, newName)
-    if (target !== undefined && (target.onServer || target.localOnly !== localOnly) && !backup && !localOnly) {
+    if (target !== undefined && !target.special && (target.onServer || target.localOnly !== localOnly) && !backup && !localOnly) {
       await this.adopt(source, target, caller)
       return
     }
     if (target !== undefined) await this.remove(target)
     if (source.onServer && !source.localOnly && !localOnly && this.clashes(source, to, newName)) await this.becomeNew(source, caller)
-    if (localOnly && source.onServer) {
+    if (localOnly && source.onServer && !source.special) {
       // The server's node stays as it was deleted: a scratch name never reaches it.
       await this.complete(source, caller)
       await this.leaveNode(source)
@@ -112,6 +114,10 @@ export class Renamer {
     source.localOnly = localOnly
     source.graceUntil = backup ? tree.deps.metadata.now() + GRACE_MS : 0
     this.shift(source, to, newName)
+    if (source.special) {
+      this.deps.specials.save(source)
+      return
+    }
     if (source.draft === undefined) {
       uploader.add(source, backup ? GRACE_MS : undefined)
       return
@@ -193,7 +199,7 @@ export class Renamer {
 
   /** All of the file's content is in its draft, on this disk. */
   private async complete(source: Inode, caller: Caller): Promise<void> {
-    await this.deps.contents.change(source, undefined, (draft) => draft.fill(caller.signal), { touch: false })
+    await this.deps.contents.onDraft(source, undefined, (draft) => draft.fill(caller.signal))
   }
 
   /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
@@ -245,6 +251,7 @@ export class Renamer {
       else tree.hold(target, undefined)
     }
     confirmer.drop(target)
+    this.deps.specials.forget(target)
     parent?.local.delete(name)
     tree.deps.metadata.forget(target.ino)
     tree.deps.inodes.detach(target)

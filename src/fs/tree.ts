@@ -11,8 +11,9 @@ import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
-import type { Attr, KernelNotices } from './drivers/driver.js'
+import type { Attr, FileType } from './drivers/driver.js'
 import { FsError } from './errno.js'
+import { KernelView } from './kernelview.js'
 import { Patience } from './patience.js'
 import { fromPair, type Inode, inoOfUuid, type InodeTable, type Place } from './inodes.js'
 
@@ -45,7 +46,7 @@ const STATS_BEFORE_LISTING = 1
 
 export class Tree {
   readonly deps: TreeDeps
-  notices: KernelNotices = {}
+  readonly kernel: KernelView
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
   readonly patience: Patience
@@ -55,6 +56,12 @@ export class Tree {
   constructor(deps: TreeDeps) {
     this.deps = deps
     this.patience = new Patience(() => deps.metadata.now())
+    this.kernel = new KernelView(deps.inodes, deps.metadata)
+    deps.metadata.onChange = (ino, name) => {
+      const folder = deps.inodes.get(ino)
+      // Under a change of ours the server's word does not show.
+      if (folder !== undefined && !folder.local.has(name)) this.kernel.name(folder, name)
+    }
   }
 
   // -- paths
@@ -307,10 +314,12 @@ export class Tree {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
       // Somebody replaced it: programs that have the old one open keep it, the name leads to the new one.
       inodes.detach(here)
+      this.kernel.attributes(here)
     }
     const moved = inodes.ofUuid(node.uuid)
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
       // Moved by somebody else.
+      this.kernel.name(moved.parent, moved.name)
       inodes.move(moved, folder, name)
       this.refresh(moved, node)
       return moved
@@ -322,7 +331,7 @@ export class Tree {
     return inode
   }
 
-  ownership(type: 'file' | 'folder' | 'symlink'): { mode: number; uid: number; gid: number } {
+  ownership(type: FileType): { mode: number; uid: number; gid: number } {
     const { uid, gid, umask } = this.deps.owner
     return { mode: type === 'symlink' ? 0o777 : (type === 'folder' ? 0o777 : 0o666) & ~umask, uid, gid }
   }
@@ -364,12 +373,13 @@ export class Tree {
   refresh(inode: Inode, node: CellsNode): void {
     if (this.offer(inode, node)) return
     if (inode.draft !== undefined || inode.unconfirmed || inode.unlinked) return
-    const version = inode.version
-    if (inode.type === 'folder' || version === undefined || version.etag !== node.etag || version.size !== node.size || inode.readOnly !== node.readOnly) {
-      const changed = inode.type !== 'folder' && version !== undefined && (version.etag !== node.etag || version.size !== node.size)
-      this.applyNode(inode, node)
-      if (changed) this.notices.invalidateInode?.(inode.ino)
-    }
+    const { version } = inode
+    const content = inode.type !== 'folder' && (version === undefined || version.etag !== node.etag || version.size !== node.size)
+    if (!content && inode.type !== 'folder' && inode.readOnly === node.readOnly) return
+    const { mode, mtime } = inode.attr()
+    this.applyNode(inode, node)
+    if (content) this.kernel.content(inode)
+    else if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
   }
 
   applyNode(inode: Inode, node: CellsNode): void {
@@ -407,14 +417,14 @@ export class Tree {
         this.changed(event.node.path, event.node)
         break
       case 'path':
-        this.changed(event.source.path, undefined)
-        this.changed(event.target.path, event.target)
+        this.moved(event.source.path, event.target)
         break
       case 'delete':
         this.changed(event.source.path, undefined)
         break
       case 'idm':
         this.deps.metadata.doubtAll()
+        this.kernel.everything()
         break
       case 'task':
         break
@@ -431,13 +441,36 @@ export class Tree {
     if (node !== undefined && live !== undefined && (live.uuid === node.uuid || live.uuid === '') && this.offer(live, node)) return
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
-    if (known !== undefined && node !== undefined && known.uuid === node.uuid && known.etag === node.etag && known.size === node.size) return
+    if (known !== undefined && node !== undefined && same(known, node)) return
     // An echo of our own delete or rename.
     if (node === undefined && answer !== undefined && known === undefined) return
-    metadata.doubt(folder.ino, name)
-    if (folder.local.has(name)) return
-    this.notices.invalidateEntry?.(folder.ino, name)
-    if (live !== undefined) this.notices.invalidateInode?.(live.ino)
+    this.doubt(folder, name)
+    if (live === undefined || folder.local.get(name) === live) return
+    this.kernel.attributes(live)
+    // Whoever has it open does not ask: asked for it, so that old pages go.
+    if (node !== undefined && live.opens > 0) this.look(() => this.revalidate(live))
+  }
+
+  private moved(from: string, target: CellsNode): void {
+    const source = this.locate(from)
+    const live = source?.folder.children.get(source.name)
+    this.changed(from, undefined)
+    this.changed(target.path, target)
+    const place = this.locate(target.path)
+    if (place === undefined || live === undefined || live.uuid !== target.uuid || live.opens + live.lookups === 0) return
+    // Programs use it where it is now without asking for a name.
+    this.look(() => this.child(place.folder, place.name))
+  }
+
+  /** What is known of a name is no longer to be believed, by anybody. */
+  doubt(folder: Inode, name: string): void {
+    this.deps.metadata.doubt(folder.ino, name)
+    if (!folder.local.has(name)) this.kernel.name(folder, name)
+  }
+
+  /** Asks in the background. */
+  private look(question: () => Promise<unknown>): void {
+    question().catch((error: unknown) => this.deps.logger.debug('asking about a change failed, will be asked when it is used', { error }))
   }
 
   /** The live inode that the server has at a name of its own tree. */
@@ -475,3 +508,6 @@ export function absent(name: string): FsError {
   return new FsError('ENOENT', `${name} does not exist`)
 }
 
+function same(a: CellsNode, b: CellsNode): boolean {
+  return a.uuid === b.uuid && a.etag === b.etag && a.size === b.size && a.readOnly === b.readOnly
+}

@@ -202,8 +202,7 @@ export class Unlinks {
     logger.error('the server refuses a delete, the name is back', { path, error })
     this.failures.push({ path, reason: error.message })
     this.finish(unlink)
-    tree.deps.metadata.doubt(folder.ino, name)
-    tree.notices.invalidateEntry?.(folder.ino, name)
+    tree.doubt(folder, name)
   }
 
   private finish(unlink: Unlink): void {

@@ -439,8 +439,8 @@ export class Uploader {
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.hold(inode, home ? undefined : place)
-    metadata.set(from.folder.ino, from.name, undefined, at)
-    if (known !== undefined && known.uuid === inode.uuid) metadata.set(place.folder.ino, place.name, { ...known, path }, at)
+    metadata.ours(from.folder.ino, from.name, undefined, at)
+    if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
     else metadata.doubt(place.folder.ino, place.name)
     tree.vacateIfEmpty(from.folder, from.name)
     journal.move(inode)
@@ -479,8 +479,7 @@ export class Uploader {
     if (parent?.local.get(name) === inode) parent.local.delete(name)
     tree.deps.inodes.detach(inode)
     if (parent !== undefined) {
-      tree.deps.metadata.doubt(parent.ino, name)
-      tree.notices.invalidateEntry?.(parent.ino, name)
+      tree.doubt(parent, name)
     }
     await journal.flushed()
   }

@@ -6,6 +6,7 @@ type Source = (inode: Inode, path: string) => string | undefined
 
 const ATTRIBUTES: ReadonlyMap<string, Source> = new Map<string, Source>([
   ['user.cells.uuid', (inode) => inode.uuid || undefined],
+  // Of a draft that the server has just confirmed, the base is what it confirmed.
   ['user.cells.etag', (inode) => inode.dirty ? undefined : (inode.expected?.md5 ?? (inode.draft === undefined ? inode.version : inode.base)?.etag) || undefined],
   ['user.cells.path', (inode, path) => inode.localOnly ? undefined : path],
 ])

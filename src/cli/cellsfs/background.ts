@@ -15,11 +15,13 @@ export interface WorkerSettings {
 
 /** From the worker. */
 export type WorkerMessage =
-  | { readonly type: 'ready'; readonly mountpoint: string }
+  | { readonly type: 'ready'; readonly mountpoint: string; readonly note?: string }
   | { readonly type: 'failed'; readonly sentence: string }
 
 export interface Worker {
   readonly mountpoint: string
+  /** Something that the person should know. */
+  readonly note?: string
   readonly process: ChildProcess
 }
 
@@ -31,9 +33,9 @@ export async function startWorker({ settings, attached }: WorkerSettings): Promi
   const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, stop)
   try {
-    const mountpoint = await new Promise<string>((resolve, reject) => {
+    const ready = await new Promise<{ readonly mountpoint: string; readonly note?: string }>((resolve, reject) => {
       child.on('message', (message: WorkerMessage) => {
-        if (message.type === 'ready') resolve(message.mountpoint)
+        if (message.type === 'ready') resolve(message)
         else reject(new CommandError(message.sentence))
       })
       child.on('error', (cause) => reject(new CommandError(`could not start the process of the mount: ${cause.message}`)))
@@ -46,7 +48,7 @@ export async function startWorker({ settings, attached }: WorkerSettings): Promi
       child.disconnect()
       child.unref()
     }
-    return { mountpoint, process: child }
+    return { mountpoint: ready.mountpoint, note: ready.note, process: child }
   } finally {
     for (const signal of signals) process.off(signal, stop)
   }

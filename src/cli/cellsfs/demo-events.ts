@@ -27,9 +27,14 @@ function sentence(event: CellsEvent): string | undefined {
   }
 }
 
-/** Follows the changes that `login` may see until `close`. */
-export function followChanges(url: string, login: string, password: string, say: (line: string) => void): { close(): void } {
-  let close = (): void => {}
+/** Longest wait for the sign-in of a stream that is to end. */
+const SIGN_IN_MS = 2_000
+
+/** Follows the changes that `login` may see until `close`, which leaves no request of its own behind. */
+export function followChanges(url: string, login: string, password: string, say: (line: string) => void): { close(): Promise<void> } {
+  let close = (): Promise<void> => Promise.resolve()
+  let signedIn = (): void => {}
+  const settled = new Promise<void>((resolve) => { signedIn = resolve })
   const open = async (): Promise<void> => {
     const settings = await resolveConnection({ ...resolveOptions(GLOBAL_OPTIONS, {}, {}), url, login, password })
     const server = connect(settings)
@@ -42,15 +47,24 @@ export function followChanges(url: string, login: string, password: string, say:
         last = line
         say(`${new Date().toTimeString().slice(0, 8)} ${line}`)
       },
-      onState: () => {},
+      onState: () => signedIn(),
     })
-    const previous = close
-    close = () => {
-      previous()
+    close = async () => {
       stream.close()
-      void server.close()
+      await server.close()
     }
   }
-  open().catch((error: unknown) => say(`changes cannot be shown: ${error instanceof Error ? error.message : String(error)}`))
-  return { close: () => close() }
+  const opened = open().catch((error: unknown) => {
+    signedIn()
+    say(`changes cannot be shown: ${error instanceof Error ? error.message : String(error)}`)
+  })
+  return {
+    close: async () => {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, SIGN_IN_MS) })
+      await opened
+      await Promise.race([settled, late]).finally(() => clearTimeout(timer))
+      await close()
+    },
+  }
 }

@@ -131,6 +131,7 @@ async function handler(argv: CecArgv): Promise<void> {
       })
     }
     const { url } = server
+    if (worker?.note !== undefined) process.stderr.write(`WARN\t${worker.note}\n`)
     if (flags.json) print(JSON.stringify({ url, login: LOGIN, password, mountpoint: worker?.mountpoint ?? null }))
     else print(introduce(url, LOGIN, password, worker?.mountpoint))
     // With --json stdout is for programs.
@@ -138,9 +139,10 @@ async function handler(argv: CecArgv): Promise<void> {
     const changes = followChanges(url, LOGIN, password, say)
     const gone = worker === undefined ? new Promise<never>(() => {}) : ended(worker)
     const early = await Promise.race([stop.then(() => undefined), gone])
-    changes.close()
+    const closed = changes.close()
     if (early !== undefined) say('The drive was unmounted.')
     else if (worker !== undefined) say('Saving and unmounting ...')
+    await closed
   } finally {
     // First the drive, which still has things to send, then the server.
     const code = await (worker === undefined ? 0 : endWorker(worker))

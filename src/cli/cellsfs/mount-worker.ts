@@ -18,9 +18,9 @@ async function work(): Promise<void> {
   const orphaned = (): void => { process.kill(process.pid, 'SIGTERM') }
   try {
     await serveMount(settings, {
-      onReady: (mountpoint) => {
+      onReady: (mountpoint, note) => {
         ready = true
-        void say({ type: 'ready', mountpoint })
+        void say({ type: 'ready', mountpoint, note })
         if (attached) process.once('disconnect', orphaned)
       },
       signals: ['SIGINT', 'SIGTERM'],

@@ -19,15 +19,20 @@ async function handler(argv: CecArgv): Promise<void> {
   if (argv['foreground'] === true) {
     const { serveMount } = await import('./session.js')
     await serveMount(settings, {
-      onReady: (mountpoint) => print(`mounted ${remoteName(settings.remote)} at ${mountpoint}`),
+      onReady: (mountpoint, note) => tellMounted(settings, mountpoint, note),
       signals: ['SIGINT', 'SIGTERM', 'SIGHUP'],
       log: { write: (line) => process.stderr.write(line) },
     })
     return
   }
   const { startWorker } = await import('./background.js')
-  const { mountpoint } = await startWorker({ settings, attached: false })
-  print(`mounted ${remoteName(settings.remote)} at ${mountpoint}`)
+  const { mountpoint, note } = await startWorker({ settings, attached: false })
+  tellMounted(settings, mountpoint, note)
+}
+
+function tellMounted({ remote }: MountSettings, mountpoint: string, note: string | undefined): void {
+  if (note !== undefined) process.stderr.write(`WARN\t${note}\n`)
+  print(`mounted ${remoteName(remote)} at ${mountpoint}`)
 }
 
 /** Starts the sign-in when there is no account and somebody to ask. */

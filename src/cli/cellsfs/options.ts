@@ -6,8 +6,8 @@ import { resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
 
 export const DRIVERS = ['kernel', 'fuse-native'] as const
 export type DriverName = (typeof DRIVERS)[number]
-/** Where it cannot work and nobody asked for it by name, the other one is taken. */
-export const DEFAULT_DRIVER: DriverName = 'fuse-native'
+/** /dev/fuse of other systems speaks another protocol. Where it cannot work and nobody asked for it by name, the other one is taken (drivers.ts). */
+export const DEFAULT_DRIVER: DriverName = process.platform === 'linux' ? 'kernel' : 'fuse-native'
 
 export interface MountSettings {
   /** Secrets included: they travel over a pipe, never in an argument. */
@@ -34,7 +34,7 @@ export function declareMountOptions(yargs: Argv): Argv {
     .option('foreground', { alias: 'f', type: 'boolean', describe: 'Stay in front; prints `mounted <remote> at <folder>` when ready' })
     .option('read-only', { type: 'boolean', describe: 'Nothing can be changed' })
     .option('allow-other', { type: 'boolean', describe: 'Let other users of this machine in' })
-    .option('driver', { type: 'string', choices: DRIVERS, describe: `How the kernel is reached; without it ${DEFAULT_DRIVER}` })
+    .option('driver', { type: 'string', choices: DRIVERS, describe: 'How the kernel is reached: its own protocol, or libfuse 2', defaultDescription: DEFAULT_DRIVER })
     .option('writeback-cache', { type: 'boolean', describe: 'Let the kernel collect writes (driver kernel)' })
     .option('auto-unmount', { type: 'boolean', describe: 'Take the mount away if its process dies (driver kernel)' })
     .option('cache-dir', { type: 'string', requiresArg: true, describe: 'Folder for cached content; one mount at a time' })

@@ -25,8 +25,8 @@ const LOG_BYTES = 10 * 1024 * 1024
 const EXIT_MS = 1_000
 
 export interface SessionHooks {
-  /** The drive answers. */
-  onReady(mountpoint: string): void
+  /** The drive answers. `note`: something that the person should know. */
+  onReady(mountpoint: string, note?: string): void
   readonly signals: readonly NodeJS.Signals[]
   /** Where the log goes without --log-file. */
   readonly log: { readonly write: (line: string) => void } | 'file'
@@ -46,7 +46,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
 
   // What this machine lacks is told before the server is asked.
   await checkFuse({ allowOther: settings.allowOther })
-  const driver = await chooseDriver(settings.driver, logger)
+  const { driver, note } = await chooseDriver(settings.driver, logger)
 
   const connection = await resolveConnection(settings.globals, { logger })
   let unlock = (): void => {}
@@ -75,7 +75,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       logger,
     })
     const release = endOnSignals(session, hooks.signals, logger)
-    hooks.onReady(mountpoint)
+    hooks.onReady(mountpoint, note)
     const { failed } = await session.finished
     release()
     if (failed.length > 0) {

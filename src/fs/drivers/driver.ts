@@ -9,7 +9,9 @@
 export type Ino = number
 export const ROOT_INO: Ino = 1
 
-export type FileType = 'file' | 'folder' | 'symlink'
+export type FileType = 'file' | 'folder' | 'symlink' | SpecialType
+/** Names whose content the kernel itself carries: nothing is ever opened, read or written through a driver. */
+export type SpecialType = 'fifo' | 'socket'
 
 /** Attributes of an inode. Times are nanoseconds since the epoch. */
 export interface Attr {
@@ -102,6 +104,7 @@ export interface FileSystem {
   readlink(ino: Ino, caller: Caller): Promise<string>
   symlink(parent: Ino, name: string, target: string, caller: Caller): Promise<Entry>
   mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry>
+  mknod(parent: Ino, name: string, type: SpecialType, mode: number, caller: Caller): Promise<Entry>
   unlink(parent: Ino, name: string, caller: Caller): Promise<void>
   rmdir(parent: Ino, name: string, caller: Caller): Promise<void>
   rename(parent: Ino, name: string, newParent: Ino, newName: string, flags: RenameFlags, caller: Caller): Promise<void>

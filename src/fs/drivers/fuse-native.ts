@@ -66,7 +66,8 @@ export function createFuseNativeDriver(log: Logger): Driver {
 
 async function mount(fs: FileSystem, options: MountOptions, binding: Binding, log: Logger): Promise<Mounted> {
   const mountpoint = await checkMountpoint(options.mountpoint)
-  await checkFuse({ allowOther: options.allowOther })
+  // libfuse 2 starts it by this very name.
+  await checkFuse({ allowOther: options.allowOther, fusermounts: ['fusermount'] })
 
   const context = new Context(fs, binding, log)
   let ready: () => void

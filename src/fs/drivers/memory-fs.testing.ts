@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs'
 import { FsError } from '../errno.js'
-import { ROOT_INO, type Attr, type AttrChange, type Caller, type DirEntry, type Entry, type FileSystem, type FileRange, type FileType, type Ino, type OpenFolderResult, type RenameFlags } from './driver.js'
+import { ROOT_INO, type Attr, type AttrChange, type Caller, type DirEntry, type Entry, type FileSystem, type FileRange, type FileType, type Ino, type OpenFolderResult, type RenameFlags, type SpecialType } from './driver.js'
 
 const { O_ACCMODE = 3, O_APPEND, O_EXCL, O_RDONLY, O_TRUNC } = constants as typeof constants & { O_ACCMODE?: number }
 
@@ -234,6 +234,11 @@ export class MemoryFs implements FileSystem {
   async mkdir(parent: Ino, name: string, mode: number, caller: Caller): Promise<Entry> {
     await this.#begin('mkdir', caller, name)
     return this.#add(parent, name, this.#node('folder', mode, caller))
+  }
+
+  async mknod(parent: Ino, name: string, type: SpecialType, mode: number, caller: Caller): Promise<Entry> {
+    await this.#begin('mknod', caller, name)
+    return this.#add(parent, name, this.#node(type, mode, caller))
   }
 
   async unlink(parent: Ino, name: string, caller: Caller): Promise<void> {

@@ -1,7 +1,7 @@
 /** Operations on names: make, remove, rename, list. */
 import { constants } from 'node:fs'
 import { FsError } from '../../errno.js'
-import type { Caller } from '../driver.js'
+import type { Caller, SpecialType } from '../driver.js'
 import type { OperationTable } from './operations.js'
 import { DEADLINES, type Request } from './calls.js'
 import { plain, type Context } from './context.js'
@@ -10,6 +10,8 @@ import { STAT_LENGTH, encodeStat } from './stat.js'
 
 /** Entries asked for at a time while listing. */
 const PAGE = 1_000
+
+const SPECIAL: Readonly<Record<number, SpecialType>> = { [constants.S_IFIFO]: 'fifo', [constants.S_IFSOCK]: 'socket' }
 
 async function list(context: Context, path: string, caller: Caller): Promise<[string[], Uint32Array[]]> {
   const { fs, hidden } = context
@@ -66,7 +68,13 @@ export function nameOperations(context: Context): Pick<OperationTable, Names> {
       failed: () => [0],
     },
     mknod: plain(DEADLINES.change, async (request, _, path, mode) => {
-      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new FsError('EPERM', 'only files, folders and links')
+      const special = SPECIAL[mode & constants.S_IFMT]
+      if (special !== undefined) {
+        const place = await context.freePlace(path, request)
+        dentries.add(place, await fs.mknod(place.parent, place.name, special, mode & 0o7777, request))
+        return
+      }
+      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new FsError('EPERM', 'no device nodes')
       const fd = await create(context, path, mode, request)
       const { ino, fh } = context.file(fd)
       await fs.flush(ino, fh, request).finally(() => context.release(fd))

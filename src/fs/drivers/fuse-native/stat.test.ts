@@ -19,6 +19,7 @@ describe('encodeStat', () => {
     assert.equal(encodeStat(attr)[0], 0o100640)
     assert.equal(encodeStat({ ...attr, type: 'folder' })[0], 0o040640)
     assert.equal(encodeStat({ ...attr, type: 'symlink' })[0], 0o120640)
+    assert.equal(encodeStat({ ...attr, type: 'fifo' })[0], 0o010640)
     assert.equal(encodeStat({ ...attr, ino: 2 ** 32 })[7], 1)
   })
 

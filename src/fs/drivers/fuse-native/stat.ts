@@ -10,6 +10,8 @@ const FORMAT: Readonly<Record<FileType, number>> = {
   file: constants.S_IFREG,
   folder: constants.S_IFDIR,
   symlink: constants.S_IFLNK,
+  fifo: constants.S_IFIFO,
+  socket: constants.S_IFSOCK,
 }
 
 /** All zero: what an error reply carries. */

@@ -9,7 +9,7 @@ import { endianness, release } from 'node:os'
 import type { Logger } from '../../../log.js'
 import { toErrno } from '../../errno.js'
 import { MountError } from '../../mount-error.js'
-import { checkFuse, checkMountpoint, detach, inPath } from '../../mountpoint.js'
+import { FUSERMOUNTS, checkFuse, checkMountpoint, detach, firstInPath } from '../../mountpoint.js'
 import type { Driver, FileSystem, MountOptions, Mounted } from '../driver.js'
 import { openDevice } from './device.js'
 import { SystemError } from './errors.js'
@@ -42,7 +42,7 @@ function load(): Libc {
   try {
     return loadLibc()
   } catch (cause) {
-    throw new MountError('no-binding', 'The kernel driver needs the optional package koffi, which is not installed for this machine: run `npm install koffi`, or use --driver fuse-native.', { cause })
+    throw new MountError('no-binding', 'The kernel driver needs the optional package koffi, which is not installed for this machine: run `npm install koffi` in the folder of cellsfs.', { cause })
   }
 }
 
@@ -79,7 +79,7 @@ async function mount(fs: FileSystem, options: MountOptions, log: Logger): Promis
 async function attach(libc: Libc, options: MountOptions): Promise<number> {
   try {
     if (process.getuid?.() === 0) return mountAsRoot(libc, options)
-    const fusermount = await inPath('fusermount3') ?? await inPath('fusermount')
+    const fusermount = await firstInPath(FUSERMOUNTS)
     if (fusermount === undefined) throw new MountError('no-fusermount', 'The program fusermount3 is missing: run `sudo apt-get install fuse3`.')
     return await mountAsUser(libc, fusermount, options)
   } catch (error) {

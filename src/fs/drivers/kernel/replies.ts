@@ -11,7 +11,9 @@ import type { Struct } from './struct.js'
 /** The first part begins with an unwritten header. */
 export type Parts = readonly [Buffer, ...Buffer[]]
 
-const TYPE: Readonly<Record<FileType, number>> = { file: constants.S_IFREG, folder: constants.S_IFDIR, symlink: constants.S_IFLNK }
+const TYPE: Readonly<Record<FileType, number>> = {
+  file: constants.S_IFREG, folder: constants.S_IFDIR, symlink: constants.S_IFLNK, fifo: constants.S_IFIFO, socket: constants.S_IFSOCK,
+}
 /** d_type of readdir(3) is the file type of the mode, shifted. */
 const DT_SHIFT = 12
 /** st_blksize: what stdio and many tools read and write in one go. */

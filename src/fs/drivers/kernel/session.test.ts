@@ -115,7 +115,7 @@ describe('session', () => {
     assert.equal((await kernel.ask('lookup', { name: 'ü'.repeat(128) })).error, ENAMETOOLONG)
     assert.equal((await kernel.ask('rename', { name: 'f', newname: 'n'.repeat(256), newdir: 1 })).error, ENAMETOOLONG)
     assert.equal((await kernel.ask('create', { name: 'f', flags: 0o300, mode: 0, umask: 0, openFlags: 0 })).error, EEXIST)
-    assert.equal((await kernel.ask('mknod', { name: 'fifo', mode: 0o010644, rdev: 0, umask: 0 })).error, EPERM)
+    assert.equal((await kernel.ask('mknod', { name: 'null', mode: 0o020644, rdev: 0x103, umask: 0 })).error, EPERM)
     assert.equal((await kernel.ask('rename2', { name: 'f', newname: 'g', newdir: 1, flags: 4 })).error, EINVAL)
     assert.equal((await kernel.ask('getxattr', { name: 'system.posix_acl_access', size: 100 }, { nodeid: ino })).error, EOPNOTSUPP)
     const far = { ...TRANSFER, fh, offset: Number.MAX_SAFE_INTEGER, size: 10, readFlags: 0 }
@@ -124,6 +124,13 @@ describe('session', () => {
     kernel.send(message)
     await kernel.ask('statfs', {})
     assert.equal(kernel.replies.get(5001n)?.error, EFBIG)
+  }))
+
+  it('makes fifos and sockets with mknod', () => withSession(async ({ kernel }) => {
+    for (const mode of [0o010644, 0o140600]) {
+      const { error, body } = await kernel.ask('mknod', { name: `m${mode}`, mode, rdev: 0, umask: 0 })
+      assert.deepEqual([error, layouts.EntryOut.decode(body).attr.mode], [0, mode])
+    }
   }))
 
   it('makes a regular file with mknod', () => withSession(async ({ kernel, fs }) => {

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import { constants as os } from 'node:os'
 import { DEADLINES } from '../../deadlines.js'
+import type { SpecialType } from '../../driver.js'
 import { SystemError } from '../errors.js'
 import { RENAME } from '../protocol.js'
 import { absentReply, entryReply } from '../replies.js'
@@ -11,6 +12,8 @@ import type { Context } from './context.js'
 import type { Call } from '../call.js'
 
 const { EINVAL, ENOENT, EPERM } = os.errno
+
+const SPECIAL: Readonly<Record<number, SpecialType>> = { [constants.S_IFIFO]: 'fifo', [constants.S_IFSOCK]: 'socket' }
 
 async function rename(
   { fs }: Context, call: Call, { newdir, name, newname, flags }: { newdir: number; name: string; newname: string; flags: number },
@@ -44,9 +47,11 @@ export const nameOperations = {
   mknod: {
     wait: DEADLINES.save,
     run: async ({ name, mode }, call, context) => {
-      const format = mode & constants.S_IFMT
-      if (format !== constants.S_IFREG && format !== 0) throw new SystemError('mknod: only files, folders and links', EPERM)
       const { fs } = context
+      const format = mode & constants.S_IFMT
+      const special = SPECIAL[format]
+      if (special !== undefined) return entryAnswer(context, await fs.mknod(call.nodeid, name, special, mode & 0o7777, call))
+      if (format !== constants.S_IFREG && format !== 0) throw new SystemError('mknod: no device nodes', EPERM)
       const { fh, ...entry } = await fs.create(call.nodeid, name, mode & 0o7777, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, call)
       const { ino } = entry.attr
       context.given(entry)
