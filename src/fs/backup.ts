@@ -20,8 +20,6 @@ export interface BackupDeps {
   readonly journal: Journal
   readonly confirmer: Confirmer
   readonly contents: () => Contents
-  /** The backup is a file of its own now and to be sent. */
-  readonly onFreed: (backup: Inode) => void
 }
 
 export class Backups {
@@ -32,7 +30,7 @@ export class Backups {
   }
 
   /** The backup whose node still belongs to a place. */
-  private at(folder: Inode, name: string): Inode | undefined {
+  at(folder: Inode, name: string): Inode | undefined {
     const inode = this.deps.tree.heldBy(folder, name)
     return inode !== undefined && inode.graceUntil > 0 && inode.type === 'file' && !inode.unlinked ? inode : undefined
   }
@@ -46,16 +44,18 @@ export class Backups {
     if (backup === undefined) return undefined
     const contents = this.deps.contents()
     const over = backup.version ?? backup.base
+    const place = backup.heldAt
     await contents.onDraft(backup, undefined, async (draft) => {
       await draft.fill()
       await draft.sync()
       // All of it is a change now: its new node has nothing yet.
       draft.generation++
     })
+    // Deleted meanwhile: the node is the newcomer's already.
+    if (backup.heldAt !== place) return over
     this.letGo(backup)
-    contents.record(backup, 'closed')
-    await this.deps.journal.flushed()
-    this.deps.onFreed(backup)
+    // It waits for its own deletion: that is what most editors do next.
+    await contents.secure(backup, GRACE_MS)
     return over
   }
 

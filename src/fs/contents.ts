@@ -288,7 +288,9 @@ export class Contents {
   /** Is there a content that a program was told is saved and that the server does not have? */
   due(inode: Inode): boolean {
     const { draft } = inode
-    return draft !== undefined && !inode.localOnly && draft.secured > draft.committed
+    if (draft === undefined || inode.localOnly || draft.secured <= draft.committed) return false
+    // Begun anew and not closed yet: what is there now is nobody's word.
+    return !(draft.begunAnew && inode.writers > 0)
   }
 
   // -- sending
@@ -348,6 +350,9 @@ export class Contents {
     for (;;) {
       const place = inode.serverPlace
       if (place === undefined) return () => {}
+      // A delete on its way to this very place needs the place, too: it goes first, or stays away.
+      for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
+      await this.deps.confirmer.nameFree(place.folder, place.name)
       const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
       const now = inode.serverPlace
       if (now?.folder === place.folder && now.name === place.name) return release
@@ -357,11 +362,9 @@ export class Contents {
 
   /** Uploads to a place unless the server has moved on there; then beside it. */
   private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<void> {
-    const { tree, confirmer, logger, journal } = this.deps
+    const { tree, logger, journal } = this.deps
     const { server } = tree.deps
     const over = await this.deps.secureBackup(place.folder, place.name) ?? base
-    for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
-    await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
     const theirs = await server.stat(path, { signal })
     const verdict = judge(inode.sent, over, theirs, digest, snapshot.size)

@@ -199,6 +199,11 @@ export class Draft {
     if (kept !== undefined) await letGo(kept)
   }
 
+  /** Cut to nothing after it was secured, and not secured again since. */
+  get begunAnew(): boolean {
+    return this.kept !== undefined
+  }
+
   private async beginAnew(): Promise<void> {
     const id = randomUUID()
     const path = this.fileFor(id)

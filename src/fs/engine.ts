@@ -10,7 +10,7 @@ import { Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
-import { Backups, GRACE_MS } from './backup.js'
+import { Backups } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
 import { ConnectionWatch } from './connection.js'
@@ -139,7 +139,7 @@ class MountEngine implements Engine {
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this
     const journal = this.journal = new Journal(tree)
-    const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents, onFreed: (inode) => this.uploader.add(inode, GRACE_MS) })
+    const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents })
     const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
     const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })
     const specials = this.specials = new Specials({ tree, logger })

@@ -7,7 +7,7 @@
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
 import { type Contents, foldersOf, nameKey } from './contents.js'
-import { GRACE_MS } from './backup.js'
+import { type Backups, GRACE_MS } from './backup.js'
 import type { Caller } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import type { Inode, Place } from './inodes.js'
@@ -24,6 +24,7 @@ export interface RenameDeps {
   readonly tree: Tree
   readonly contents: Contents
   readonly confirmer: Confirmer
+  readonly backups: Backups
   readonly journal: Journal
   readonly removals: Removals
   readonly unlinks: Unlinks
@@ -104,7 +105,9 @@ export class Renamer {
       return
     }
     if (target !== undefined) await this.remove(target)
-    if (source.onServer && !source.localOnly && !localOnly && this.clashes(source, to, newName)) await this.becomeNew(source, caller)
+    // The node at the place is a backup's only for now: the source's content is to be the node's next.
+    const inherits = this.deps.backups.at(to, newName) !== undefined
+    if (source.onServer && !source.localOnly && !localOnly && (inherits || this.clashes(source, to, newName))) await this.becomeNew(source, caller)
     if (localOnly && source.onServer && !source.special) {
       // The server's node stays as it was deleted: a scratch name never reaches it.
       await this.complete(source, caller)
