@@ -4,7 +4,7 @@ import type { CommandLine } from './commands.js'
 import { GLOBAL_OPTIONS } from './options.js'
 import { runProgram } from './program.js'
 
-const COMMANDS: readonly CommandLine[] = [
+export const CELLSFS_COMMANDS: readonly CommandLine[] = [
   { command: 'mount <place> [mountpoint]', describe: 'Mount a server, or a folder of it, as a drive', load: () => import('./cellsfs/mount.js') },
   { command: 'umount <mountpoint>', describe: 'Save everything and unmount', load: () => import('./cellsfs/umount.js') },
   { command: 'status', describe: 'Show all mounts and what they still have to save', load: () => import('./cellsfs/status.js') },
@@ -17,5 +17,5 @@ const COMMANDS: readonly CommandLine[] = [
 /** @returns the exit code */
 export async function main(words: readonly string[]): Promise<number> {
   for (const sentence of applyLegacyEnv(process.env)) process.stderr.write(`WARN\t${sentence}\n`)
-  return runProgram({ name: 'cellsfs', describe: 'Pydio Cells as a drive', commands: COMMANDS, globals: GLOBAL_OPTIONS }, words)
+  return runProgram({ name: 'cellsfs', describe: 'Pydio Cells as a drive', commands: CELLSFS_COMMANDS, globals: GLOBAL_OPTIONS }, words)
 }
