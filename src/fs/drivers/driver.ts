@@ -174,6 +174,8 @@ export interface MountOptions {
   readonly fsname: string
   readonly allowOther: boolean
   readonly readOnly: boolean
+  /** No program can be started from it. Default no. */
+  readonly noExec?: boolean
   readonly debug: boolean
   /** Kernel driver: the kernel collects writes and owns size and times of files that are being written. Default no. */
   readonly writeback?: boolean
