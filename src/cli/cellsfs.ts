@@ -1,5 +1,6 @@
 /** cellsfs: the drive. Its commands; each is a module of its own in cellsfs/, loaded on use. */
 import { applyLegacyEnv } from '../auth/legacy-env.js'
+import { asHelper, isHelperCall } from './cellsfs/mount-helper.js'
 import type { CommandLine } from './commands.js'
 import { GLOBAL_OPTIONS } from './options.js'
 import { runProgram } from './program.js'
@@ -17,5 +18,10 @@ export const CELLSFS_COMMANDS: readonly CommandLine[] = [
 /** @returns the exit code */
 export async function main(words: readonly string[]): Promise<number> {
   for (const sentence of applyLegacyEnv(process.env)) process.stderr.write(`WARN\t${sentence}\n`)
+  const program = process.argv[1] ?? ''
+  return isHelperCall(program, words) ? asHelper(program, words, run) : run(words)
+}
+
+function run(words: readonly string[]): Promise<number> {
   return runProgram({ name: 'cellsfs', describe: 'Pydio Cells as a drive', commands: CELLSFS_COMMANDS, globals: GLOBAL_OPTIONS }, words)
 }

@@ -6,7 +6,6 @@ import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { VERSION } from '../../version.js'
 import { accountIdOf } from '../../auth/url.js'
-import { resolveConnection } from '../../auth/connection.js'
 import { takeLock } from '../../cache/lock.js'
 import { connect } from '../../cells/client.js'
 import { openEngine } from '../../fs/engine.js'
@@ -16,6 +15,7 @@ import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { createLogger, type Logger } from '../../log.js'
 import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
+import { mountConnection } from './connection.js'
 import { chooseDriver } from './drivers.js'
 import type { MountSettings } from './options.js'
 
@@ -48,7 +48,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
   await checkFuse({ allowOther: settings.allowOther })
   const { driver, note } = await chooseDriver(settings.driver, logger)
 
-  const connection = await resolveConnection(settings.globals, { logger })
+  const connection = await mountConnection(settings, logger)
   let unlock = (): void => {}
   const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
   try {
@@ -63,13 +63,14 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       openEngine: () => openEngine({
         server, remote, stateDir: folders.stateDir, cacheDir,
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
-        uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
+        uid: settings.uid ?? process.getuid?.() ?? 0, gid: settings.gid ?? process.getgid?.() ?? 0, umask: settings.umask ?? process.umask(), readOnly: settings.readOnly, logger,
       }),
       driver,
       mountpoint,
       fsname: `cellsfs#${account}${remote === '' ? '' : `/${remote}`}`,
       allowOther: settings.allowOther,
       readOnly: settings.readOnly,
+      noExec: settings.noExec,
       writeback: settings.writeback,
       autoUnmount: settings.autoUnmount,
       logger,

@@ -18,7 +18,7 @@ async function handler(argv: CecArgv): Promise<void> {
   else if (report.failed.length > 0) {
     throw new CommandError(`unmounted, but not everything is on the server; it is kept for the next mount:\n${report.failed.map(({ path: name, reason }) => `  ${name}: ${reason}`).join('\n')}`)
   }
-  print(`unmounted ${mountpoint}`)
+  if (argv['quiet'] !== true) print(`unmounted ${mountpoint}`)
 }
 
 export const command: CecCommand = {
@@ -26,6 +26,7 @@ export const command: CecCommand = {
   describe: 'Save everything and unmount',
   builder: (yargs) => yargs
     .positional('mountpoint', { type: 'string' })
+    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Say nothing when all is well' })
     .option('lazy', { alias: 'z', type: 'boolean', describe: 'Also while programs use it' }),
   handler,
 }
