@@ -196,6 +196,8 @@ export class Confirmer {
       return
     }
     inode.base = version
+    // The draft may be let go before its content is among the blocks.
+    inode.version = version
     const work = this.retireDraft(inode, node, ours)
       .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
       .finally(() => this.retiring.delete(work))
@@ -208,15 +210,16 @@ export class Confirmer {
     const { draft } = inode
     if (draft === undefined) return
     const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    const { generation } = draft
     if (ours && !draft.dirty) {
       const snapshot = await draft.snapshot()
       if (snapshot !== undefined) {
-        await blocks.adopt(version, snapshot.handle)
+        if (snapshot.generation === generation) await blocks.adopt(version, snapshot.handle)
         await snapshot.done()
       }
     }
-    // Written to meanwhile, or sent again: the draft stays, over the version it was settled with.
-    if (inode.draft !== draft || draft.dirty || inode.writing > 0 || inode.unconfirmed) return
+    // Written to meanwhile, or even sent and confirmed again: the draft stays, over the version it was settled with.
+    if (inode.draft !== draft || draft.generation !== generation || draft.dirty || inode.writing > 0 || inode.unconfirmed) return
     inode.draft = undefined
     inode.base = undefined
     inode.version = version
