@@ -263,6 +263,11 @@ export class Tree {
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
+      // Its unsent content goes with it. (Or by us: the event of our own rename can be here before the answer.)
+      if (moved.parent.local.get(moved.name) === moved) {
+        moved.parent.local.delete(moved.name)
+        folder.local.set(name, moved)
+      }
       inodes.move(moved, folder, name)
       this.refresh(moved, node)
       return moved
