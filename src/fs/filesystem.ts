@@ -5,6 +5,7 @@
  * Changes of names are sent at once, under the locks of treelock.ts; their effect here is applied after
  * the server's answer, in one step without an await, so that nobody sees half of it.
  */
+import { contentBuffers } from '../cache/buffer-pool.js'
 import { isCellsError } from '../cells/errors.js'
 import { hasFourByte, nameProblem } from '../cells/names.js'
 import type { Logger } from '../log.js'
@@ -437,6 +438,10 @@ export class Filesystem implements FileSystem {
 
   async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
     return this.deps.contents.read(this.handles.get(fh), offset, size, caller.signal)
+  }
+
+  readDone(data: Buffer): void {
+    contentBuffers.give(data)
   }
 
   async write(_ino: Ino, fh: number, offset: number, data: Buffer, _caller: Caller): Promise<number> {

@@ -136,6 +136,8 @@ export interface FileSystem {
 
   // -- What only some drivers can use, and an engine may leave out.
 
+  /** `data` came from `read`, its bytes are where they belong, and the driver keeps no view of it: the memory may be used again. */
+  readDone?(data: Buffer): void
   /** What `lookup` would say of a name that a listing has just given, at once; counts as one. Undefined: not known any more. */
   hold?(parent: Ino, name: string): Entry | undefined
   /** How long a driver may believe that a name which `lookup` refused with ENOENT is not there, milliseconds. */
