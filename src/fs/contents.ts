@@ -73,7 +73,7 @@ export class Contents {
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
-    this.pages = new Pages(deps.tree.kernel, deps.tree.deps.metadata.now)
+    this.pages = new Pages(deps.tree.kernel)
   }
 
   /** A new handle, and what the kernel is to do with the pages it has of the file. */
@@ -295,7 +295,7 @@ export class Contents {
       try {
         // Sent meanwhile by a rename, or nobody's any more.
         if (inode.unlinked || inode.parent === undefined || inode.localOnly || snapshot.generation <= draft.committed) return
-        await this.send(inode, { folder: inode.parent, name: inode.name }, inode.base, snapshot, digest, signal)
+        await this.send(inode, { folder: inode.parent, name: inode.name }, 'own', snapshot, digest, signal)
         this.sent(inode, snapshot, digest)
       } finally {
         release()
@@ -306,7 +306,7 @@ export class Contents {
   /** As commit, for a caller that holds the locks of the inode's name. */
   async commitLocked(inode: Inode, signal?: AbortSignal): Promise<void> {
     await this.withSnapshot(inode, signal, async (snapshot, digest) => {
-      await this.send(inode, { folder: inode.parent!, name: inode.name }, inode.base, snapshot, digest, signal)
+      await this.send(inode, { folder: inode.parent!, name: inode.name }, 'own', snapshot, digest, signal)
       this.sent(inode, snapshot, digest)
     })
     this.clearUnsent(inode)
@@ -317,16 +317,22 @@ export class Contents {
    * The caller holds the locks and then gives the inode that name. Returns the place the content went to: another name after a conflict.
    */
   async sendOver(inode: Inode, folder: Inode, name: string, target: Inode | undefined, signal?: AbortSignal): Promise<Place> {
-    if (inode.draft === undefined) await this.beginDraft(inode, undefined)
     let place: Place = { folder, name }
-    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
-      // What we last sent to the target may be what the server shows.
-      for (const md5 of target?.sent ?? []) inode.sent.add(md5)
-      place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digest, signal)
-      inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
-      inode.expected = digest
-      inode.sent.add(digest.md5)
-    })
+    // The draft is needed until the end, also if its content is confirmed under the old name meanwhile.
+    inode.writing++
+    try {
+      if (inode.draft === undefined) await this.beginDraft(inode, undefined)
+      await this.withSnapshot(inode, signal, async (snapshot, digest) => {
+        // What we last sent to the target may be what the server shows.
+        for (const md5 of target?.sent ?? []) inode.sent.add(md5)
+        place = await this.send(inode, place, target?.base ?? target?.version, snapshot, digest, signal)
+        inode.draft!.committed = Math.max(inode.draft!.committed, snapshot.generation)
+        inode.expected = digest
+        inode.sent.add(digest.md5)
+      })
+    } finally {
+      inode.writing--
+    }
     return place
   }
 
@@ -356,15 +362,19 @@ export class Contents {
   }
 
   /** Uploads to a place unless the server has moved on there; then beside it. Returns where it went. */
-  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<Place> {
+  private async send(inode: Inode, place: Place, base: VersionKey | undefined | 'own', snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<Place> {
     const { tree, confirmer, logger } = this.deps
     const { server } = tree.deps
-    const over = await this.deps.secureBackup(place.folder, place.name) ?? base
+    const secured = await this.deps.secureBackup(place.folder, place.name)
     for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
     await confirmer.nameFree(place.folder, place.name, signal)
     let path = tree.pathAt(place.folder, place.name)
+    // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
+    const before = { base: inode.base, sent: [...inode.sent] }
     const theirs = await server.stat(path, { signal })
-    const verdict = judge(inode.sent, over, theirs, digest, snapshot.size)
+    const over = secured ?? (base === 'own' ? inode.base : base)
+    const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
+    const verdict = judge(sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.placeAside(place)
       const ours = tree.pathAt(aside.folder, aside.name)

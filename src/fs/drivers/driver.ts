@@ -161,6 +161,8 @@ export interface FileRange {
 export interface KernelNotices {
   /** Content and attributes have changed, or a folder's listing. */
   invalidateInode?(ino: Ino): void
+  /** The kernel has not carried out the last `invalidateInode` of this inode yet: it may hold old pages. */
+  stillHolds?(ino: Ino): boolean
   /** Attributes only: cached content is still right. */
   invalidateAttributes?(ino: Ino): void
   /** The name leads elsewhere now, or somewhere for the first time. */
