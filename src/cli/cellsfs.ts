@@ -10,6 +10,7 @@ export const CELLSFS_COMMANDS: readonly CommandLine[] = [
   { command: 'umount <mountpoint>', describe: 'Save everything and unmount', load: () => import('./cellsfs/umount.js') },
   { command: 'status', describe: 'Show all mounts and what they still have to save', load: () => import('./cellsfs/status.js') },
   { command: 'sync [path]', describe: 'Wait until everything is on the server', load: () => import('./cellsfs/sync.js') },
+  { command: 'service <action> [place] [mountpoint]', describe: 'Mount at each sign-in: install, remove or show a systemd user unit', load: () => import('./cellsfs/service.js') },
   { command: 'demo', describe: 'Start the embedded server with sample content and mount it', load: () => import('./cellsfs/demo.js') },
   { command: 'version', describe: 'Show version information', load: () => import('./cellsfs/version.js') },
   { command: 'mount-worker', describe: false, load: () => import('./cellsfs/mount-worker.js') },

@@ -21,9 +21,13 @@ async function handler(argv: CecArgv): Promise<void> {
     if (argv['quiet'] !== true) print(`mounted ${remoteName(settings.remote)} at ${mountpoint}`)
   }
   if (argv['foreground'] === true) {
-    const { serveMount } = await import('./session.js')
+    const [{ serveMount }, { notifySystemd }] = await Promise.all([import('./session.js'), import('./notify.js')])
+    const logger = createCliLogger(settings.globals.log)
     await serveMount(settings, {
-      onReady: tell,
+      onReady: (mountpoint, note) => {
+        tell(mountpoint, note)
+        void notifySystemd(['--ready', `--status=mounted at ${mountpoint}`], logger)
+      },
       signals: ['SIGINT', 'SIGTERM', 'SIGHUP'],
       log: { write: (line) => process.stderr.write(line) },
     })

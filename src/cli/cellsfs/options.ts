@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Argv } from 'yargs'
 import { UsageError } from '../errors.js'
-import { resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
+import { GLOBAL_OPTIONS, resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
 
 export const DRIVERS = ['kernel', 'fuse-native'] as const
 export type DriverName = (typeof DRIVERS)[number]
@@ -85,6 +85,27 @@ export function mountSettings(argv: CecArgv): MountSettings {
     ...(text('cache-size') !== '' && { cacheBytes: parseSize(text('cache-size')) }),
     logFile: path(text('log-file')),
   }
+}
+
+/** The arguments of `cellsfs mount` that give `settings` again, without those that hold secrets: a connection is named by account or file. */
+export function mountWords(settings: MountSettings): string[] {
+  const { globals } = settings
+  const switches: readonly (readonly [string, boolean | undefined])[] = [
+    ['read-only', settings.readOnly], ['allow-other', settings.allowOther], ['noexec', settings.noExec],
+    ['writeback-cache', settings.writeback], ['auto-unmount', settings.autoUnmount], ['skip-verify', globals.skipVerify],
+  ]
+  const values: readonly (readonly [string, string | number | undefined])[] = [
+    ['config', globals.config], ['log', globals.log === GLOBAL_OPTIONS.log.default ? '' : globals.log],
+    ['account', settings.account], ['credentials', settings.credentials], ...(settings.credentials === '' ? [] : [['url', globals.url], ['login', globals.login]] as const),
+    ['uid', settings.uid], ['gid', settings.gid], ['umask', settings.umask?.toString(8).padStart(3, '0')],
+    ['driver', settings.driver], ['cache-dir', settings.cacheDir], ['cache-size', settings.cacheBytes], ['log-file', settings.logFile],
+  ]
+  return [
+    ...switches.filter(([, on]) => on === true).map(([name]) => `--${name}`),
+    ...values.filter(([, value]) => value !== undefined && value !== '').map(([name, value]) => `--${name}=${value}`),
+    ...(settings.remote === '' ? [] : [`cells://${settings.remote}`]),
+    settings.mountpoint,
+  ]
 }
 
 function cleanRemote(text: string): string {
