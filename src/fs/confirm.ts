@@ -309,6 +309,7 @@ export class Confirmer {
   /** The server was seen without the name. */
   settleAbsent(folder: Inode, name: string): void {
     const { metadata, inodes } = this.deps.tree.deps
+    this.deps.tree.vacate(folder, name)
     metadata.ours(folder.ino, name, undefined, metadata.now())
     if (folder.local.get(name) === null) folder.local.delete(name)
     this.forgetAbsent(folder, name)

@@ -243,6 +243,7 @@ export class Filesystem implements FileSystem {
   private gone(folder: Inode, name: string, inode: Inode): void {
     const { tree } = this.deps
     folder.local.delete(name)
+    if (inode.onServer) tree.vacate(folder, name)
     tree.deps.inodes.detach(inode)
     inode.ctime = BigInt(Date.now()) * 1_000_000n
   }

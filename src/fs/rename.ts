@@ -176,6 +176,8 @@ export class Renamer {
     const { inodes } = tree.deps
     const hadNode = source.onServer
     const sentToSource = new Set(source.sent)
+    // Not the content of now, which may never have been there.
+    const there = source.expected?.md5 ?? source.base?.etag ?? source.version?.etag ?? ''
     if (target !== undefined) await contents.keepForReaders(target, caller.signal)
     let place: Place
     try {
@@ -202,7 +204,7 @@ export class Renamer {
     }
     if (!hadNode) return
     // The content is safe under its new name; the old node holds nothing that is not there. Past the bin: nothing was deleted.
-    await removals.add(from, name, source, expected.md5, sentToSource)
+    await removals.add(from, name, source, there === '' ? expected.md5 : there, sentToSource)
   }
 
   /** A move on the server to a free name. False if somebody else has taken the name meanwhile. */
@@ -290,6 +292,7 @@ export class Renamer {
     const covered = to.local.get(newName)
     if (covered?.special === true) this.detachTarget(covered, to, newName)
     const overlay = from.local.get(name) === source
+    if (source.onServer) this.deps.tree.vacate(from, name)
     from.local.delete(name)
     this.deps.tree.deps.inodes.move(source, to, newName)
     to.local.delete(newName)
@@ -316,6 +319,7 @@ export class Renamer {
     if (target.onServer) {
       await tree.deps.server.remove([tree.pathAt(to, name)], { signal: caller.signal })
       tree.deps.metadata.ours(to.ino, name, undefined, tree.deps.metadata.now())
+      tree.vacate(to, name)
     }
     this.detachTarget(target, to, name)
   }
