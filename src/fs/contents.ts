@@ -525,7 +525,11 @@ export class Contents {
   async dropIdleDraft(inode: Inode): Promise<void> {
     const { draft, parent } = inode
     if (draft === undefined || draft.dirty || inode.opens > 0 || inode.writing > 0 || inode.unconfirmed || inode.localOnly || inode.version === undefined) return
-    if (parent?.local.get(inode.name) === inode && inode.heldAt === undefined) parent.local.delete(inode.name)
+    if (parent?.local.get(inode.name) === inode && inode.heldAt === undefined) {
+      parent.local.delete(inode.name)
+      // What is known of the name may be older than what has just been confirmed.
+      this.deps.tree.deps.metadata.doubt(parent.ino, inode.name)
+    }
     inode.base = undefined
     await this.dropDraft(inode)
   }

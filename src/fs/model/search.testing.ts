@@ -51,10 +51,10 @@ class Sites {
 }
 
 /** Carries one run out on a server of its own. @throws Mismatch */
-export async function replay(run: Run): Promise<void> {
+export async function replay(run: Run, quiescenceMs?: number): Promise<void> {
   const site = await Site.open(run.setting.server)
   try {
-    await new Runner(site, run).start()
+    await new Runner(site, run, quiescenceMs).start()
   } finally {
     await site.close()
   }
