@@ -3,12 +3,13 @@
  * past the bin, but not at once: a 2.x server keeps a ghost of a file that is deleted before it was indexed, and takes
  * "one file deleted, another one with the same content" within a second for a move, which would give the
  * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
- * once, and the server is told when it shows the content under the new name.
+ * once, and the server is told when it shows the content under the new name. And as the same happens with *any* file that
+ * somebody writes with this content in that second, the old node is given a content that no other file has before it goes.
  */
 import { createHash } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
+import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
 import type { Place } from './contents.js'
 import type { Inode } from './inodes.js'
@@ -21,8 +22,10 @@ interface Removal {
   readonly folder: Inode
   readonly name: string
   /** md5s of ours that the server may still show at the name: the last one, and those it was written over. */
-  readonly sent: ReadonlySet<string>
+  readonly sent: Set<string>
   readonly stop: AbortController
+  /** The content without a double is being sent. */
+  marking: Promise<void> | undefined
   /** The delete has been sent: too late to cancel. */
   told: boolean
 }
@@ -72,6 +75,8 @@ export class Removals {
       } else {
         removal.stop.abort()
         this.pending.delete(removal)
+        // It must not arrive after what is to be written there now.
+        await removal.marking?.catch(() => {})
         await this.deps.tree.deps.store.removals.remove(removalKey(removal.record))
         left.push(...removal.sent)
       }
@@ -116,7 +121,7 @@ export class Removals {
   }
 
   private begin(record: RemovalRecord, folder: Inode, name: string, keeper: Inode, sent: ReadonlySet<string>): void {
-    const removal: Removal = { record, folder, name, sent, stop: new AbortController(), told: false }
+    const removal: Removal = { record, folder, name, sent: new Set(sent), stop: new AbortController(), marking: undefined, told: false }
     this.pending.set(removal, this.run(removal, keeper).finally(() => this.pending.delete(removal)))
   }
 
@@ -130,11 +135,12 @@ export class Removals {
         const path = tree.pathAt(removal.folder, removal.name)
         const { md5 } = removal.record
         // An older content of ours: the index lags.
-        const lags = (etag: string | undefined): boolean => etag === ETAG_TEMPORARY || (etag !== undefined && etag !== md5 && removal.sent.has(etag))
-        const node = await tree.deps.server.waitFor(path, (it) => !lags(it?.etag), { signal, timeoutMs: 30_000 })
+        const lags = (it: CellsNode | undefined): boolean => it?.etag === ETAG_TEMPORARY || (it !== undefined && it.etag !== md5 && !isMarked(it) && removal.sent.has(it.etag))
+        let node = await tree.deps.server.waitFor(path, (it) => !lags(it), { signal, timeoutMs: 30_000 })
         signal.throwIfAborted()
+        if (node?.kind === 'file' && node.etag === md5) node = await this.mark(removal, path, node)
         // Somebody may have written to the old name meanwhile: theirs stays.
-        if (node !== undefined && node.kind === 'file' && (node.etag === md5 || node.etag === '')) {
+        if (node !== undefined && node.kind === 'file' && (isMarked(node) || node.etag === '')) {
           removal.told = true
           await tree.deps.server.removeObject(path)
           confirmer.awaitAbsent(removal.folder, removal.name)
@@ -155,6 +161,31 @@ export class Removals {
       }
     }
   }
+
+  /** Gives the old node a content without a double. Resolves to the node when the server shows it, or what somebody else wrote. */
+  private async mark(removal: Removal, path: string, node: CellsNode): Promise<CellsNode | undefined> {
+    const { server } = this.deps.tree.deps
+    const content = marked(node)
+    const md5 = createHash('md5').update(content).digest('hex')
+    removal.sent.add(md5)
+    // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
+    removal.marking = server.put(path, async function* () { yield content }, content.length, { md5 })
+    await removal.marking
+    const { signal } = removal.stop
+    signal.throwIfAborted()
+    const shown = await server.waitFor(path, (it) => it?.etag !== node.etag, { signal, timeoutMs: 30_000 })
+    signal.throwIfAborted()
+    return shown
+  }
+}
+
+/** What a file that is to go holds at last: nothing else has it. */
+function marked(node: CellsNode): Buffer {
+  return Buffer.from(`removed ${node.uuid}\n`)
+}
+
+function isMarked(node: CellsNode): boolean {
+  return node.etag === createHash('md5').update(marked(node)).digest('hex')
 }
 
 /** Keys of the store are bounded, paths are longer at times. */
