@@ -11,7 +11,7 @@ import { describe, it } from 'node:test'
 import { driverProblem } from '../src/cli/cellsfs/drivers.js'
 import { mounts } from '../src/fs/mountpoint.js'
 import { Service, run, sh, until, type RunResult } from './helpers/process.js'
-import { CELLSFS, withMount, withServer } from './helpers/mount.js'
+import { CELLSFS, driver, withMount, withServer } from './helpers/mount.js'
 
 const isMounted = async (path: string): Promise<boolean> => (await mounts()).some(({ mountpoint }) => mountpoint === path)
 
@@ -64,7 +64,7 @@ describe('cellsfs', { concurrency: 2 }, () => {
     assert.equal((await world.client.stat(`${world.root}/f`))?.size, 5)
 
     const inside = new Service('cat', [], { cwd: path })
-    refused(await world.cellsfs(['umount', path]), /in use/)
+    refused(await world.cellsfs(['umount', path]), new RegExp(`in use by cat \\(process ${inside.child.pid}\\)\\. Leave the folder .* --lazy`))
     assert.equal(await isMounted(path), true)
     await inside.stop('SIGKILL')
     const unmounted = await until('not in use', async () => {
@@ -127,6 +127,29 @@ describe('cellsfs', { concurrency: 2 }, () => {
     assert.equal((await world.cellsfs(['status'])).stdout, 'Nothing is mounted.\n')
     const second = await world.mount()
     assert.equal(await second.sh('cat f'), 'text\n')
+    const inside = new Service('cat', [], { cwd: second.path })
+    await second.stop('SIGKILL')
+    assert.deepEqual(await world.cellsfs(['umount', second.path]), { code: 0, stdout: `unmounted ${second.path}\n`, stderr: '' })
+    await inside.stop('SIGKILL')
+    assert.deepEqual(await readdir(second.path), [])
+    refused(await world.cellsfs(['umount', second.path]), /not mounted/)
+  }))
+
+  it('is gone at once after kill -9 if asked to', { skip: driver !== 'kernel' && 'only the kernel driver can' }, () => withServer({ indexDelayMs: 100 }, async (world) => {
+    const drive = await world.mount({ flags: ['--auto-unmount'] })
+    await drive.sh('echo text > f')
+    await drive.stop('SIGKILL')
+    await until('unmounted', async () => !await isMounted(drive.path))
+    assert.equal(await (await world.mount()).sh('cat f'), 'text\n')
+  }))
+
+  it('shows what it is, and leaves mounts of others alone', () => withServer({}, async (world) => {
+    const drive = await world.mount()
+    const source = `cellsfs#${world.login}@${new URL(world.url).host}`
+    assert.equal(await sh(`df --output=source,fstype '${drive.path}' | tail -1 | tr -s ' '`), `${source} fuse.cellsfs\n`)
+    assert.match(await sh(`mount | grep ' on ${drive.path} '`), /type fuse\.cellsfs \(rw,nosuid,nodev,noatime,/)
+    assert.match((await mounts()).find(({ mountpoint }) => mountpoint === drive.path)?.source ?? '', /^cellsfs#/)
+    refused(await world.cellsfs(['umount', '/proc']), /not by cellsfs \(proc\)/)
   }))
 
   it('says in one sentence what is wrong with a mountpoint', () => withServer({}, async (world) => {

@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { chmod, chown, mkdir, readFile, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { homeEnv } from './helpers/folders.js'
 import { run, sh, until, type RunOptions } from './helpers/process.js'
-import { CELLSFS, realServer, withServer, type World } from './helpers/mount.js'
+import { CELLSFS, driver, realServer, withServer, type World } from './helpers/mount.js'
 
 /** nobody */
 const USER = { uid: 65534, gid: 65534 }
@@ -46,6 +46,8 @@ async function asSomeone(work: (someone: Someone) => Promise<void>): Promise<voi
 }
 
 const skip = await reasonToSkip()
+const UNSHARE = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
+const noNamespace = existsSync('/etc/fuse.conf') && (await run('unshare', [...UNSHARE, 'setpriv', '--version']).catch(() => ({ code: 1 }))).code === 0 ? false : 'needs unshare, setpriv and /etc/fuse.conf'
 
 describe('an ordinary user', { skip, concurrency: false }, () => {
   let mode = 0
@@ -65,6 +67,70 @@ describe('an ordinary user', { skip, concurrency: false }, () => {
     assert.equal((await world.client.stat(`${world.root}/f`))?.size, 5)
   }))
 
+  it('has the rights that the mode bits give, and a name for the drive', () => asSomeone(async ({ world, home, options, cellsfs }) => {
+    const drive = join(home, 'drive')
+    await sh(`mkdir ${drive}`, options)
+    assert.equal((await cellsfs('mount', '--driver', driver, drive)).code, 0)
+    const [line = ''] = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((each) => each.includes(` ${drive} `))
+    assert.match(line, / - fuse\.cellsfs cellsfs\S+ rw,user_id=65534,group_id=65534,default_permissions/)
+    assert.match(line, /nosuid,nodev/)
+    assert.match(await sh(`df -T ${drive} | tail -1`, options), /^cellsfs#alice@localhost:\d+ +fuse\.cellsfs /)
+    const f = join(drive, world.root, 'f')
+    assert.match((await run('bash', ['-c', `echo text > ${f}; chmod 0 ${f}; cat ${f}`], options)).stderr, /Permission denied/)
+    assert.equal((await cellsfs('status')).stdout.includes(`(${driver}, `), true)
+    await until('unmounted', async () => (await cellsfs('umount', drive)).code === 0)
+  }))
+
+  it('mounts read-only', () => asSomeone(async ({ world, home, options, cellsfs }) => {
+    const drive = join(home, 'drive')
+    await sh(`mkdir ${drive}`, options)
+    assert.equal((await cellsfs('mount', '--driver', driver, '--read-only', drive)).code, 0)
+    for (const change of ['touch f', 'mkdir d', 'ln -s there l', 'chmod 700 .']) {
+      const { code, stderr } = await run('sh', ['-c', `cd ${join(drive, world.root)}; ${change}`], options)
+      assert.match(stderr, /Read-only file system/, change)
+      assert.notEqual(code, 0)
+    }
+    await until('unmounted', async () => (await cellsfs('umount', drive)).code === 0)
+  }))
+
+  it('unmounts, and mounts over, what a killed process has left', () => asSomeone(async ({ home, options, cellsfs }) => {
+    const drive = join(home, 'drive')
+    await sh(`mkdir ${drive}`, options)
+    const killed = async (...flags: string[]): Promise<void> => {
+      const mounted = await cellsfs('mount', '--driver', driver, ...flags, drive)
+      assert.deepEqual([mounted.code, mounted.stderr], [0, ''])
+      const [status] = JSON.parse((await cellsfs('status', '--json')).stdout) as { pid: number }[]
+      process.kill(status!.pid, 'SIGKILL')
+    }
+    const isDead = async (): Promise<boolean> => /not connected/.test((await run('ls', [drive], options)).stderr)
+    await killed()
+    await until('dead', isDead)
+    assert.deepEqual(await cellsfs('umount', drive), { code: 0, stdout: `unmounted ${drive}\n`, stderr: '' })
+    await killed()
+    await until('dead', isDead)
+    await killed('--auto-unmount')
+    if (driver === 'kernel') await until('unmounted', async () => (await run('ls', [drive], options)).code === 0)
+    else assert.equal((await cellsfs('umount', drive)).code, 0)
+  }))
+
+  it('lets others in where /etc/fuse.conf has user_allow_other', { skip: noNamespace }, () => asSomeone(async ({ world, home, options, cellsfs }) => {
+    const [drive, conf] = [join(home, 'drive'), join(world.folder.path, 'fuse.conf')]
+    await sh(`mkdir ${drive}`, options)
+    const refused = await cellsfs('mount', '--driver', driver, '--allow-other', drive)
+    if (!/^\s*user_allow_other\b/m.test(await readFile('/etc/fuse.conf', 'utf8'))) {
+      assert.deepEqual([refused.code, refused.stderr], [1, 'cellsfs: --allow-other is not allowed here: run `echo user_allow_other | sudo tee -a /etc/fuse.conf`.\n'])
+    }
+    await writeFile(conf, 'user_allow_other\n')
+    const script = `
+      set -eu
+      mount --bind ${conf} /etc/fuse.conf
+      as() { setpriv --reuid ${USER.uid} --regid ${USER.gid} --clear-groups ${process.execPath} ${CELLSFS} "$@"; }
+      as mount --driver ${driver} --allow-other ${drive}; ls ${drive}; as umount ${drive}`
+    const { code, stdout, stderr } = await run('unshare', [...UNSHARE, 'sh', '-c', script], { env: options.env })
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /\npersonal-files\n/)
+  }))
+
   it('is told what is not permitted, with the command that helps', () => asSomeone(async ({ world, home, options, cellsfs }) => {
     const drive = join(home, 'drive')
     await sh(`mkdir ${drive}`, options)
@@ -73,9 +139,6 @@ describe('an ordinary user', { skip, concurrency: false }, () => {
     const elsewhere = await cellsfs('mount', foreign)
     assert.match(elsewhere.stderr, /no right to mount/)
     assert.equal(elsewhere.code, 1)
-    if (!/^\s*user_allow_other\b/m.test(await readFile('/etc/fuse.conf', 'utf8').catch(() => ''))) {
-      assert.match((await cellsfs('mount', '--allow-other', drive)).stderr, /user_allow_other/)
-    }
     await chmod(DEVICE, 0o600)
     try {
       assert.match((await cellsfs('mount', drive)).stderr, /sudo chmod 666 \/dev\/fuse/)

@@ -1,4 +1,5 @@
 /** Where things are kept: the XDG base directories, and nothing outside them. */
+import { statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 
@@ -20,5 +21,11 @@ export const accountsHome = (): string => join(base('XDG_CONFIG_HOME', '.config'
 export function runtimeHome(): string {
   const value = process.env['XDG_RUNTIME_DIR']
   if (value !== undefined && isAbsolute(value)) return join(value, 'cellsfs')
-  return join(tmpdir(), `cellsfs-${process.getuid?.() ?? 0}`)
+  // Who comes from cron, su or a system service has no such variable, but may have the folder.
+  const usual = `/run/user/${process.getuid?.() ?? 0}`
+  if (statSync(usual, { throwIfNoEntry: false })?.uid === process.getuid?.()) return join(usual, 'cellsfs')
+  return lastRuntimeHome()
 }
+
+/** Where the sockets are of what was mounted without any of that, as at boot. */
+export const lastRuntimeHome = (): string => join(tmpdir(), `cellsfs-${process.getuid?.() ?? 0}`)

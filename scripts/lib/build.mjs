@@ -1,5 +1,5 @@
 /**
- * dist/ as the sources want it. tsc runs only when a source has changed (by content), and outputs of deleted
+ * dist/ as the sources want it, manual pages included. tsc runs only when a source has changed (by content), and outputs of deleted
  * sources go, so that no test of yesterday runs.
  */
 import { spawnSync } from 'node:child_process'
@@ -8,9 +8,15 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, wr
 import { join } from 'node:path'
 import { SetupError } from './system.mjs'
 
-const SOURCES = ['bin', 'src', 'integration-tests', 'bench']
+const SOURCES = ['bin', 'src', 'integration-tests', 'bench', 'scripts']
 const SETTINGS = ['tsconfig.json', 'package-lock.json', 'package.json']
 const PROGRAMS = ['dist/bin/cellsfs.js', 'dist/bin/cec.js']
+
+/** The manual pages, which `npm install --global` puts where man(1) finds them. */
+function makeManual(root) {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'dist/scripts/man.js')], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] })
+  if (status !== 0) throw new SetupError(`the manual pages could not be made:\n${stderr.trim()}`)
+}
 
 /** Files below `folders` that end in `ending`, as paths relative to `root`. */
 export function filesBelow(root, folders, ending) {
@@ -48,5 +54,6 @@ export function ensureBuilt(root, say) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json', '--pretty', 'false'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
   if (status !== 0) throw new SetupError(`the build failed:\n${`${stdout}${stderr}`.trim().split('\n').slice(0, 40).join('\n')}`)
   for (const program of PROGRAMS) if (existsSync(join(root, program))) chmodSync(join(root, program), 0o755)
+  makeManual(root)
   writeFileSync(stamp, wanted)
 }

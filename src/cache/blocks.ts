@@ -10,10 +10,14 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../log.js'
+import { contentBuffers } from './buffer-pool.js'
+import { loadReadNow } from './read-now.js'
 
 export const BLOCK_SIZE = 1 << 20
 /** Blocks kept in memory, so that the 128 KiB requests of a kernel do not each go to the disk. */
 const MEMORY_BLOCKS = 24
+/** Block files kept open: to open and to close one costs more than to read a few pages of it. */
+const OPEN_FILES = 128
 const HEADER_SIZE = 40
 const MAGIC = 0x43465342 // 'CFSB'
 
@@ -40,6 +44,8 @@ export class BlockCache {
   private readonly logger: Logger
   private readonly entries: LRUCache<string, OnDisk>
   private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS })
+  private readonly files = new LRUCache<string, FileHandle>({ max: OPEN_FILES, dispose: (handle) => void handle.close().catch(() => {}) })
+  private readonly readNow = loadReadNow()
   private readonly evictions = new Set<Promise<void>>()
   private warnedFull = false
   private counter = 0
@@ -53,6 +59,7 @@ export class BlockCache {
       dispose: (_entry, id, reason) => {
         if (reason === 'set') return
         this.memory.delete(id)
+        this.files.delete(id)
         const eviction = unlink(this.file(id)).catch(() => {}).finally(() => this.evictions.delete(eviction))
         this.evictions.add(eviction)
       },
@@ -89,19 +96,23 @@ export class BlockCache {
     return this.entries.has(blockId(key, index))
   }
 
-  /** The bytes `[from, to)` of a block, or undefined. The buffer may be shared: not to be written to. */
+  /**
+   * The bytes `[from, to)` of a block, or undefined. The buffer may be shared: not to be written to. One that is not is of
+   * `contentBuffers`, and may be given back there.
+   */
   async read(key: VersionKey, index: number, from: number, to: number): Promise<Buffer | undefined> {
     const id = blockId(key, index)
     const hot = this.memory.get(id)
     if (hot !== undefined) return hot.subarray(from, to)
     const entry = this.entries.get(id)
     if (entry === undefined) return undefined
-    let handle: FileHandle | undefined
     try {
-      handle = await open(this.file(id), 'r')
-      if (entry.verified && to - from <= BLOCK_SIZE / 16) {
-        const part = Buffer.allocUnsafe(to - from)
-        const { bytesRead } = await handle.read(part, 0, part.length, HEADER_SIZE + from)
+      const handle = this.files.get(id) ?? await this.openFile(id, entry)
+      if (entry.verified) {
+        const part = contentBuffers.take(to - from)
+        const at = HEADER_SIZE + from
+        if (this.readNow(handle.fd, part, at) === part.length) return part
+        const { bytesRead } = await handle.read(part, 0, part.length, at)
         if (bytesRead === part.length) return part
       }
       const length = blockLength(key.size, index)
@@ -115,12 +126,24 @@ export class BlockCache {
       }
       this.logger.warn('damaged cache block dropped', { block: id })
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.logger.warn('cache block cannot be read', { block: id, error })
-    } finally {
-      await handle?.close()
+      const { code } = error as NodeJS.ErrnoException
+      // Its file was closed in favour of others: it is asked for again.
+      if (code === 'EBADF') return undefined
+      if (code !== 'ENOENT') this.logger.warn('cache block cannot be read', { block: id, error })
     }
-    this.entries.delete(id)
+    if (this.entries.peek(id) === entry) this.entries.delete(id)
     return undefined
+  }
+
+  private async openFile(id: string, entry: OnDisk): Promise<FileHandle> {
+    const handle = await open(this.file(id), 'r')
+    // Evicted meanwhile, perhaps written anew, or opened twice at once.
+    if (this.entries.peek(id) !== entry || this.files.has(id)) {
+      await handle.close()
+      throw Object.assign(new Error('The block has changed'), { code: 'EBADF' })
+    }
+    this.files.set(id, handle)
+    return handle
   }
 
   /** Keeps a whole block. Never throws: a cache that cannot be written is only slower. `data` must not change afterwards. */
@@ -159,6 +182,11 @@ export class BlockCache {
       if (bytesRead !== data.length) return
       await this.put(key, index, data)
     }
+  }
+
+  /** Closes the files. Reading and writing go on to work. */
+  close(): void {
+    this.files.clear()
   }
 
   /** Resolves when evictions under way are done. */

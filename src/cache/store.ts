@@ -135,8 +135,9 @@ export class Store {
     this.dir = dir
     this.root = root
     this.unlock = unlock
-    this.facts = root.openDB<Facts, string>({ name: 'facts' })
-    this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts' })
+    // With a cache a read sees the last put at once; without one, only when it is committed: updateFacts() would lose changes.
+    this.facts = root.openDB<Facts, string>({ name: 'facts', cache: true })
+    this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts', cache: true })
     this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
     this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
     this.folders = root.openDB<FolderRecord, string>({ name: 'folders' })

@@ -19,3 +19,9 @@ export function accountsTable(accounts: Accounts): string {
   })
   return formatTable(['Active', 'Label', 'User', 'URL', 'Type'], rows, { wrap: false })
 }
+
+/** The JSON of `config ls`. */
+export const accountsJson = (accounts: Accounts): object[] => sortedIds(accounts).map((id) => {
+  const account = accounts.byId.get(id)
+  return { id, label: account?.label ?? '', user: account?.user ?? '', url: account?.url ?? '', authType: account?.authType ?? '', active: id === accounts.active }
+})

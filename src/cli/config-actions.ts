@@ -4,10 +4,11 @@ import { NO_ACCOUNTS, type Account, type Accounts, type AuthType } from '../auth
 import { checkKeyring, KEYRING_SERVICE, systemKeyring } from '../auth/keyring.js'
 import type { Known, SignInContext } from '../auth/signin.js'
 import { NO_KEYRING_WARNING } from '../auth/store.js'
-import { accountsTable, sortedIds } from './accounts-view.js'
+import { accountsJson, accountsTable, sortedIds } from './accounts-view.js'
 import { print } from './command.js'
 import { commandContext, interruptible } from './context.js'
 import { CommandError, SilentFailure, UsageError } from './errors.js'
+import { printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
 import { hasTerminal } from './prompts.js'
 import { chooseMethod, knownFrom, savedLine, signInContext } from './signin.js'
@@ -37,9 +38,11 @@ export async function add(argv: CecArgv): Promise<void> {
   })
 }
 
+/** JSON: `[{ id, label, user, url, authType, active }]`; no secrets. */
 export async function list(argv: CecArgv): Promise<void> {
   const { accounts } = await open(argv)
-  print(accountsTable(accounts))
+  if (wantsJson(argv)) printJson(accountsJson(accounts))
+  else print(accountsTable(accounts))
 }
 
 /** The account that `wanted` means: an id, or a label that only one account has; without it a person chooses. */

@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs'
 import type { CecCommand } from './command.js'
 import type * as Actions from './config-actions.js'
+import { declareJson } from './json.js'
 import type { CecArgv } from './options.js'
 
 type Action = (actions: typeof Actions, argv: CecArgv) => Promise<void>
@@ -24,7 +25,7 @@ export const command: CecCommand = {
     .command('add [method]', 'Sign in and store the account', (own) => declareIdToken(own)
       .positional('method', { choices: ['oauth', 'token', 'client-auth'] as const, describe: 'How to sign in; asked for when missing' }),
     run((actions, argv) => actions.add(argv)))
-    .command('ls', 'List the accounts', (own) => own, run((actions, argv) => actions.list(argv)))
+    .command('ls', 'List the accounts', (own) => declareJson(own), run((actions, argv) => actions.list(argv)))
     .command('use [id]', 'Choose the active account', (own) => own
       .positional('id', { type: 'string', describe: 'Id or label of the account; asked for when missing' }),
     run((actions, argv) => actions.use(argv)))

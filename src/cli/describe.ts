@@ -22,18 +22,21 @@ export interface CommandInfo {
   readonly name: string
   /** With positionals: `idm list-acls`, `ls [path]`. */
   readonly synopsis: string
-  /** '' for a hidden command without a text. */
+  /** Also of a hidden command, where there is something to say; else ''. */
   readonly describe: string
   readonly hidden: boolean
   readonly flags: readonly FlagInfo[]
   readonly positionals: readonly FlagInfo[]
   readonly commands: readonly CommandInfo[]
+  /** More for the reader, below the flags; '' when there is nothing. */
+  readonly epilogue: string
 }
 
 interface Recording {
   flags: FlagInfo[]
   positionals: FlagInfo[]
   commands: Promise<CommandInfo>[]
+  epilogue: string
 }
 
 type Builder = (yargs: Argv) => unknown
@@ -41,16 +44,17 @@ type Builder = (yargs: Argv) => unknown
 /** @param before words in front of the command's own */
 export async function describeCommand(line: CommandLine, before = ''): Promise<CommandInfo> {
   const { command } = await line.load()
-  return await record(command.command, line.describe, (yargs) => command.builder(yargs), before)
+  const info = await record(command.command, line.describe, (yargs) => command.builder(yargs), before)
+  return { ...info, describe: info.describe || (line.about ?? '') }
 }
 
 async function record(synopsis: string, describe: string | false, builder: Builder | undefined, before: string): Promise<CommandInfo> {
   const name = `${before} ${synopsis.split(' ')[0] ?? ''}`.trim()
-  const recording: Recording = { flags: [], positionals: [], commands: [] }
+  const recording: Recording = { flags: [], positionals: [], commands: [], epilogue: '' }
   await builder?.(recorder(recording, name))
   return {
     name, synopsis: `${before} ${synopsis}`.trim(), describe: describe === false ? '' : describe, hidden: describe === false,
-    flags: recording.flags, positionals: recording.positionals, commands: await Promise.all(recording.commands),
+    flags: recording.flags, positionals: recording.positionals, commands: await Promise.all(recording.commands), epilogue: recording.epilogue,
   }
 }
 
@@ -59,6 +63,7 @@ function recorder(recording: Recording, name: string): Argv {
   const calls: Readonly<Record<string, (...words: never[]) => void>> = {
     option: (flag: string, spec: Options) => { recording.flags.push(flagInfo(flag, spec)) },
     positional: (flag: string, spec: Options) => { recording.positionals.push(flagInfo(flag, spec)) },
+    epilogue: (text: string) => { recording.epilogue = text },
     command: (synopsis: string, describe: string | false, builder?: Builder) => {
       recording.commands.push(record(synopsis, describe, builder, name))
     },

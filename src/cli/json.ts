@@ -7,7 +7,7 @@ import type { Argv } from 'yargs'
 import { print } from './command.js'
 import type { CecArgv } from './options.js'
 
-export const declareJson = (yargs: Argv): Argv => yargs.option('json', { type: 'boolean', describe: 'Print JSON (docs/json.md)' })
+export const declareJson = (yargs: Argv): Argv => yargs.option('json', { global: false, type: 'boolean', describe: 'Print JSON (docs/json.md)' })
 
 export const wantsJson = (argv: CecArgv): boolean => argv['json'] === true
 

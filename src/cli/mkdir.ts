@@ -5,6 +5,7 @@ import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { withServer } from './context.js'
 import { CommandError } from './errors.js'
+import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
 import { cleanPath } from './remote-path.js'
 
@@ -31,26 +32,30 @@ async function missingFolders(server: CellsServer, path: string, parents: boolea
   return missing
 }
 
+/** JSON: `{ created }`, parents first. */
 async function handler(argv: CecArgv): Promise<void> {
   const path = cleanPath(argv['path'] as string)
   if (!path.includes('/')) throw new CommandError('please name a workspace and a folder: workspace/folder')
   await withServer(argv, async (server, { signal }) => {
     const missing = await missingFolders(server, path, argv['parents'] === true, signal)
+    const json = wantsJson(argv)
     if (missing.length === 0) {
-      print(`All folders already exist at ${path}`)
+      if (json) printJson({ created: [] })
+      else print(`All folders already exist at ${path}`)
       return
     }
-    print(`Creating folders:\n${missing.map(each => `- ${each}`).join('\n')}`)
+    if (!json) print(`Creating folders:\n${missing.map(each => `- ${each}`).join('\n')}`)
     await server.mkdir(missing, { signal })
     await server.waitFor(path, node => node?.kind === 'folder', { signal })
-    print(`SUCCESS: created ${path}`)
+    if (json) printJson({ created: missing })
+    else print(`SUCCESS: created ${path}`)
   })
 }
 
 export const command: CecCommand = {
   command: 'mkdir <path>',
   describe: 'Create folders',
-  builder: yargs => yargs
+  builder: yargs => declareJson(yargs)
     .positional('path', { type: 'string', describe: 'workspace/folder' })
     .option('parents', { alias: 'p', type: 'boolean', describe: 'Create missing folders on the way too' }),
   handler,

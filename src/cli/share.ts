@@ -102,16 +102,16 @@ export const command: CecCommand = {
   builder: (yargs) => declareJson(yargs)
     .usage('$0 share <path>\n$0 share ls [path]\n$0 share rm <link>\n\nMake, list and take back public links')
     .positional('path', { type: 'string', describe: 'workspace/folder or workspace/file' })
-    .option('permissions', { type: 'string', requiresArg: true, describe: 'What visitors may do, of preview,download,upload', defaultDescription: 'download,preview' })
-    .option('ask-password', { type: 'boolean', describe: 'Ask for a password that visitors must know' })
-    .option('password-stdin', { type: 'boolean', describe: 'Read that password from the first line of standard input' })
-    .option('expires', { type: 'string', requiresArg: true, describe: 'End of the link: 12h, 7d, 2w, 2026-12-31 or 2026-12-31T12:00:00Z' })
-    .option('max-downloads', { type: 'number', requiresArg: true, describe: 'The link ends after this many downloads' })
-    .option('label', { type: 'string', requiresArg: true, describe: 'Title that visitors see', defaultDescription: 'the name' })
-    .command('ls [path]', 'List your public links, or those of one file or folder', (own) => own
+    .option('permissions', { global: false, type: 'string', requiresArg: true, describe: 'What visitors may do, of preview,download,upload', defaultDescription: 'download,preview' })
+    .option('ask-password', { global: false, type: 'boolean', describe: 'Ask for a password that visitors must know' })
+    .option('password-stdin', { global: false, type: 'boolean', describe: 'Read that password from the first line of standard input' })
+    .option('expires', { global: false, type: 'string', requiresArg: true, describe: 'End of the link: 12h, 7d, 2w, 2026-12-31 or 2026-12-31T12:00:00Z' })
+    .option('max-downloads', { global: false, type: 'number', requiresArg: true, describe: 'The link ends after this many downloads' })
+    .option('label', { global: false, type: 'string', requiresArg: true, describe: 'Title that visitors see', defaultDescription: 'the name' })
+    .command('ls [path]', 'List your public links, or those of one file or folder', (own) => declareJson(own)
       .positional('path', { type: 'string', describe: 'workspace/folder or workspace/file' }),
     async (argv) => await list(argv))
-    .command('rm <link>', 'Take a public link back', (own) => own
+    .command('rm <link>', 'Take a public link back', (own) => declareJson(own)
       .positional('link', { type: 'string', demandOption: true, describe: 'Its id or URL, or the path that it shares' }),
     async (argv) => await remove(argv)),
   handler: async (argv) => await share(argv),

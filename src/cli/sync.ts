@@ -1,4 +1,5 @@
 /** `cec sync`: makes one folder like another, in one direction; what is only at the target is deleted with --delete only. */
+import { dirname } from 'node:path'
 import type { CellsServer } from '../cells/server.js'
 import { COMPARISONS } from '../transfer/compare.js'
 import { carryOutDownload } from '../transfer/download.js'
@@ -54,7 +55,7 @@ async function fromServer(job: Job, argv: CecArgv): Promise<TransferReport> {
   const plan = cautious(planDownload(server, place, { signal, select: options.select, compare: comparisonOf(argv), extras: mayDelete }), mayDelete)
   if (job.settings.dryRun) return printPlan(plan, job.settings.json)
   const extras = new Extras<LocalExtra>()
-  const report = await run(job, extras.collect(plan, step => announce(job, step)), (steps, all) => carryOutDownload(server, steps, all))
+  const report = await run(job, extras.collect(plan, step => announce(job, step)), (steps, all) => carryOutDownload(server, steps, all, { inside: place.existing === undefined ? dirname(place.path) : place.path }))
   return conclusion(job, report, extras, () => deleteLocalExtras(extras.items, signal))
 }
 

@@ -10,7 +10,7 @@ export const declareWords = (yargs: Argv, usage: string, describe: string): Argv
   .usage(usage)
   .strict(false)
   .strictOptions()
-  .positional('path', { type: 'string', describe })
+  .positional('path', { type: 'string', describe: `${describe}; there may be several` })
 
 /** All of them; `skip` words belong to the command itself. */
 export const wordsOf = (argv: CecArgv, skip = 1): string[] => [argv['path'], ...(argv['_'] as unknown[]).slice(skip)].map(String)

@@ -7,6 +7,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { DemoUser } from './auth/types.js'
 import { nodeNotFound, workspaceForbidden } from './errors.js'
 import type { RestError } from './errors.js'
+import { isPattern } from './like.js'
 import type { Store, Table } from './store.js'
 import { nowSeconds } from './tree.js'
 import type { NodeRecord, Place, Tree } from './tree.js'
@@ -115,10 +116,17 @@ export class Access {
   find(location: Location): NodeRecord | undefined {
     let node: NodeRecord | undefined = location.view.root
     for (const name of location.names) {
-      node = node && node.folder ? this.#tree.child(node.uuid, name) : undefined
+      node = node && node.folder ? this.#tree.found(node.uuid, name) : undefined
       if (!node) return undefined
     }
     return node
+  }
+
+  /** Whether the node has the names of the location, and was not found by another one (like.ts). */
+  isExact(location: Location, node: NodeRecord): boolean {
+    if (!location.names.some(isPattern)) return true
+    const { names } = this.#tree.place(node)
+    return location.names.every((name, i) => names[names.length - location.names.length + i] === name)
   }
 
   /** The node if stat would show it. */

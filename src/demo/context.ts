@@ -10,6 +10,7 @@ import type { Jobs } from './jobs.js'
 import type { Metadata } from './metadata.js'
 import type { Mutations } from './mutations.js'
 import type { Store } from './store.js'
+import type { Strays } from './strays.js'
 import type { Tree } from './tree.js'
 
 export interface Context {
@@ -24,6 +25,7 @@ export interface Context {
   readonly tree: Tree
   readonly blobs: BlobStore
   readonly bus: EventBus
+  readonly strays: Strays
   readonly indexer: Indexer
   readonly access: Access
   readonly jobs: Jobs

@@ -30,9 +30,12 @@ import { handleS3 } from './s3/gateway.js'
 import { uploadsOf } from './s3/multipart.js'
 import { addReadOnlyWorkspace, addSampleContent } from './sample.js'
 import { Store } from './store.js'
+import { Strays } from './strays.js'
 import { FOLDER_MARKER, Tree } from './tree.js'
 import { EventStream } from './ws-events.js'
+import type { MessageHook } from './ws-events.js'
 
+export type { MessageHook } from './ws-events.js'
 export type { Fault, RequestHook, RequestInfo } from './faults.js'
 export { SAMPLE_LOGINS } from './auth/users.js'
 export type { DemoUser, ServerVersion } from './auth/types.js'
@@ -78,6 +81,10 @@ export interface DemoServer {
     readonly subscribed: number
     /** Cuts all websockets. */
     drop(): void
+    /** Gets each event before it leaves: may delay, drop, repeat or reorder it. */
+    onMessage: MessageHook | undefined
+    /** Events a second and session; 30 as on a real server. */
+    perSecond: number
   }
   /** Ends connections, writes everything down. Idempotent. */
   close(): Promise<void>
@@ -186,17 +193,19 @@ interface ContextParts extends Pick<Context, 'version' | 'enterprise' | 'logger'
 async function openContext({ dataDir, version, enterprise, delayMs, logger, auth, url }: ContextParts): Promise<Context> {
   const flat = version !== 2
   const store = await Store.open(dataDir)
-  const tree = new Tree(store, flat ? 0 : FOLDER_MARKER)
+  const tree = new Tree(store, flat ? 0 : FOLDER_MARKER, version === 2)
   const blobs = await BlobStore.open(join(dataDir, 'blobs'), flat)
   const bus = new EventBus(tree, 0.98 * delayMs, flat)
-  const indexer = new Indexer({ store, tree, blobs, bus, flat, delayMs, logger })
   const access = new Access(store, tree)
+  const strays = new Strays(store, access)
+  const indexer = new Indexer({ store, tree, blobs, bus, strays, flat, delayMs, logger })
   const metadata = new Metadata(store, access)
   const jobs = new Jobs(bus, flat ? 0 : 3.2 * delayMs, logger)
-  const mutations = new Mutations({ version, tree, blobs, bus, indexer, access, jobs })
-  const ctx: Context = { version, flat, enterprise, url, logger, store, tree, blobs, bus, indexer, access, jobs, mutations, metadata, auth }
+  const mutations = new Mutations({ version, tree, blobs, bus, strays, indexer, access, jobs })
+  const ctx: Context = { version, flat, enterprise, url, logger, store, tree, blobs, bus, strays, indexer, access, jobs, mutations, metadata, auth }
   const used = new Set<string>()
   for (const node of tree.all()) for (const segment of node.blob?.segments ?? []) used.add(segment.id)
+  for (const blob of strays.all()) for (const segment of blob.segments) used.add(segment.id)
   for (const upload of uploadsOf(ctx).values()) for (const part of Object.values(upload.parts)) used.add(part.id)
   await blobs.sweep(used)
   await indexer.settleAll()

@@ -1,25 +1,27 @@
 /**
- * When the index learns what the storage already knows. On a structured data source (version 2) a sync service finds
- * out about a second later: traps 1, 2, 6, 7, 7b, 9 and 12 of the contract all come from that, and are made here in the
- * same way, by keeping two views of each node (tree.ts) and letting one catch up after `delayMs`. On a flat data
- * source (versions 4 and 5) the index is written before the call answers (newer-servers.md, section 1).
+ * When the index learns what the storage already knows. On a structured data source (version 2) a sync service
+ * (sync-service.ts) finds out about a second later: traps 1, 2, 6, 7, 7b, 9 and 12 of the contract all come from that, and
+ * are made here in the same way, by keeping two views of each node (tree.ts). On a flat data source (versions 4 and
+ * 5) the index is written before the call answers (newer-servers.md, section 1).
  */
 import { createHash, randomUUID } from 'node:crypto'
 import type { Logger } from '../log.js'
 import type { Blob, BlobStore } from './blobs.js'
 import type { EventBus } from './event-bus.js'
 import type { Store, Table } from './store.js'
+import type { Strays } from './strays.js'
+import { SyncService } from './sync-service.js'
 import { nowSeconds } from './tree.js'
 import type { NodeRecord, Tree } from './tree.js'
 
 const md5 = (text: string): string => createHash('md5').update(text).digest('hex')
-const ASTRAL = /[\u{10000}-\u{10ffff}]/u
 
 export interface IndexerOptions {
   readonly store: Store
   readonly tree: Tree
   readonly blobs: BlobStore
   readonly bus: EventBus
+  readonly strays: Strays
   readonly flat: boolean
   /** Milliseconds between a change of the storage and the index showing it. */
   readonly delayMs: number
@@ -32,21 +34,22 @@ export class Indexer {
   delayMs: number
   /** Uuids of nodes that a job is moving: a PUT below one is lost (trap 8). */
   readonly moving = new Set<string>()
+  /** Uuids of nodes that a job has left locked when it failed: a write at or below one is refused. */
+  readonly locked = new Set<string>()
   /** `<parent uuid>/<name>` -> the end of the job that brings a folder there: a PUT below it waits. */
   readonly arriving = new Map<string, Promise<void>>()
   readonly #o: IndexerOptions
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #settling = new Set<string>()
+  readonly #sync: SyncService
   /** `<parent uuid>/<name>` -> uuid of a folder that S3 DELETE took out of the index only (trap 7b). */
   readonly #ghosts: Table<string>
-  /** Times of mkdirs with 4-byte characters: they take their whole batch with them (trap 9). */
-  #poisons: number[] = []
 
   constructor(options: IndexerOptions) {
     this.#o = options
     this.flat = options.flat
     this.delayMs = options.delayMs
     this.#ghosts = options.store.table<string>('ghosts')
+    this.#sync = new SyncService({ ...options, quietMs: () => 1.02 * this.delayMs })
   }
 
   /** After a start: what was on its way when the last process ended arrives now. */
@@ -54,12 +57,13 @@ export class Indexer {
     for (const node of [...this.#o.tree.all()]) {
       if (node.hidden) this.#o.tree.update(node.uuid, { hidden: undefined, etag: md5(node.uuid) })
       else if (node.deleting) this.#o.tree.remove(node.uuid)
-      else if (!node.folder && !node.stale && node.blob) await this.#settle(node.uuid, false)
+      else if (!node.folder && !node.stale && node.blob && !this.flat) await this.#sync.settle(node.uuid, undefined, false)
     }
   }
 
   /** Stops all timers; settleAll() of the next start does what they would have done. */
   close(): void {
+    this.#sync.close()
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
   }
@@ -78,10 +82,25 @@ export class Indexer {
     return new Promise(resolve => this.later(ms, resolve))
   }
 
+  /** After a job that failed on a structured source: 30 s recorded for a folder, 1-4 s for a file. */
+  keepLocked(node: NodeRecord): void {
+    this.locked.add(node.uuid)
+    this.later((node.folder ? 30 : 1.5) * this.delayMs, () => {
+      this.locked.delete(node.uuid)
+    })
+  }
+
+  /** Whether a node or a folder above it was left locked. */
+  isLocked(uuid: string): boolean {
+    if (this.locked.size === 0) return false
+    for (let at = this.#o.tree.get(uuid); at; at = this.#o.tree.get(at.parent)) if (this.locked.has(at.uuid)) return true
+    return false
+  }
+
   /** The folder below `parent`, made (and shown at once) if missing, as a PUT makes its parents. */
   folderForPut(parent: NodeRecord, name: string): NodeRecord {
     const { tree, bus } = this.#o
-    const existing = tree.child(parent.uuid, name)
+    const existing = tree.found(parent.uuid, name)
     if (existing?.folder) return existing.hidden ? tree.update(existing.uuid, { hidden: undefined, etag: '-1' }) : existing
     const key = `${parent.uuid}/${name}`
     const ghost = this.#ghosts.get(key)
@@ -94,7 +113,7 @@ export class Indexer {
   /** The folder below `parent`, made if missing as the target of a job: it has no marker file. */
   folderForJob(parent: NodeRecord, name: string): NodeRecord {
     const { tree, bus } = this.#o
-    if (this.flat || tree.child(parent.uuid, name)) return this.folderForPut(parent, name)
+    if (this.flat || tree.found(parent.uuid, name)) return this.folderForPut(parent, name)
     const uuid = randomUUID()
     const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: md5(uuid), indexed: true, unmarked: true })
     bus.changed('CREATE', folder)
@@ -111,26 +130,30 @@ export class Indexer {
     else bus.changed('CREATE', tree.insert({ parent: parent.uuid, name, folder: false, ...view }))
   }
 
-  /** New content at a name whose parent is a folder; the name must not be a folder's. */
-  put(parent: NodeRecord, name: string, blob: Blob): NodeRecord {
-    const { tree, bus } = this.#o
-    const existing = tree.child(parent.uuid, name)
-    if (existing?.blob) this.#discard(existing.blob)
+  /**
+   * New content at a name whose parent is a folder; what the name finds must not be a folder. `stray`: where the object lies if
+   * the index takes its path for another one.
+   */
+  put(parent: NodeRecord, name: string, blob: Blob, stray?: string): NodeRecord {
+    const { tree, bus, strays } = this.#o
+    const existing = tree.found(parent.uuid, name)
+    const old = stray === undefined ? existing?.blob : strays.get(stray)
+    if (old) this.#discard(old)
     if (this.flat) {
       const view = { size: blob.size, etag: blob.storageEtag, mtime: blob.mtime, indexed: true, blob }
       const node = existing ? tree.update(existing.uuid, view) : tree.insert({ parent: parent.uuid, name, folder: false, ...view })
       bus.changed(existing?.indexed ? 'UPDATE_CONTENT' : 'CREATE', node)
       return node
     }
-    // Trap 6: the sync service takes the old entry for the new object and never looks again.
-    if (existing?.deleting) return tree.update(existing.uuid, { blob, deleting: undefined, stale: true })
+    if (stray !== undefined) strays.set(stray, blob)
+    const own = stray === undefined ? { blob, deleting: undefined, stale: undefined } : {}
     let node: NodeRecord
-    if (existing) node = tree.update(existing.uuid, { blob, stale: undefined })
+    if (existing) node = tree.update(existing.uuid, own)
     else {
-      node = tree.insert({ parent: parent.uuid, name, folder: false, size: blob.size, etag: 'temporary', mtime: blob.mtime, blob })
+      node = tree.insert({ parent: parent.uuid, name, folder: false, size: blob.size, etag: 'temporary', mtime: blob.mtime, ...own })
       bus.changed('CREATE', node)
     }
-    if (name !== '.DS_Store' && name !== '.minio.sys') this.#settleLater(node.uuid)
+    this.#sync.wrote(node, stray)
     return node
   }
 
@@ -142,7 +165,7 @@ export class Indexer {
     const { tree } = this.#o
     let at = root
     names.forEach((name, i) => {
-      const existing = tree.child(at.uuid, name)
+      const existing = tree.found(at.uuid, name)
       if (existing) at = existing
       else at = this.#newFolder(at, name, i === names.length - 1)
     })
@@ -161,36 +184,25 @@ export class Indexer {
     if (ghost) return { uuid: ghost, parent: parent.uuid, name, folder: true, size: 0, mtime: nowSeconds(), etag: '', indexed: false, hidden: true }
     const uuid = randomUUID()
     const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, hidden: true, etag: md5(uuid), indexed: !last })
-    const made = Date.now()
-    if (ASTRAL.test(name)) this.#poisons = [...this.#poisons.filter(time => made - time < 3 * this.delayMs), made]
-    this.later(1.03 * this.delayMs, () => {
-      const now = tree.get(uuid)
-      if (!now) return
-      if (this.#poisons.some(time => Math.abs(time - made) < this.delayMs) || name === '.DS_Store' || name === '.minio.sys') {
-        tree.remove(uuid)
-        return
-      }
-      bus.changed('CREATE', now.hidden ? tree.update(uuid, { hidden: undefined }) : now)
-    })
+    this.#sync.madeFolder(folder)
     return folder
   }
 
-  /** S3 DELETE of a file. */
-  deleteFile(node: NodeRecord): void {
-    const { tree, bus } = this.#o
-    if (node.blob) this.#discard(node.blob)
+  /** S3 DELETE of a file. `stray`: of an object that the index takes for the node's. */
+  deleteFile(node: NodeRecord, stray?: string): void {
+    const { tree, bus, strays } = this.#o
+    const blob = stray === undefined ? node.blob : strays.get(stray)
+    // A real server deletes what is in the storage, and is not told of anything else.
+    if (!blob) return
+    this.#discard(blob)
     if (this.flat) {
       bus.deleted([node])
       tree.remove(node.uuid)
       return
     }
-    tree.update(node.uuid, { deleting: true, blob: undefined })
-    this.later(1.03 * this.delayMs, () => {
-      const now = tree.get(node.uuid)
-      if (!now?.deleting) return
-      bus.deleted([now])
-      tree.remove(node.uuid)
-    })
+    if (stray === undefined) tree.update(node.uuid, { deleting: true, blob: undefined })
+    else strays.delete(stray)
+    void this.#sync.deleted(node, stray)
   }
 
   /** S3 DELETE of a folder: the index forgets it, the storage keeps it (trap 7b). */
@@ -213,36 +225,18 @@ export class Indexer {
     for (const each of tree.remove(uuid)) if (each.blob) this.#discard(each.blob)
   }
 
+  /** The same by way of the storage; resolves when the index knows. */
+  async eraseObjects(uuid: string): Promise<void> {
+    const { tree } = this.#o
+    const told: Promise<void>[] = []
+    for (const each of [...tree.walk(uuid)]) {
+      if (each.blob) this.#discard(each.blob)
+      told.push(this.#sync.deleted(tree.update(each.uuid, { deleting: true, blob: undefined })))
+    }
+    await Promise.all(told)
+  }
+
   #discard(blob: Blob): void {
     void this.#o.blobs.remove(blob.segments)
-  }
-
-  #settleLater(uuid: string): void {
-    if (this.#settling.has(uuid)) return
-    this.#settling.add(uuid)
-    this.later(1.02 * this.delayMs, () => {
-      this.#settling.delete(uuid)
-      return this.#settle(uuid, true)
-    })
-  }
-
-  /** The index takes over the storage's view of a file. */
-  async #settle(uuid: string, announce: boolean): Promise<void> {
-    const { tree, bus, blobs } = this.#o
-    let node = tree.get(uuid)
-    let blob = node?.blob
-    if (!node || !blob || node.deleting) return
-    if (blob.md5 === '' && !this.flat) {
-      const digest = await blobs.md5(blob)
-      node = tree.get(uuid)
-      // Overwritten while we were reading: that write brought its own settling.
-      if (!node || node.blob !== blob) return
-      blob = { ...blob, md5: digest }
-    }
-    const etag = this.flat ? blob.storageEtag : blob.md5
-    if (node.indexed && node.etag === etag && node.size === blob.size && node.mtime === blob.mtime) return
-    const type = node.indexed ? 'UPDATE_CONTENT' : 'CREATE'
-    const after = tree.update(uuid, { size: blob.size, etag, mtime: blob.mtime, indexed: true, blob })
-    if (announce) bus.changed(type, after)
   }
 }

@@ -11,7 +11,9 @@ import { forbidden, notFound, RestError } from './errors.js'
 import type { EventBus } from './event-bus.js'
 import type { Indexer } from './indexer.js'
 import type { Jobs } from './jobs.js'
+import { mustHaveObjects, strand } from './job-objects.js'
 import { freeName } from './names.js'
+import type { Strays } from './strays.js'
 import { nowSeconds } from './tree.js'
 import type { NodeRecord, Tree } from './tree.js'
 
@@ -22,6 +24,7 @@ export interface MutationDeps {
   readonly tree: Tree
   readonly blobs: BlobStore
   readonly bus: EventBus
+  readonly strays: Strays
   readonly indexer: Indexer
   readonly access: Access
   readonly jobs: Jobs
@@ -62,10 +65,14 @@ export class Mutations {
       work: async progress => {
         try {
           await this.#pause(nodes)
-          for (const node of nodes) {
+          for (const [i, node] of nodes.entries()) {
             progress(`${verb} ${node.name}`)
+            mustHaveObjects(this.#d, node, sources[i])
             await (mode === 'move' ? this.#move(node.uuid, target) : this.#copy(node, target))
           }
+        } catch (error) {
+          if (mode === 'move') this.#keepLocked(nodes)
+          throw error
         } finally {
           if (mode === 'move') this.#unlock(nodes)
           arrived?.()
@@ -89,7 +96,7 @@ export class Mutations {
     const forGood = nodes.filter(node => permanently || inBin(node))
     const toBin = nodes.filter(node => !forGood.includes(node))
     const started: { Uuid: string; Label: string }[] = []
-    if (toBin.length > 0) started.push(this.#startRecycling(user, toBin))
+    if (toBin.length > 0) started.push(this.#startRecycling(user, toBin, toBin.map(node => locations[nodes.indexOf(node)])))
     if (forGood.length > 0) started.push(this.#startErasing(user, forGood))
     return started
   }
@@ -123,7 +130,7 @@ export class Mutations {
     })
   }
 
-  #startRecycling(user: DemoUser, nodes: readonly NodeRecord[]): { Uuid: string; Label: string } {
+  #startRecycling(user: DemoUser, nodes: readonly NodeRecord[], locations: readonly (Location | undefined)[]): { Uuid: string; Label: string } {
     const { jobs, tree } = this.#d
     const label = 'Moving to recycle bin in background...'
     const root = this.#recycleRoot(nodes[0] as NodeRecord)
@@ -138,11 +145,15 @@ export class Mutations {
             const node = tree.get(uuid)
             if (!node) continue
             progress(`Moving ${node.name}`)
+            mustHaveObjects(this.#d, node, locations[nodes.findIndex(each => each.uuid === uuid)])
             const home = this.#recycleRoot(node)
             const bin = this.#folders(home, [RECYCLE_BIN])
             const names = tree.place(node).names.slice(tree.place(home).names.length)
             this.#moveTo(uuid, bin, node.name, { origin: names.join('/') })
           }
+        } catch (error) {
+          this.#keepLocked(nodes)
+          throw error
         } finally {
           this.#unlock(nodes)
         }
@@ -152,21 +163,19 @@ export class Mutations {
   }
 
   #startErasing(user: DemoUser, nodes: readonly NodeRecord[]): { Uuid: string; Label: string } {
-    const { jobs, indexer, tree } = this.#d
+    const { jobs, indexer } = this.#d
     const label = 'Deleting selection in background...'
     const id = jobs.start({
       kind: 'delete', owner: user.login, label, action: 'actions.tree.delete', paths: nodes.map(node => this.#sourcePath(node)),
       work: async progress => {
-        const erase = (): void => {
+        if (indexer.flat) {
           for (const { uuid } of nodes) indexer.erase(uuid)
-          this.#unlock(nodes)
+          return
         }
-        if (indexer.flat) return erase()
-        for (const { uuid } of nodes) if (tree.get(uuid)) tree.update(uuid, { deleting: true })
         await this.#pause(nodes)
         for (const node of nodes) progress(`Deleting ${node.name}`)
         // The job is done when the objects are gone; the index hears of it a second later.
-        indexer.later(1.05 * indexer.delayMs, erase)
+        void Promise.all(nodes.map(({ uuid }) => indexer.eraseObjects(uuid))).then(() => this.#unlock(nodes))
       },
     })
     return { Uuid: id, Label: label }
@@ -179,7 +188,7 @@ export class Mutations {
       // A 2.x server accepts this and ruins the workspace half-way ("never send it"): not imitated.
       throw version === 2 ? forbidden(403, 'path is not writeable') : new RestError(403, 'do not modify directly the root', 'Forbidden: please do not modify directly the root of a workspace')
     }
-    if (indexer.moving.has(node.uuid)) throw new RestError(423, 'This resource is currently locked, please retry later!')
+    if (indexer.moving.has(node.uuid) || indexer.isLocked(node.uuid)) throw new RestError(423, 'This resource is currently locked, please retry later!')
   }
 
   /**
@@ -195,6 +204,10 @@ export class Mutations {
 
   #unlock(nodes: readonly NodeRecord[]): void {
     for (const node of nodes) this.#d.indexer.moving.delete(node.uuid)
+  }
+
+  #keepLocked(nodes: readonly NodeRecord[]): void {
+    if (!this.#d.indexer.flat) for (const node of nodes) this.#d.indexer.keepLocked(node)
   }
 
   /** A folder on its way to a place: a PUT below the new name waits for it. Returns what to call when it is there. */
@@ -238,12 +251,17 @@ export class Mutations {
   }
 
   #moveTo(uuid: string, folder: NodeRecord, wanted: string, change: Partial<NodeRecord> = {}): void {
-    const { tree, bus } = this.#d
+    const { tree, bus, blobs } = this.#d
     const node = tree.get(uuid)
     if (!node) throw new Error('Errors found while copy/move node, stopping')
     const before = bus.snapshot(node)
     const across = tree.place(node).chain[0] !== tree.place(folder).chain[0]
-    const after = tree.move(uuid, folder.uuid, this.#freeName(folder, wanted, node.folder), { origin: undefined, ...(across && !node.folder ? { mtime: nowSeconds() } : {}), ...change })
+    const name = this.#freeName(folder, wanted, node.folder)
+    const found = tree.found(folder.uuid, name)
+    // The index takes the new name for another node (like.ts), which it replaces, or for the node itself, which keeps its name.
+    if (found && found.uuid !== uuid) for (const each of tree.remove(found.uuid)) if (each.blob) void blobs.remove(each.blob.segments)
+    const after = tree.move(uuid, folder.uuid, found?.name ?? name, { origin: undefined, ...(across && !node.folder ? { mtime: nowSeconds() } : {}), ...change })
+    if (found) strand(this.#d, after, name)
     bus.moved(before, after)
   }
 
@@ -276,7 +294,7 @@ export class Mutations {
   /** Missing folders are made; a file in the way ends the job. */
   #folders(root: NodeRecord, names: readonly string[]): NodeRecord {
     return names.reduce((folder, name) => {
-      const existing = this.#d.tree.child(folder.uuid, name)
+      const existing = this.#d.tree.found(folder.uuid, name)
       if (existing && !existing.folder) throw new Error('Errors found while copy/move node, stopping')
       return this.#d.indexer.folderForJob(folder, name)
     }, root)

@@ -35,8 +35,7 @@ export async function openDemo(t: { after(work: () => Promise<void>): void }, op
   return server
 }
 
-export async function signIn(server: Pick<DemoServer, 'url'>, login = 'alice'): Promise<TestClient> {
-  const password = SAMPLE_LOGINS.find(each => each.login === login)?.password
+export async function signIn(server: Pick<DemoServer, 'url'>, login = 'alice', password = SAMPLE_LOGINS.find(each => each.login === login)?.password): Promise<TestClient> {
   const answer = await fetch(`${server.url}/a/frontend/session`, {
     method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ AuthInfo: { type: 'credentials', login, password } }),
   })

@@ -8,6 +8,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Blob } from './blobs.js'
+import { isPattern, liker } from './like.js'
+import { Slots } from './slots.js'
 import type { Store, Table } from './store.js'
 
 export interface NodeRecord {
@@ -64,10 +66,13 @@ export class Tree {
   /** Sum of the file sizes (and folder markers) below a folder, itself included. */
   readonly #sums = new Map<string, number>()
   readonly #marker: number
+  readonly #slots = new Slots()
+  readonly #patterns: boolean
 
-  /** `marker`: bytes that the hidden `.pydio` file adds to each folder (36 on a structured source, else 0). */
-  constructor(store: Store, marker: number) {
+  /** `marker`: bytes that the hidden `.pydio` file adds to each folder (36 on a structured source, else 0). `patterns`: names are looked for by SQL LIKE. */
+  constructor(store: Store, marker: number, patterns = false) {
     this.#marker = marker
+    this.#patterns = patterns
     this.#rows = store.table<NodeRecord>('nodes')
     for (const node of this.#rows.values()) this.#link(node)
     for (const node of this.#rows.values()) this.#addSum(node.uuid, this.#own(node))
@@ -88,6 +93,19 @@ export class Tree {
   child(parent: string, name: string): NodeRecord | undefined {
     const uuid = this.#children.get(parent)?.get(name)
     return uuid === undefined ? undefined : this.#rows.get(uuid)
+  }
+
+  /** What the index finds when it looks for a name: itself, or by SQL LIKE the first of what it matches, by slot. */
+  found(parent: string, name: string): NodeRecord | undefined {
+    if (!this.#patterns || !isPattern(name)) return this.child(parent, name)
+    const matches = liker(name)
+    let best: NodeRecord | undefined
+    for (const [each, uuid] of this.#children.get(parent) ?? []) {
+      if (!matches(each)) continue
+      const node = this.#rows.get(uuid)
+      if (node && !node.hidden && (!best || this.#slots.before(node.uuid, best.uuid))) best = node
+    }
+    return best ?? this.child(parent, name)
   }
 
   /** Names of the children in byte order, hidden ones included. */
@@ -148,6 +166,7 @@ export class Tree {
       this.#children.delete(each.uuid)
       this.#sorted.delete(each.uuid)
       this.#sums.delete(each.uuid)
+      this.#slots.forget(each.uuid)
     }
     return removed
   }
@@ -195,10 +214,12 @@ export class Tree {
     let siblings = this.#children.get(node.parent)
     if (!siblings) this.#children.set(node.parent, (siblings = new Map<string, string>()))
     siblings.set(node.name, node.uuid)
+    this.#slots.give(node.parent, node.uuid)
     this.#sorted.delete(node.parent)
   }
 
   #unlink(node: NodeRecord): void {
+    this.#slots.take(node.parent, node.uuid)
     this.#children.get(node.parent)?.delete(node.name)
     this.#sorted.delete(node.parent)
   }

@@ -19,7 +19,14 @@ const PONG_WAIT_MS = 6_000
 const EVENTS_PER_SECOND = 30
 const BURST = 20
 
+/** Gets a message that is about to leave, and what sends it: now, later, twice, out of turn or never. */
+export type MessageHook = (message: string, send: (message: string) => void) => void
+
 export class EventStream {
+  /** Tests: what a bad network or a busy server does to events. */
+  onMessage: MessageHook | undefined
+  /** Events a second and session. */
+  perSecond = EVENTS_PER_SECOND
   readonly #ctx: Context
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE })
   readonly #sessions = new Set<Session>()
@@ -31,7 +38,7 @@ export class EventStream {
   /** Takes over an HTTP upgrade. */
   accept(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#server.handleUpgrade(req, socket, head, ws => {
-      const session = new Session(this.#ctx, ws, socket, () => this.#sessions.delete(session))
+      const session = new Session(this, this.#ctx, ws, socket, () => this.#sessions.delete(session))
       this.#sessions.add(session)
     })
   }
@@ -53,6 +60,7 @@ export class EventStream {
 }
 
 class Session {
+  readonly #stream: EventStream
   readonly #ctx: Context
   readonly #ws: WebSocket
   readonly #socket: Duplex
@@ -64,7 +72,8 @@ class Session {
   #refilled = Date.now()
   #end: (() => void) | undefined
 
-  constructor(ctx: Context, ws: WebSocket, socket: Duplex, onClose: () => void) {
+  constructor(stream: EventStream, ctx: Context, ws: WebSocket, socket: Duplex, onClose: () => void) {
+    this.#stream = stream
     this.#ctx = ctx
     this.#ws = ws
     this.#socket = socket
@@ -160,20 +169,26 @@ class Session {
 
   #flush(): void {
     const now = Date.now()
-    this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#refilled) * EVENTS_PER_SECOND) / 1000)
+    const { onMessage, perSecond } = this.#stream
+    this.#tokens = Math.min(Math.max(BURST, perSecond / 10), this.#tokens + ((now - this.#refilled) * perSecond) / 1000)
     this.#refilled = now
     while (this.#tokens >= 1) {
       const message = this.#queue.shift()
       if (message === undefined) return
       this.#tokens--
-      this.#ws.send(message)
-      this.#ws.send('"dump"')
+      if (onMessage === undefined) this.#send(message)
+      else onMessage(message, (it) => this.#send(it))
     }
     if (this.#queue.length > 0) {
       this.#drain ??= setTimeout(() => {
         this.#drain = undefined
         this.#flush()
-      }, 1000 / EVENTS_PER_SECOND)
+      }, 1000 / perSecond)
     }
+  }
+
+  #send(message: string): void {
+    this.#ws.send(message)
+    this.#ws.send('"dump"')
   }
 }

@@ -92,7 +92,7 @@ export class Backups {
     tree.overlay(backup)
     const heir = folder.local.get(name)
     if (heir === undefined || heir === null || heir.onServer || heir.localOnly) {
-      tree.vacateIfEmpty(folder, name)
+      tree.uncoverHidden(folder, name)
       return
     }
     inodes.setUuid(heir, uuid)

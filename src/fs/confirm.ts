@@ -210,15 +210,16 @@ export class Confirmer {
     const { draft } = inode
     if (draft === undefined) return
     const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    const { generation } = draft
     if (ours && !draft.dirty) {
       const snapshot = await draft.snapshot()
       if (snapshot !== undefined) {
-        await blocks.adopt(version, snapshot.handle)
+        if (snapshot.generation === generation) await blocks.adopt(version, snapshot.handle)
         await snapshot.done()
       }
     }
-    // Written to meanwhile, or sent again: the draft stays, over the version it was settled with.
-    if (inode.draft !== draft || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
+    // Written to meanwhile, or even sent and confirmed again: the draft stays, over the version it was settled with.
+    if (inode.draft !== draft || draft.generation !== generation || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
     inode.draft = undefined
     inode.base = undefined
     inode.version = version
@@ -306,8 +307,9 @@ export class Confirmer {
   /** The server was seen without the name. */
   settleAbsent(folder: Inode, name: string): void {
     const { metadata, inodes } = this.deps.tree.deps
+    this.deps.tree.vacate(folder, name)
     metadata.ours(folder.ino, name, undefined, metadata.now())
-    this.deps.tree.vacateIfEmpty(folder, name)
+    this.deps.tree.uncoverHidden(folder, name)
     this.forgetAbsent(folder, name)
     inodes.release(folder)
   }

@@ -63,7 +63,7 @@ export class Contents {
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
-    this.pages = new Pages(deps.tree.kernel, deps.tree.deps.metadata.now)
+    this.pages = new Pages(deps.tree.kernel)
   }
 
   /** A new handle, and what the kernel is to do with the pages it has of the file. */
@@ -311,7 +311,7 @@ export class Contents {
         const place = inode.serverPlace
         // Sent meanwhile, or nobody's any more.
         if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return
-        await this.send(inode, place, inode.base, snapshot, digest, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))
+        await this.send(inode, place, snapshot, digest, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))
         this.sent(inode, snapshot, digest)
       } finally {
         this.sending.delete(inode)
@@ -361,13 +361,17 @@ export class Contents {
   }
 
   /** Uploads to a place unless the server has moved on there; then beside it. */
-  private async send(inode: Inode, place: Place, base: VersionKey | undefined, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<void> {
+  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<void> {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
-    const over = await this.deps.secureBackup(place.folder, place.name) ?? base
+    const secured = await this.deps.secureBackup(place.folder, place.name)
     let path = tree.pathAt(place.folder, place.name)
+    // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
+    const before = { base: inode.base, sent: [...inode.sent] }
     const theirs = await server.stat(path, { signal })
-    const verdict = judge(inode.sent, over, theirs, digest, snapshot.size)
+    const over = secured ?? inode.base
+    const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
+    const verdict = judge(sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.asideOf(place)
       this.aside(inode, aside, place, theirs)
@@ -447,7 +451,7 @@ export class Contents {
       tree.deps.inodes.move(inode, aside.folder, aside.name)
       tree.overlay(inode)
       if (theirs !== undefined) tree.learn(folder, name, theirs, tree.deps.metadata.now())
-      tree.vacateIfEmpty(folder, name)
+      tree.uncoverHidden(folder, name)
       tree.kernel.name(folder, name)
       tree.kernel.name(aside.folder, aside.name)
       journal.relocated(inode)

@@ -9,6 +9,8 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
+import { contentBuffers } from '../cache/buffer-pool.js'
+import { loadReadNow } from '../cache/read-now.js'
 import { RangeSet } from './ranges.js'
 
 /** Anything that can be read by position: the base of a draft. */
@@ -16,6 +18,8 @@ export interface Content {
   readonly size: number
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>
 }
+
+const readNow = loadReadNow()
 
 /** Bytes fetched from the base at a time when a draft is completed. */
 const FILL_STEP = 1 << 20
@@ -109,9 +113,10 @@ export class Draft {
     const gaps = offset < this.baseLimit ? this.written.gaps(offset, Math.min(end, this.baseLimit)) : []
     const whole = gaps.length === 1 && gaps[0]![0] === offset && gaps[0]![1] === end
     if (whole) return this.fromBase(offset, end, signal)
-    const buffer = Buffer.alloc(end - offset)
-    // A short read is the hole after the file's last written byte: zeros already.
-    await this.file.handle.read(buffer, 0, buffer.length, offset)
+    const buffer = contentBuffers.take(end - offset)
+    const { handle } = this.file
+    // A short read is the hole after the file's last written byte: zeros.
+    if (readNow(handle.fd, buffer, offset) < buffer.length) buffer.fill(0, (await handle.read(buffer, 0, buffer.length, offset)).bytesRead)
     for (const [from, to] of gaps) (await this.fromBase(from, to, signal)).copy(buffer, from - offset)
     return buffer
   }

@@ -244,6 +244,7 @@ class MountEngine implements Engine {
       await inode.draft.close()
     }
     await this.blocks.settled()
+    this.blocks.close()
     await this.store.close()
   }
 

@@ -5,6 +5,7 @@
  * A change takes effect here and is recorded on disk before it is answered; the server is told afterwards (uploader.ts). With
  * `writeThrough` the answer waits for the server.
  */
+import { contentBuffers } from '../cache/buffer-pool.js'
 import { isCellsError } from '../cells/errors.js'
 import { hasFourByte, nameProblem } from '../cells/names.js'
 import type { Logger } from '../log.js'
@@ -245,7 +246,7 @@ export class Filesystem implements FileSystem {
     if (inode.type !== 'folder') tree.hold(inode, undefined)
     folder.local.delete(name)
     tree.deps.inodes.detach(inode)
-    tree.vacate(folder, name)
+    tree.uncover(folder, name)
     journal.move(inode)
     journal.folder(inode)
     this.deps.uploader.forget(inode)
@@ -451,6 +452,10 @@ export class Filesystem implements FileSystem {
 
   async read(_ino: Ino, fh: number, offset: number, size: number, caller: Caller): Promise<Buffer> {
     return this.deps.contents.read(this.handles.get(fh), offset, size, caller.signal)
+  }
+
+  readDone(data: Buffer): void {
+    contentBuffers.give(data)
   }
 
   async write(_ino: Ino, fh: number, offset: number, data: Buffer, _caller: Caller): Promise<number> {

@@ -79,8 +79,6 @@ export class Inode {
   content = 0
   /** The `content` whose pages the kernel may hold (pages.ts). */
   pages: number | undefined
-  /** When the kernel was last told to drop the pages. */
-  pagesToldAt = 0
   /** Counts changes of a folder's names that the kernel did not ask for ... */
   listingChanges = 0
   /** ... and how many there were when the kernel was last given the names to keep. */
@@ -159,7 +157,7 @@ export class Inode {
     }
   }
 
-  /** The facts to keep by Uuid. */
+  /** The facts to keep by Uuid: all of them, so that none is left of a node that had the Uuid before. */
   facts(): Facts {
     return {
       mode: this.mode,
@@ -167,8 +165,8 @@ export class Inode {
       gid: this.gid,
       mtime: toPair(this.mtime),
       atime: toPair(this.atime),
-      ...(this.symlink === undefined ? {} : { symlink: this.symlink }),
-      ...(this.uuid !== '' && this.ino !== inoOfUuid(this.uuid) ? { ino: this.ino } : {}),
+      symlink: this.symlink,
+      ino: this.uuid !== '' && this.ino !== inoOfUuid(this.uuid) ? this.ino : undefined,
     }
   }
 }

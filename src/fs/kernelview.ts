@@ -51,6 +51,11 @@ export class KernelView {
     return this.able
   }
 
+  /** Has the kernel dropped the pages that it was told to drop? */
+  hasDroppedPages(inode: Inode): boolean {
+    return this.able && this.notices.stillHolds?.(inode.ino) === false
+  }
+
   // -- how long to believe
 
   /** For name and attributes of an inode. */
@@ -112,7 +117,6 @@ export class KernelView {
 
   /** The kernel's pages are to go: they may be another version's. */
   pages(inode: Inode): void {
-    inode.pagesToldAt = this.metadata.now()
     this.notices.invalidateInode?.(inode.ino)
   }
 

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { runtimeHome } from '../paths.js'
+import { lastRuntimeHome, runtimeHome } from '../paths.js'
 import { MountError, type MountErrorCode } from './mount-error.js'
 import type { EngineStatus, SyncReport } from './status.js'
 
@@ -47,16 +47,32 @@ const CONNECT_MS = 5_000
 export function controlFolder(): string {
   const folder = runtimeHome()
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const info = lstatSync(folder)
-  // In a shared /tmp somebody else could have made it first.
-  if (!info.isDirectory() || info.uid !== process.getuid?.() || (info.mode & 0o077) !== 0) {
+  if (!isOurs(folder)) {
     throw new MountError('not-permitted', `The folder ${folder} must belong to you alone: run \`chmod 700 ${folder}\`, or remove it if it is not yours.`)
   }
   return folder
 }
 
-export function controlSocket(mountpoint: string): string {
-  const path = join(controlFolder(), `${createHash('sha256').update(mountpoint).digest('hex').slice(0, 16)}.sock`)
+/** In a shared /tmp somebody else could have made it first. */
+function isOurs(folder: string): boolean {
+  const info = lstatSync(folder, { throwIfNoEntry: false })
+  return info !== undefined && info.isDirectory() && info.uid === process.getuid?.() && (info.mode & 0o077) === 0
+}
+
+/** Where sockets of this user's mounts can be: mounted at boot and asked from a login, the folders differ. */
+function searchedFolders(): string[] {
+  const [own, other] = [controlFolder(), lastRuntimeHome()]
+  return other !== own && isOurs(other) ? [own, other] : [own]
+}
+
+/** The socket of the mount at `mountpoint` (without symlinks), or where it would be. */
+export function findSocket(mountpoint: string): string {
+  const places = searchedFolders().map((folder) => controlSocket(mountpoint, folder))
+  return places.find((path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined) ?? places[0]!
+}
+
+export function controlSocket(mountpoint: string, folder = controlFolder()): string {
+  const path = join(folder, `${createHash('sha256').update(mountpoint).digest('hex').slice(0, 16)}.sock`)
   if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) throw new MountError('failed', `The path ${path} is too long for a socket: set XDG_RUNTIME_DIR to a shorter folder.`)
   return path
 }
@@ -166,8 +182,7 @@ export async function ask<Q extends ControlRequest>(socket: string, request: Q):
 
 /** Sockets of all mounts of this user; those of dead processes are removed. */
 export async function liveSockets(): Promise<string[]> {
-  const folder = controlFolder()
-  const sockets = readdirSync(folder).filter((name) => name.endsWith('.sock')).map((name) => join(folder, name))
+  const sockets = searchedFolders().flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('.sock')).map((name) => join(folder, name)))
   const living = await Promise.all(sockets.map(isServed))
   return sockets.filter((_, index) => living[index])
 }

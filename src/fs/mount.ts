@@ -26,6 +26,7 @@ export interface MountSessionOptions {
   readonly fsname: string
   readonly allowOther: boolean
   readonly readOnly: boolean
+  readonly noExec?: boolean
   /** See MountOptions. */
   readonly writeback?: boolean
   readonly autoUnmount?: boolean
@@ -71,7 +72,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   })
 
   const mounted = await driver.mount(engine.fs, {
-    mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, debug: false,
+    mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, noExec: options.noExec, debug: false,
     writeback: options.writeback, autoUnmount: options.autoUnmount,
   }).catch(async (error: unknown) => {
     await control.close()

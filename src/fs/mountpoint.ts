@@ -48,6 +48,11 @@ export async function realMountpoint(path: string): Promise<string> {
   }
 }
 
+/** Is something mounted at `mountpoint` whose process is gone? */
+export async function isDeadMount(mountpoint: string): Promise<boolean> {
+  return withTimeout(stat(mountpoint), PROBE_MS).then(() => false, isDead)
+}
+
 /** What a mount answers whose process is gone. */
 function isDead(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException

@@ -8,7 +8,8 @@
  * meanwhile shows the new content, past the cache (direct I/O).
  *
  * A handle that is alone and begins again at the first byte may go over to the new content: nothing of the old is in the
- * cache any more, if the kernel was told to drop it a moment ago and nothing of it was read since.
+ * cache any more, if the kernel has dropped it as it was told and nothing of it was read since. (The kernel asks for whole pages: a
+ * program that pauses within its first 4 KiB is taken for one that begins again. Else no open reader would ever see a change.)
  *
  * Content is counted (Inode.content): what the kernel itself writes does not count, it has it in its pages.
  */
@@ -32,20 +33,16 @@ export interface Handle {
   fed: boolean
 }
 
-/** The kernel has dropped pages this long after it was told to, or holds none that matter: the driver holds a notice back for a second at most. */
-const DROPPED_MS = 250
-/** A handle that is behind leaves old pages in the cache; the kernel is told to drop them when it pauses. */
-const PAUSE_MS = 300
+/** A handle that is behind leaves old pages in the cache. The kernel is told to drop them, but not after each of its reads. */
+const LEFTOVERS_MS = 300
 
 export class Pages {
   private readonly kernel: KernelView
-  private readonly now: () => number
   private readonly open = new Map<Inode, Set<Handle>>()
   private readonly leftovers = new Map<Inode, NodeJS.Timeout>()
 
-  constructor(kernel: KernelView, now: () => number) {
+  constructor(kernel: KernelView) {
     this.kernel = kernel
-    this.now = now
   }
 
   /** Takes a new handle in and says what the kernel is to do with its pages. */
@@ -90,7 +87,7 @@ export class Pages {
     const sharing = handle.direct ? [handle] : this.sharing(handle)
     if (sharing.some((it) => it.fed)) {
       if (offset > 0 || sharing.length > 1) return
-      if (!handle.direct && (!this.kernel.canDropPages || this.leftovers.has(handle.inode) || this.now() - handle.inode.pagesToldAt < DROPPED_MS)) return
+      if (!handle.direct && (this.leftovers.has(handle.inode) || !this.kernel.hasDroppedPages(handle.inode))) return
     }
     for (const each of sharing) this.moveOn(each)
   }
@@ -102,11 +99,11 @@ export class Pages {
     const { inode } = handle
     // The kernel takes this end for the file's.
     if (short) this.kernel.attributes(inode)
-    clearTimeout(this.leftovers.get(inode))
+    if (this.leftovers.has(inode)) return
     this.leftovers.set(inode, setTimeout(() => {
       this.leftovers.delete(inode)
       this.kernel.pages(inode)
-    }, PAUSE_MS).unref())
+    }, LEFTOVERS_MS).unref())
   }
 
   /** Can the handle, which could not read its version, take the present one instead? Then it does. */

@@ -9,6 +9,7 @@
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import { contentBuffers } from '../cache/buffer-pool.js'
 import { BLOCK_SIZE, type BlockCache, blockLength, type VersionKey } from '../cache/blocks.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
@@ -88,7 +89,14 @@ export class VersionReader {
       parts.push(await this.readBlock(index, at - index * BLOCK_SIZE, to - index * BLOCK_SIZE, signal))
       at = to
     }
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    if (parts.length === 1) return parts[0]!
+    const whole = contentBuffers.take(end - offset)
+    let at = 0
+    for (const part of parts) {
+      at += part.copy(whole, at)
+      contentBuffers.give(part)
+    }
+    return whole
   }
 
   /** True if every byte of `[from, to)` is here already. */

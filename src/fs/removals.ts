@@ -3,12 +3,13 @@
  * past the bin, but not at once: a 2.x server keeps a ghost of a file that is deleted before it was indexed, and takes
  * "one file deleted, another one with the same content" within a second for a move, which would give the
  * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
- * once, and the server is told when it shows the content under the new name.
+ * once, and the server is told when it shows the content under the new name. And as the same happens with *any* file that
+ * somebody writes with this content in that second, the old node is given a content that no other file has before it goes.
  */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
+import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
@@ -25,8 +26,10 @@ interface Removal {
   readonly keeper: Inode
   readonly uuid: string
   /** ETags that are ours: what the node had, what was written over it, what was on its way to it. */
-  readonly etags: ReadonlySet<string>
+  readonly etags: Set<string>
   readonly stop: AbortController
+  /** The content without a double is being sent. */
+  marking: Promise<void> | undefined
   /** The delete has been sent: too late to cancel. */
   told: boolean
 }
@@ -63,7 +66,7 @@ export class Removals {
    */
   add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode): void {
     const { tree } = this.deps
-    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), told: false }
+    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
     tree.leave(place.folder, place.name, true)
     this.record(removal)
     this.pending.set(removal, this.run(removal))
@@ -81,7 +84,7 @@ export class Removals {
     if (!this.pending.delete(removal)) return
     void tree.deps.store.removals.remove(removal.key)
     tree.leave(removal.place.folder, removal.place.name, false)
-    tree.vacateIfEmpty(removal.place.folder, removal.place.name)
+    tree.uncoverHidden(removal.place.folder, removal.place.name)
   }
 
   /**
@@ -96,6 +99,8 @@ export class Removals {
         await work
       } else {
         removal.stop.abort()
+        // It must not arrive after what is to be written there now.
+        await removal.marking?.catch(() => {})
         this.finish(removal)
         left.push(...removal.etags)
       }
@@ -156,21 +161,56 @@ export class Removals {
       signal.throwIfAborted()
       const path = tree.pathAt(place.folder, place.name)
       // Just indexed: what it will be, it shows in a second.
-      const node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
+      let node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
       signal.throwIfAborted()
       // Somebody may have written to the old name meanwhile, or put another file there: theirs stays.
-      if (node === undefined || node.kind !== 'file' || (uuid !== '' && node.uuid !== uuid) || !(etags.has(node.etag) || node.etag === '')) {
+      const ours = (it: CellsNode): boolean => it.kind === 'file' && (uuid === '' || it.uuid === uuid) && (etags.has(it.etag) || it.etag === '' || isMarked(it))
+      if (node === undefined || !ours(node)) {
         tree.doubt(place.folder, place.name)
         return
       }
-      removal.told = true
       // Deleted after all: then this is the only copy, and the bin is the place for it.
-      if (keeper.unlinked) await tree.deps.server.remove([path], { signal })
-      else await tree.deps.server.removeObject(path)
+      if (keeper.unlinked) {
+        removal.told = true
+        await tree.deps.server.remove([path], { signal })
+      } else {
+        if (!isMarked(node) && node.etag !== '') node = await this.mark(removal, path, node)
+        if (node === undefined || !ours(node)) {
+          tree.doubt(place.folder, place.name)
+          return
+        }
+        removal.told = true
+        await tree.deps.server.removeObject(path)
+      }
       tree.deps.metadata.ours(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
       confirmer.awaitAbsent(place.folder, place.name)
     } finally {
       release()
     }
   }
+
+  /** Gives the old node a content without a double. Resolves to the node when the server shows it, or what somebody else wrote. */
+  private async mark(removal: Removal, path: string, node: CellsNode): Promise<CellsNode | undefined> {
+    const { server } = this.deps.tree.deps
+    const content = marked(node)
+    const md5 = createHash('md5').update(content).digest('hex')
+    removal.etags.add(md5)
+    // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
+    removal.marking = server.put(path, async function* () { yield content }, content.length, { md5 })
+    await removal.marking
+    const { signal } = removal.stop
+    signal.throwIfAborted()
+    const shown = await server.waitFor(path, (it) => it?.etag !== node.etag, { signal, timeoutMs: 30_000 })
+    signal.throwIfAborted()
+    return shown
+  }
+}
+
+/** What a file that is to go holds at last: nothing else has it. */
+function marked(node: CellsNode): Buffer {
+  return Buffer.from(`removed ${node.uuid}\n`)
+}
+
+function isMarked(node: CellsNode): boolean {
+  return node.etag === createHash('md5').update(marked(node)).digest('hex')
 }

@@ -145,7 +145,7 @@ export class Renamer {
     tree.deps.inodes.move(source, place.folder, place.name)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     from.local.delete(name)
-    tree.vacate(from, name)
+    tree.uncover(from, name)
     to.local.delete(newName)
     tree.overlay(source)
     journal.move(source)
@@ -190,7 +190,7 @@ export class Renamer {
     tree.hold(source, node.heldAt)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
-    tree.vacate(from, name)
+    tree.uncover(from, name)
     tree.overlay(source)
     journal.move(source)
     source.draft!.generation++
@@ -261,7 +261,7 @@ export class Renamer {
     journal.move(target)
     journal.folder(target)
     uploader.forget(target)
-    if (parent !== undefined) tree.vacate(parent, name)
+    if (parent !== undefined) tree.uncover(parent, name)
     if (target.opens === 0) void contents.dropDraft(target)
   }
 

@@ -5,6 +5,7 @@
  * A name is absent only by proof: a complete listing, a 404, or our own delete. If the server cannot
  * be asked, the last known answer stands; where there is none, the error goes to the program.
  */
+import { LRUCache } from 'lru-cache'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
 import { isCellsError } from '../cells/errors.js'
@@ -43,6 +44,8 @@ export interface Listed {
 
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
+/** Names that a node has left lately are remembered, this many. */
+const MAX_VACATED = 20_000
 
 export class Tree {
   readonly deps: TreeDeps
@@ -121,14 +124,14 @@ export class Tree {
   }
 
   /** Nobody has this name here any more: while the server still shows something there, it must not be seen. */
-  vacate(folder: Inode, name: string): void {
+  uncover(folder: Inode, name: string): void {
     if (this.heldBy(folder, name) !== undefined || this.leaving.has(placeKey({ folder, name }))) folder.local.set(name, null)
     else folder.local.delete(name)
   }
 
   /** The server has nothing at this name any more, or nothing that is elsewhere here: it need not be hidden. */
-  vacateIfEmpty(folder: Inode, name: string): void {
-    if (folder.local.get(name) === null) this.vacate(folder, name)
+  uncoverHidden(folder: Inode, name: string): void {
+    if (folder.local.get(name) === null) this.uncover(folder, name)
   }
 
   /** A delete of a server name begins (true) or is through. Counted, because a name can come and go twice. */
@@ -137,6 +140,7 @@ export class Tree {
     const count = (this.leaving.get(key) ?? 0) + (begins ? 1 : -1)
     if (count > 0) this.leaving.set(key, count)
     else this.leaving.delete(key)
+    this.vacate(folder, name)
   }
 
   /** Does what is known of the inode here differ from what the server shows at its name? Then it has a place in `local`. */
@@ -213,13 +217,33 @@ export class Tree {
     return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
   }
 
+  private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })
+
+  /** A node of the server has left this name, or is about to, because of us. */
+  vacate(folder: Inode, name: string): void {
+    this.vacated.set(`${folder.ino}/${name}`, this.deps.metadata.now())
+  }
+
+  /**
+   * Is this node the live inode, as far as its Uuid tells? One of ours whose Uuid the server has not told yet takes what is at its name. But
+   * where another node was a moment ago, an answer asked for before that one left, or an event, which may be late, can be
+   * about that one; and if the two have the same content, nothing else tells them apart.
+   */
+  private isAbout(live: Inode | undefined, node: CellsNode, askedAt?: number): live is Inode {
+    if (live === undefined) return false
+    const place = live.serverPlace
+    if (live.uuid !== '' || place === undefined) return live.uuid === node.uuid
+    const left = this.vacated.get(`${place.folder.ino}/${place.name}`)
+    return left === undefined || (askedAt !== undefined && askedAt >= left)
+  }
+
   /** Takes the server's answer about one name in. */
   learn(folder: Inode, name: string, node: CellsNode | undefined, at: number): void {
     this.deps.metadata.set(folder.ino, name, node, at)
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
     const live = this.atServerPlace(folder, name)
-    if (live !== undefined && node !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
     else if (node !== undefined) {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
       if (elsewhere !== undefined) this.refresh(elsewhere, node)
@@ -256,7 +280,7 @@ export class Tree {
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
-      if (live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+      if (this.isAbout(live, node, at)) this.refresh(live, node)
     }
   }
 
@@ -297,7 +321,7 @@ export class Tree {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)
         const live = this.atServerPlace(folder, name)
-        if (node !== undefined && live !== undefined && (live.uuid === '' || live.uuid === node.uuid)) this.refresh(live, node)
+        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
       }
       if (metadata.complete(folder.ino) !== undefined) return
     }
@@ -320,6 +344,11 @@ export class Tree {
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
+      // Its unsent content goes with it. (Or by us: the event of our own rename can be here before the answer.)
+      if (moved.parent.local.get(moved.name) === moved) {
+        moved.parent.local.delete(moved.name)
+        folder.local.set(name, moved)
+      }
       inodes.move(moved, folder, name)
       this.refresh(moved, node)
       return moved
@@ -438,7 +467,7 @@ export class Tree {
     if (place === undefined) return
     const { folder, name } = place
     const live = this.atServerPlace(folder, name)
-    if (node !== undefined && live !== undefined && (live.uuid === node.uuid || live.uuid === '') && this.offer(live, node)) return
+    if (node !== undefined && this.isAbout(live, node) && this.offer(live, node)) return
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
     if (known !== undefined && node !== undefined && same(known, node)) return

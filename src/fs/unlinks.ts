@@ -216,7 +216,7 @@ export class Unlinks {
       tree.deps.inodes.release(inode)
     }
     tree.leave(folder, name, false)
-    tree.vacateIfEmpty(folder, name)
+    tree.uncoverHidden(folder, name)
     unlink.settle()
   }
 }

@@ -442,11 +442,12 @@ export class Uploader {
     metadata.ours(from.folder.ino, from.name, undefined, at)
     if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
     else metadata.doubt(place.folder.ino, place.name)
-    tree.vacateIfEmpty(from.folder, from.name)
+    tree.vacate(from.folder, from.name)
+    tree.uncoverHidden(from.folder, from.name)
     journal.move(inode)
     if (inode.type === 'folder') journal.relocated(inode)
     tree.overlay(inode)
-    if (!home) tree.vacateIfEmpty(place.folder, place.name)
+    if (!home) tree.uncoverHidden(place.folder, place.name)
     tree.deps.inodes.release(inode)
   }
 
@@ -460,7 +461,7 @@ export class Uploader {
     confirmer.drop(inode)
     tree.deps.inodes.setUuid(inode, '')
     inode.sent.clear()
-    tree.vacateIfEmpty(from.folder, from.name)
+    tree.uncoverHidden(from.folder, from.name)
     journal.move(inode)
     if (inode.draft !== undefined) {
       inode.base = undefined

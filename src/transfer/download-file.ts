@@ -5,7 +5,8 @@
  * its ETag; content that turns out to be another version starts again (traps 1 and 2). A big file comes in several
  * ranges at a time.
  */
-import { rename, rm, stat } from 'node:fs/promises'
+import { lstat, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
@@ -42,6 +43,10 @@ export interface DownloadContext {
   readonly concurrency: number
   /** Whose view of the server this is; '' keeps nothing for a later run. */
   readonly account: string
+  /** Name of this run, for its temporary files (unfinished.ts). */
+  readonly run?: string
+  /** An existing folder; links on the way to it are the user's own, below it nothing is written through one. */
+  readonly inside?: string
   readonly limiter?: RateLimiter
   readonly onProgress: (bytes: number) => void
   readonly onDetail?: (message: string) => void
@@ -52,7 +57,8 @@ export interface DownloadContext {
  * @throws CellsError; TransferError `mismatch`, `missing`; errors of the local file system
  */
 export async function downloadFile(node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
-  const partial = await PartialFile.open(node, target, context.account)
+  await demandNoLinks(dirname(target), context.inside)
+  const partial = await PartialFile.open(node, target, context.account, context.run)
   try {
     const complete = await fetchVerified(node, partial, context)
     const old = replace === 'file' ? await stat(target).catch(() => undefined) : undefined
@@ -74,10 +80,23 @@ function mayGoOn(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted || (isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted'))
 }
 
+/**
+ * The plan looked at each folder on the way down, but that may be long ago.
+ * @throws TransferError `unsupported` when one of them has become a link to another place
+ */
+export async function demandNoLinks(folder: string, inside: string | undefined): Promise<void> {
+  if (inside === undefined) return
+  let path = inside
+  for (const name of relative(inside, folder).split('/')) {
+    path = join(path, name)
+    if (name !== '' && (await lstat(path)).isSymbolicLink()) throw new TransferError('unsupported', `${path} has become a symbolic link, which is not followed`)
+  }
+}
+
 async function moveIntoPlace(temporary: string, target: string, replace: '' | 'file' | 'folder'): Promise<void> {
   if (replace === 'folder') await rm(target, { recursive: true, force: true })
   // The walk saw nothing here; somebody else may have put something here since.
-  if (replace === '' && await stat(target).catch(() => undefined) !== undefined) {
+  if (replace === '' && await lstat(target).catch(() => undefined) !== undefined) {
     throw new TransferError('exists', `${target} has appeared meanwhile`)
   }
   await rename(temporary, target)
@@ -189,6 +208,7 @@ async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: Par
         position += chunk.length
         context.onProgress(partial.ranges.total)
       }
+      await partial.save()
     } catch (error) {
       if (context.signal.aborted || !isCellsError(error)) throw error
       if (error.kind === 'precondition' || error.kind === 'range') return false

@@ -48,6 +48,8 @@ export interface DownloadPlanOptions {
   readonly keepOthers?: boolean
   /** Tell what is here only. */
   readonly extras?: boolean
+  /** Called with each existing folder before it is merged with. */
+  readonly onMerge?: (folder: string) => Promise<void>
 }
 
 async function absentIsUndefined(look: Promise<Stats>): Promise<Stats | undefined> {
@@ -77,7 +79,7 @@ export async function resolveDownload(server: CellsServer, source: string, targe
   else if (!there.isDirectory()) demandReplaceable(there, node, target)
   const path = into ? join(absolute, name) : absolute
   const existing = into && there === undefined ? undefined : await absentIsUndefined(lstat(path))
-  const resumed = node.kind === 'folder' && await state?.isUnfinished(clean, path) === true
+  const resumed = await state?.isUnfinished(node.path, path) === true
   if (existing !== undefined && !force && !resumed) throw new TransferError('exists', `${path} already exists, use --force to merge or replace it`)
   return { node, path, existing, newParent: into && there === undefined ? absolute : undefined, resumed }
 }
@@ -134,7 +136,7 @@ class DownloadWalk {
   async * steps(): AsyncGenerator<DownloadStep> {
     const { node, path, existing, newParent } = this.#target
     if (newParent !== undefined) yield { kind: 'folder', path: newParent, replace: false }
-    const step = await itemStep(node, path, existing)
+    const step = await this.#judged(await itemStep(node, path, existing))
     if (step !== undefined) yield step
     if (node.kind === 'folder' && step?.kind !== 'failure') yield * this.#folder(node.path, path, step === undefined)
   }
@@ -147,6 +149,7 @@ class DownloadWalk {
     const folders: { node: CellsNode; path: string; merge: boolean }[] = []
     const names = this.#options.extras === true && merge ? new Set<string>() : undefined
     let complete = true
+    if (merge) await this.#options.onMerge?.(local)
     try {
       for await (const page of this.#server.list(remote, { signal: this.#options.signal })) {
         for (const node of page) {

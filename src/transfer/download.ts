@@ -1,13 +1,15 @@
 /** Downloads a file or a tree: plan, make folders, fetch files (cec-reference 7). */
 import { lstat, mkdir, unlink } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { CellsServer } from '../cells/server.js'
-import { downloadFile } from './download-file.js'
+import { demandNoLinks, downloadFile } from './download-file.js'
 import { partRules } from './parts.js'
 import { planDownload } from './download-plan.js'
 import type { DownloadPlanOptions, DownloadStep, DownloadTarget } from './download-plan.js'
+import { PartialFile } from './partial.js'
+import type { Leftovers } from './partial.js'
 import { TransferRun } from './run.js'
-import { asUnfinishedTree } from './unfinished.js'
+import { asUnfinished } from './unfinished.js'
 import type { TransferOptions, TransferReport } from './types.js'
 
 /**
@@ -15,8 +17,12 @@ import type { TransferOptions, TransferReport } from './types.js'
  * @throws the abort reason of `options.signal`
  */
 export async function download(server: CellsServer, target: DownloadTarget, options: TransferOptions = {}): Promise<TransferReport> {
-  const plan = planDownload(server, target, downloadPlanOptions(target, options))
-  return target.node.kind === 'folder' ? asUnfinishedTree(target.node.path, target.path, options, () => carryOutDownload(server, plan, options)) : carryOutDownload(server, plan, options)
+  return asUnfinished(target.node.path, target.path, options, async (run, leftovers) => {
+    const around = dirname(target.newParent ?? target.path)
+    await leftovers.remove(dirname(target.path))
+    const plan = planDownload(server, target, { ...downloadPlanOptions(target, options), onMerge: folder => leftovers.remove(folder) })
+    return carryOutDownload(server, plan, options, { run, leftovers, inside: around })
+  })
 }
 
 /** How `download` plans, for those who only want to see the plan. */
@@ -25,21 +31,32 @@ export const downloadPlanOptions = (target: DownloadTarget, options: TransferOpt
   ...(target.resumed ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
 })
 
+export interface DownloadPlace {
+  /** Name of this run, for its temporary files. */
+  readonly run?: string
+  readonly leftovers?: Leftovers
+  /** An existing folder; links on the way to it are the user's own, below it nothing is written through one. */
+  readonly inside?: string
+}
+
 /** Carries out a plan; `same` steps are counted, `extra` steps passed over. */
-export async function carryOutDownload(server: CellsServer, plan: AsyncIterable<DownloadStep>, options: TransferOptions = {}): Promise<TransferReport> {
+export async function carryOutDownload(server: CellsServer, plan: AsyncIterable<DownloadStep>, options: TransferOptions = {}, place: DownloadPlace = {}): Promise<TransferReport> {
   const { concurrency } = partRules(options.parts)
   const run = new TransferRun(options, concurrency)
   for await (const step of run.steps(plan, step => (step.kind === 'file' ? step.node.size : 0))) {
-    if (step.kind === 'folder') await makeFolder(step, run)
+    if (step.kind === 'folder') await makeFolder(step, run, place.inside)
     else if (step.kind === 'failure') run.fail(step.path, step.error)
-    else if (step.kind === 'same') run.isSame(step.path)
-    else if (step.kind === 'file') await startFile(server, step, run, options, concurrency)
+    else if (step.kind === 'same') {
+      if (place.leftovers?.possible === true) await PartialFile.forget(step.node, step.path, options.state?.account ?? '')
+      run.isSame(step.path)
+    } else if (step.kind === 'file') await startFile(server, step, run, options, concurrency, place)
   }
   return run.finish()
 }
 
-async function makeFolder(step: DownloadStep & { kind: 'folder' }, run: TransferRun): Promise<void> {
+async function makeFolder(step: DownloadStep & { kind: 'folder' }, run: TransferRun, inside: string | undefined): Promise<void> {
   try {
+    await demandNoLinks(dirname(step.path), inside)
     if (step.replace) {
       await unlink(step.path)
       run.did('removal', step.path)
@@ -62,7 +79,9 @@ async function makeRealFolder(path: string): Promise<void> {
   }
 }
 
-async function startFile(server: CellsServer, step: DownloadStep & { kind: 'file' }, run: TransferRun, options: TransferOptions, concurrency: number): Promise<void> {
+async function startFile(
+  server: CellsServer, step: DownloadStep & { kind: 'file' }, run: TransferRun, options: TransferOptions, concurrency: number, { run: name, inside }: DownloadPlace,
+): Promise<void> {
   await run.start(step.node.path, step.path, basename(step.path), step.node.size, task => downloadFile(step.node, step.path, step.replace, {
     server,
     requests: run.requests,
@@ -70,6 +89,8 @@ async function startFile(server: CellsServer, step: DownloadStep & { kind: 'file
     skipDigest: options.skipDigest ?? false,
     concurrency,
     account: options.state?.account ?? '',
+    run: name,
+    inside,
     limiter: options.limiter,
     onProgress: bytes => run.listener.onProgress?.(task, bytes),
     onDetail: message => run.listener.onDetail?.(message),

@@ -6,13 +6,13 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, unlink } from 'node:fs/promises'
+import { open, opendir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { CellsNode } from '../cells/types.js'
 import { ByteRanges } from './byte-ranges.js'
 import { MIB } from './parts.js'
-import { WorkRecord } from './record.js'
+import { readRecord, WorkRecord } from './record.js'
 
 /** Smaller files are cheaper to fetch again than to keep books about. */
 const WORTH_KEEPING = 1 * MIB
@@ -21,6 +21,34 @@ const SAVE_EVERY_BYTES = 8 * MIB
 
 /** Names that this module gives, and no transfer or comparison takes for content. */
 export const isPartialName = (name: string): boolean => /^\.cec-[0-9a-f]{12,16}\.(?:part|json)(?:\.[0-9a-f]{8}|\.taking|\.new)?$/.test(name)
+
+/** What runs of this transfer that have died may have left in a folder: files too small for a record, named after their run. */
+export class Leftovers {
+  readonly #runs: ReadonlySet<string>
+
+  constructor(runs: readonly string[]) {
+    this.#runs = new Set(runs)
+  }
+
+  get possible(): boolean {
+    return this.#runs.size > 0
+  }
+
+  /** Never throws: what is still there then hurts nobody. */
+  async remove(folder: string): Promise<void> {
+    if (!this.possible) return
+    try {
+      for await (const { name } of await opendir(folder)) {
+        const [, run] = /^\.cec-([0-9a-f]{8})[0-9a-f]{8}\.part$/.exec(name) ?? []
+        if (run !== undefined && this.#runs.has(run)) await unlink(join(folder, name)).catch(() => {})
+      }
+    } catch {
+      // Not there yet, or not to be read.
+    }
+  }
+}
+
+let opened = 0
 
 interface Facts {
   readonly path: string
@@ -46,14 +74,17 @@ export class PartialFile {
     this.#record = record
   }
 
-  /** @param account whose view of the server `node` is; '' for no resume */
-  static async open(node: CellsNode, target: string, account: string): Promise<PartialFile> {
+  /**
+   * @param account whose view of the server `node` is; '' for no resume
+   * @param run eight hexadecimal digits, the name of this run (unfinished.ts)
+   */
+  static async open(node: CellsNode, target: string, account: string, run: string = randomBytes(4).toString('hex')): Promise<PartialFile> {
     const folder = dirname(target)
     if (account !== '' && node.size >= WORTH_KEEPING) {
-      const key = createHash('sha256').update([account, node.path, basename(target)].join('\0')).digest('hex').slice(0, 16)
-      const record = await WorkRecord.claim(join(folder, `.cec-${key}.json`), null)
+      const kept = keptPath(node, target, account)
+      const record = await WorkRecord.claim(`${kept}.json`, null)
       if (record !== undefined) {
-        const path = join(folder, `.cec-${key}.part`)
+        const path = `${kept}.part`
         try {
           const partial = new PartialFile(path, await openKept(path), record)
           await partial.#recall(record.found)
@@ -64,8 +95,15 @@ export class PartialFile {
         }
       }
     }
-    const path = join(folder, `.cec-${randomBytes(6).toString('hex')}.part`)
+    const path = join(folder, `.cec-${run}${(opened++ % 2 ** 32).toString(16).padStart(8, '0')}.part`)
     return new PartialFile(path, await open(path, 'wx+', 0o600), undefined)
+  }
+
+  /** The file is complete, but the run that renamed it may have died before it removed the sidecar. */
+  static async forget(node: CellsNode, target: string, account: string): Promise<void> {
+    if (account === '' || node.size < WORTH_KEEPING) return
+    const path = `${keptPath(node, target, account)}.json`
+    if (await readRecord(path) !== undefined) await (await WorkRecord.claim(path, null))?.remove()
   }
 
   async #recall(found: unknown): Promise<void> {
@@ -109,10 +147,11 @@ export class PartialFile {
     if (this.#record === undefined || (now - this.#lastSave < SAVE_EVERY_MS && this.#unsaved < SAVE_EVERY_BYTES)) return
     this.#lastSave = now
     this.#unsaved = 0
-    await this.#save()
+    await this.save()
   }
 
-  async #save(): Promise<void> {
+  /** Writes down what is there; a piece that has come to its end is not fetched again. */
+  async save(): Promise<void> {
     const version = this.#version
     if (this.#record === undefined || version === undefined) return
     const facts: Facts = { path: version.path, uuid: version.uuid, etag: version.etag, size: version.size, ranges: this.ranges }
@@ -138,7 +177,7 @@ export class PartialFile {
     if (keep && this.#record !== undefined && this.ranges.total >= WORTH_KEEPING) {
       // The bytes first, then the word that they are there.
       await this.handle.datasync().catch(() => {})
-      await this.#save().catch(() => {})
+      await this.save().catch(() => {})
       await this.close()
       return
     }
@@ -146,6 +185,12 @@ export class PartialFile {
     await unlink(this.path).catch(() => {})
     await this.#record?.remove()
   }
+}
+
+/** Without its ending: where the partial file and the sidecar of a large file lie. */
+function keptPath(node: CellsNode, target: string, account: string): string {
+  const key = createHash('sha256').update([account, node.path, basename(target)].join('\0')).digest('hex').slice(0, 16)
+  return join(dirname(target), `.cec-${key}`)
 }
 
 /** An own file of an earlier run, or a new one; never through a link that somebody put there. */

@@ -39,6 +39,8 @@ export class WorkRecord {
   /** Of the dead owner this was taken from; undefined for a new record. To be checked by the caller: a file is only input. */
   readonly found: unknown
   #saving: Promise<void> = Promise.resolve()
+  /** What the next write will write, and that write. */
+  #waiting: { facts: unknown; readonly written: Promise<void> } | undefined
 
   private constructor(path: string, found: unknown) {
     this.path = path
@@ -87,13 +89,21 @@ export class WorkRecord {
     }
   }
 
-  /** One after the other, in the order of the calls. */
+  /** Resolves when these facts, or later ones, are written. Writes come one after the other; what waits for its turn is replaced. */
   save(facts: unknown): Promise<void> {
-    this.#saving = this.#saving.catch(() => {}).then(async () => {
-      await writeFile(this.#next, text(facts), { mode: 0o600 })
+    if (this.#waiting !== undefined) {
+      this.#waiting.facts = facts
+      return this.#waiting.written
+    }
+    const written = this.#saving.catch(() => {}).then(async () => {
+      const now = this.#waiting?.facts
+      this.#waiting = undefined
+      await writeFile(this.#next, text(now), { mode: 0o600 })
       await rename(this.#next, this.path)
     })
-    return this.#saving
+    this.#waiting = { facts, written }
+    this.#saving = written
+    return written
   }
 
   /** Always the same name: what kill -9 leaves behind is written over. */

@@ -1,7 +1,8 @@
 /** Transfers that stop and go on: nothing is sent or fetched twice, nothing of another version gets in. */
 import { strict as assert } from 'node:assert'
 import { randomBytes } from 'node:crypto'
-import { link, readdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { link, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
@@ -14,7 +15,7 @@ import { RateLimiter } from './limiter.js'
 import { MIB } from './parts.js'
 import { WorkRecord } from './record.js'
 import { TransferState } from './state.js'
-import { withFolder } from './testing.js'
+import { readTree, withFolder, writeTree } from './testing.js'
 import type { TransferOptions, TransferReport } from './types.js'
 import { upload } from './upload.js'
 import { resolveUpload } from './upload-plan.js'
@@ -153,6 +154,120 @@ describe('upload: resume', () => {
     assert.deepEqual(await readdir(bench.stateFolder), [])
   }))
 
+  it('an upload begun by a run that died before it learnt its id is no reason to refuse', () => withUpload(15 * MIB, async bench => {
+    const original = bench.server.multipartStart.bind(bench.server)
+    const stop = new AbortController()
+    bench.server.multipartStart = async path => {
+      await original(path)
+      bench.server.seed('ws/big')
+      bench.server.alter('ws/big', { etag: 'temporary' })
+      stop.abort(new Error('as if killed'))
+      throw new CellsError('aborted', 'gone')
+    }
+    const kept = join(bench.stateFolder, '..', 'kept')
+    await assert.rejects(send(bench.server, bench.file, { state: bench.state, signal: stop.signal }), /as if killed/)
+    // Only the book of the upload: also one that was part of a larger transfer then is found.
+    for (const name of await readdir(bench.stateFolder)) if (name.endsWith('.tree.json')) await rename(join(bench.stateFolder, name), kept)
+    await asIfDied(bench.stateFolder)
+    bench.server.multipartStart = original
+    clean(await send(bench.server, bench.file, { state: bench.state }))
+    assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+  }))
+
+  it('what was joined but is not indexed yet when the next run begins is waited for, not sent again', () => withUpload(25 * MIB, async bench => {
+    const server = new FakeServer({ indexLagMs: 300 })
+    const original = server.multipartComplete.bind(server)
+    const stop = new AbortController()
+    server.multipartComplete = async (...call) => {
+      await original(...call)
+      stop.abort(new Error('aborted by user'))
+      throw new CellsError('network', 'reset')
+    }
+    await assert.rejects(send(server, bench.file, { state: bench.state, signal: stop.signal }), /aborted/)
+    await asIfDied(bench.stateFolder)
+    server.multipartComplete = original
+    server.calls.length = 0
+    clean(await send(server, bench.file, { state: bench.state }))
+    assert.deepEqual(server.calls.filter(call => /^part|^multipartStart/.test(call)), [])
+    assert.deepEqual(await readdir(bench.stateFolder), [])
+  }))
+
+  it('an edit that puts size and time back is noticed', () => withUpload(25 * MIB, async bench => {
+    bench.fail = failAt('part 3')
+    await send(bench.server, bench.file, { state: bench.state })
+    await asIfDied(bench.stateFolder)
+    const { atime, mtime } = await stat(bench.file)
+    bench.content.fill(7, 0, 1000)
+    await writeFile(bench.file, bench.content)
+    await utimes(bench.file, atime, mtime)
+    bench.fail = () => {}
+    clean(await send(bench.server, bench.file, { state: bench.state }))
+    assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+  }))
+
+  it('an upload that the server refuses to join is given up after two runs and sent anew, and no upload is left', () => withUpload(15 * MIB, async bench => {
+    const original = bench.server.multipartComplete.bind(bench.server)
+    const waitFor = bench.server.waitFor.bind(bench.server)
+    bench.server.waitFor = async () => Promise.reject(new CellsError('timeout', 'not as wanted'))
+    bench.server.multipartComplete = async () => Promise.reject(new CellsError('unavailable', 'internal error', { status: 500 }))
+    // The first run has sent parts; the refusals that count are those of runs that got nowhere.
+    for (const left of [1, 1, 0]) {
+      assert.equal((await send(bench.server, bench.file, { state: bench.state })).failures.length, 1)
+      assert.equal(bench.server.openUploads.size, left)
+      await asIfDied(bench.stateFolder)
+    }
+    Object.assign(bench.server, { multipartComplete: original, waitFor })
+    clean(await send(bench.server, bench.file, { state: bench.state }))
+    assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+    assert.equal(bench.server.openUploads.size, 0)
+  }))
+
+  it('an abort that did not reach the server is made up for, by the next run or by the sweep', async () => {
+    for (const next of ['run', 'sweep']) {
+      await withUpload(25 * MIB, async bench => {
+        bench.fail = operation => {
+          if (operation === 'part 3') throw new CellsError('forbidden', 'no')
+          if (operation === 'multipartAbort') throw new CellsError('network', 'gone')
+        }
+        await send(bench.server, bench.file, { state: bench.state })
+        assert.equal(bench.server.openUploads.size, 1)
+        await asIfDied(bench.stateFolder)
+        bench.fail = () => {}
+        if (next === 'run') clean(await send(bench.server, bench.file, { state: bench.state }))
+        else await bench.state.sweep(bench.server)
+        assert.equal(bench.server.openUploads.size, 0)
+        assert.deepEqual(await readdir(bench.stateFolder), [])
+      })
+    }
+  })
+
+  it('a state folder that cannot be made costs the resume, not the transfer', () => withUpload(15 * MIB, async bench => {
+    const state = new TransferState(join(bench.file, 'state'), 'alice@fake')
+    clean(await send(bench.server, bench.file, { state }))
+    assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+  }))
+
+  it('a book that can no longer be written stops nothing', () => withUpload(35 * MIB, async bench => {
+    bench.fail = operation => {
+      if (operation === 'part 2') rmSync(bench.stateFolder, { recursive: true })
+    }
+    clean(await send(bench.server, bench.file, { state: bench.state }))
+    assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+  }))
+
+  it('a small file whose PUT was done when the run died is not refused', () => withFolder(async folder => {
+    const server = new FakeServer()
+    const file = join(folder, 'small')
+    await writeFile(file, 'content')
+    const state = new TransferState(join(folder, 'state'), 'alice@fake')
+    await state.begin(file, 'ws/small', 'abcdef01')
+    await asIfDied(join(folder, 'state'))
+    server.seed('ws/small', 'content')
+    const report = await send(server, file, { state })
+    assert.deepEqual([report.same, report.files, report.failures.length], [1, 0, 0])
+    await assert.rejects(send(server, file, { state }), /already exists/)
+  }))
+
   it('a damaged record counts as none', () => withUpload(15 * MIB, async bench => {
     bench.fail = failAt('part 2')
     await send(bench.server, bench.file, { state: bench.state })
@@ -167,7 +282,6 @@ describe('upload: a tree that was interrupted', () => {
   it('goes on without --force, sends only what is missing and still refuses what is not its own', () => withFolder(async folder => {
     const state = new TransferState(join(folder, 'state'), 'alice@fake')
     const dir = join(folder, 'dir')
-    const { writeTree } = await import('./testing.js')
     await writeTree(dir, Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`sub${index % 3}/f${index}`, `content ${index}`])))
     const stop = new AbortController()
     let puts = 0
@@ -287,12 +401,12 @@ describe('download: resume', () => {
     for (const plant of [symlink, link]) {
       await asIfDied(folder)
       await writeFile(join(folder, 'precious'), 'precious')
-      await (await import('node:fs/promises')).rm(part, { force: true })
+      await rm(part, { force: true })
       await plant(join(folder, 'precious'), part)
       clean(await fetch(server, folder))
       assert.equal(await readFile(join(folder, 'precious'), 'utf8'), 'precious')
       assert.ok((await readFile(join(folder, 'big'))).equals(content))
-      await (await import('node:fs/promises')).rm(join(folder, 'big'))
+      await rm(join(folder, 'big'))
     }
   }))
 
@@ -305,6 +419,39 @@ describe('download: resume', () => {
       cut.restore()
       assert.deepEqual((await readdir(folder)).filter(file => file.startsWith('.cec-')), [])
     }
+  }))
+
+  it('temporary files of a run that died are removed by the next one, those of others are not', () => withFolder(async folder => {
+    const server = new FakeServer()
+    for (const name of ['a', 'sub/b']) server.seed(`ws/dir/${name}`, name)
+    const state = new TransferState(join(folder, 'state'), 'alice@fake')
+    await writeTree(folder, { 'dir/a': 'a', 'dir/.cec-0123456700000001.part': 'mine', 'dir/.cec-7654321000000001.part': 'of another', 'dir/sub/.cec-0123456700000002.part': 'mine' })
+    await state.begin('ws/dir', join(folder, 'dir'), '01234567')
+    await asIfDied(join(folder, 'state'))
+    const report = await download(server, await resolveDownload(server, 'ws/dir', folder, false, undefined, state), { state })
+    clean(report)
+    assert.deepEqual([report.same, report.files], [1, 1])
+    const rest = Object.fromEntries(Object.entries(await readTree(folder)).filter(([path]) => path.startsWith('dir/')))
+    assert.deepEqual(rest, { 'dir/a': 'a', 'dir/sub/b': 'sub/b', 'dir/.cec-7654321000000001.part': 'of another' })
+  }))
+
+  it('a file that was complete when the run died is not refused, and its sidecar goes', () => withFolder(async folder => {
+    const server = new FakeServer()
+    const content = randomBytes(2 * MIB)
+    server.seed('ws/big', content)
+    const cut = limitBytes(server, 1.5 * MIB)
+    await fetch(server, folder)
+    cut.restore()
+    const [part] = (await readdir(folder)).filter(file => file.endsWith('.part'))
+    await rm(join(folder, part ?? ''))
+    await writeFile(join(folder, 'big'), content)
+    await asIfDied(folder)
+    const state = new TransferState(join(folder, 'state'), 'alice@fake')
+    await state.begin('ws/big', join(folder, 'big'), '01234567')
+    await asIfDied(join(folder, 'state'))
+    const report = await download(server, await resolveDownload(server, 'ws/big', folder, false, undefined, state), { state })
+    assert.deepEqual([report.same, report.files, report.failures.length], [1, 0, 0])
+    assert.deepEqual((await readdir(folder)).sort(), ['big', 'state'])
   }))
 
   it('ranges come several at a time, pinned to the version, and never more than the budget', () => withFolder(async folder => {

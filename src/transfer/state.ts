@@ -1,7 +1,8 @@
 /**
  * What cec remembers of transfers that did not come to their end, below the state folder: for each upload in parts its
  * upload id and the parts that the server has confirmed (its own list of parts cannot be relied on, newer-servers 3.4), and
- * for each tree that it is under way, so that the same command goes on instead of refusing what it made itself.
+ * for each transfer that it is under way, so that the same command goes on instead of refusing what it made itself, and
+ * which runs of it there were, so that their temporary files are known.
  * Named after account, source and target; nothing in it is secret.
  */
 import { createHash } from 'node:crypto'
@@ -19,16 +20,18 @@ const GIVEN_UP_MS = 7 * 24 * 3_600_000
 export interface FileVersion {
   readonly size: number
   readonly mtimeNs: string
+  /** An edit that puts the old mtime back still shows here. */
+  readonly ctimeNs: string
   readonly ino: string
   readonly dev: string
 }
 
 export const versionOf = (stats: BigIntStats): FileVersion => ({
-  size: Number(stats.size), mtimeNs: String(stats.mtimeNs), ino: String(stats.ino), dev: String(stats.dev),
+  size: Number(stats.size), mtimeNs: String(stats.mtimeNs), ctimeNs: String(stats.ctimeNs), ino: String(stats.ino), dev: String(stats.dev),
 })
 
 export const isSameVersion = (a: FileVersion, b: FileVersion): boolean =>
-  a.size === b.size && a.mtimeNs === b.mtimeNs && a.ino === b.ino && a.dev === b.dev
+  a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev
 
 export interface SentPart extends MultipartPart {
   /** Of what was sent; its etag is the same where the server speaks md5. */
@@ -40,11 +43,16 @@ export interface UploadFacts {
   readonly source: string
   readonly target: string
   readonly file: FileVersion
+  /** '' from before the server is asked for one until it has answered. */
   readonly uploadId: string
   readonly partSize: number
   readonly parts: readonly SentPart[]
   /** All parts were there and the server was told to join them. */
   readonly joining: boolean
+  /** Runs in a row that the server's answers ended without a single new part. */
+  readonly refusals: number
+  /** Uploads of this file that were given up while the server could not be told. */
+  readonly orphans: readonly string[]
   /** Milliseconds since the epoch. */
   readonly began: number
 }
@@ -64,28 +72,51 @@ export class TransferState {
     return join(this.#folder, `${key}.${kind}.json`)
   }
 
-  /** @returns undefined while another process sends the same file to the same place */
+  /** @returns undefined while another process sends the same file to the same place, and when nothing can be written there */
   async claimUpload(source: string, target: string): Promise<{ readonly record: WorkRecord; readonly found: UploadFacts | undefined } | undefined> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    const record = await WorkRecord.claim(this.#file('upload', source, target), null)
+    const record = await this.#claim(this.#file('upload', source, target), null)
     return record === undefined ? undefined : { record, found: asUpload(record.found, source, target) }
+  }
+
+  /** A home that is read-only or full costs the resume, not the transfer. */
+  async #claim(path: string, initial: unknown): Promise<WorkRecord | undefined> {
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      return await WorkRecord.claim(path, initial)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === undefined) throw error
+      return undefined
+    }
+  }
+
+  /** Forgets an upload that has come to its end unnoticed: its content is there. */
+  async dropUpload(source: string, target: string): Promise<void> {
+    if (await this.findUpload(source, target) === undefined) return
+    await (await this.claimUpload(source, target))?.record.remove()
   }
 
   /** The unfinished upload of a file, without taking it over. */
   async findUpload(source: string, target: string): Promise<UploadFacts | undefined> {
-    return asUpload((await readRecord(this.#file('upload', source, target)))?.facts, source, target)
+    return asUpload((await readRecord(this.#file('upload', source, target)).catch(() => undefined))?.facts, source, target)
   }
 
-  /** Whether a transfer of a tree was begun and not ended (nor is it under way in another process). */
+  /** Whether a transfer was begun and not ended (nor is it under way in another process). */
   async isUnfinished(source: string, target: string): Promise<boolean> {
-    const record = await readRecord(this.#file('tree', source, target))
+    const record = await readRecord(this.#file('tree', source, target)).catch(() => undefined)
     return record !== undefined && !record.inUse
   }
 
-  /** Notes that a transfer of a tree is under way; undefined while another process is at it. */
-  async beginTree(source: string, target: string): Promise<WorkRecord | undefined> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    return WorkRecord.claim(this.#file('tree', source, target), { source, target, began: Date.now() })
+  /**
+   * Notes that a transfer is under way, and the name of this run; undefined while another process is at it.
+   * @returns with the names of the runs before, which have died
+   */
+  async begin(source: string, target: string, run: string): Promise<{ readonly record: WorkRecord; readonly before: readonly string[] } | undefined> {
+    const fresh: Unfinished = { source, target, began: Date.now(), runs: [run] }
+    const record = await this.#claim(this.#file('tree', source, target), fresh)
+    if (record === undefined) return undefined
+    const before = runsOf(record.found)
+    if (before.length > 0) await record.save({ ...fresh, runs: [...before, run] }).catch(() => {})
+    return { record, before }
   }
 
   /** Gives up what nobody went on with for long: uploads are aborted on the server. Never throws. */
@@ -105,17 +136,35 @@ export class TransferState {
       const upload = asUpload(facts, facts.source ?? '', facts.target ?? '')
       // The upload of another account can only be aborted by that account.
       if (upload !== undefined && upload.account !== this.account) continue
-      if (upload !== undefined) await server.multipartAbort(upload.target, upload.uploadId, { timeoutMs: 10_000 }).catch(() => {})
+      for (const id of upload === undefined ? [] : [upload.uploadId, ...upload.orphans]) {
+        if (id !== '') await server.multipartAbort(upload?.target ?? '', id, { timeoutMs: 10_000 }).catch(() => {})
+      }
       await rm(path, { force: true }).catch(() => {})
     }
   }
 }
 
+interface Unfinished {
+  readonly source: string
+  readonly target: string
+  readonly began: number
+  readonly runs: readonly string[]
+}
+
+/** More than a person has patience for; a record must not grow without an end. */
+const MOST_RUNS = 200
+
+function runsOf(found: unknown): string[] {
+  const runs = (found as Partial<Unfinished> | null | undefined)?.runs
+  return Array.isArray(runs) ? (runs as unknown[]).filter((run): run is string => typeof run === 'string' && /^[0-9a-f]{8}$/.test(run)).slice(-MOST_RUNS) : []
+}
+
 /** The facts, if they are whole and about just this; a file on disk is only input. */
 function asUpload(value: unknown, source: string, target: string): UploadFacts | undefined {
   const facts = value as UploadFacts | null | undefined
-  if (facts?.source !== source || facts.target !== target || typeof facts.uploadId !== 'string' || facts.uploadId === '') return undefined
+  if (facts?.source !== source || facts.target !== target || typeof facts.uploadId !== 'string' || typeof facts.joining !== 'boolean') return undefined
   if (!Number.isSafeInteger(facts.partSize) || facts.partSize <= 0 || typeof facts.file !== 'object' || facts.file === null || !Array.isArray(facts.parts)) return undefined
+  if (!Number.isSafeInteger(facts.refusals) || !Array.isArray(facts.orphans) || !facts.orphans.every(id => typeof id === 'string')) return undefined
   const sound = (facts.parts as readonly Partial<SentPart>[]).every(part => Number.isSafeInteger(part?.number) && typeof part.etag === 'string' && typeof part.md5 === 'string' && Number.isSafeInteger(part.size))
   return sound ? facts : undefined
 }

@@ -1,6 +1,6 @@
 /**
  * One large local file to the server in parts, several at a time. Each part that the server has taken is written down at
- * once (state.ts), so that a later run of the same transfer sends only the others, provided the file is still the
+ * once (ledger.ts), so that a later run of the same transfer sends only the others, provided the file is still the
  * same (size, time, inode) and the server still knows the upload. The digest of the whole is taken from the file.
  */
 import { createHash } from 'node:crypto'
@@ -10,64 +10,21 @@ import type { ContentDigest } from '../cells/digest.js'
 import { isCellsError } from '../cells/errors.js'
 import type { BodySource } from '../cells/server.js'
 import { FileDigest } from './file-digest.js'
+import { Ledger } from './ledger.js'
 import { callFor, limited } from './limiter.js'
 import { readRange } from './local-file.js'
 import { cutIntoParts, partSizeFor } from './parts.js'
 import type { Part } from './parts.js'
-import type { WorkRecord } from './record.js'
 import { isSameVersion, versionOf } from './state.js'
-import type { SentPart, UploadFacts } from './state.js'
+import type { FileVersion, SentPart, UploadFacts } from './state.js'
 import { TransferError } from './types.js'
 import type { UploadContext } from './upload-file.js'
 
 const PART_TRIES = 3
+/** Runs that end without a new part because of what the server says, until the upload is given up and sent anew. */
+const MOST_REFUSALS = 2
 /** For the index to show what was joined in a request whose answer was lost, milliseconds. */
 const JOINED_MS = 20_000
-
-/** The book of one upload; without a record (no state, or another process has it) it is kept in memory only. */
-class Ledger {
-  readonly parts = new Map<number, SentPart>()
-  #facts: UploadFacts
-  readonly #record: WorkRecord | undefined
-
-  constructor(facts: UploadFacts, record: WorkRecord | undefined) {
-    this.#facts = facts
-    this.#record = record
-    for (const part of facts.parts) this.parts.set(part.number, part)
-  }
-
-  get uploadId(): string {
-    return this.#facts.uploadId
-  }
-
-  get isKept(): boolean {
-    return this.#record !== undefined
-  }
-
-  async begin(uploadId: string): Promise<void> {
-    this.parts.clear()
-    this.#facts = { ...this.#facts, uploadId, joining: false, parts: [] }
-    await this.#record?.save(this.#facts)
-  }
-
-  async sent(part: SentPart): Promise<void> {
-    this.parts.set(part.number, part)
-    await this.#record?.save({ ...this.#facts, parts: this.inOrder() })
-  }
-
-  async joining(): Promise<void> {
-    this.#facts = { ...this.#facts, joining: true, parts: this.inOrder() }
-    await this.#record?.save(this.#facts)
-  }
-
-  inOrder(): SentPart[] {
-    return [...this.parts.values()].sort((a, b) => a.number - b.number)
-  }
-
-  async forget(): Promise<void> {
-    await this.#record?.remove()
-  }
-}
 
 /**
  * @param size of the file, as it was looked at when the sending began
@@ -75,27 +32,26 @@ class Ledger {
  * @throws CellsError; TransferError `changed`, `mismatch`; errors of the local file system
  */
 export async function sendInParts(handle: FileHandle, source: string, target: string, size: number, context: UploadContext): Promise<ContentDigest> {
-  const { server, requests, state } = context
   const file = versionOf(await handle.stat({ bigint: true }))
-  const claim = await state?.claimUpload(source, target)
-  const old = claim?.found
-  const isSame = old !== undefined && isSameVersion(old.file, file) && old.account === state?.account
-  const partSize = isSame ? old.partSize : partSizeFor(size, context.rules)
-  const fresh: UploadFacts = { account: state?.account ?? '', source, target, file, uploadId: '', partSize, parts: [], joining: false, began: Date.now() }
-  const ledger = new Ledger(isSame ? old : fresh, claim?.record)
+  const { ledger, old, isSame } = await openLedger(source, target, file, size, context)
+  const partSize = isSame && old !== undefined ? old.partSize : partSizeFor(size, context.rules)
   const parts = cutIntoParts(size, { ...context.rules, partSize, maxParts: Infinity })
   const digest = new FileDigest(handle.fd, size)
+  let before = ledger.count
   try {
-    if (old !== undefined && !isSame) await abort(old.uploadId, target, context)
-    if (isSame && old.joining && await isJoined(digest, target, size, ledger, context)) {
+    if (isSame && await isOver(digest, target, size, ledger, context)) {
       await ledger.forget()
-      context.onDetail?.(`${target}: the server has joined the parts since`)
       return { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
     }
-    if (isSame && await requests.run(() => server.multipartExists(target, old.uploadId, { signal: context.signal }))) {
-      context.onDetail?.(`${target}: going on, ${ledger.parts.size} of ${parts.length} parts are there`)
+    if (isSame && ledger.uploadId !== '' && await context.requests.run(() => context.server.multipartExists(target, ledger.uploadId, { signal: context.signal }))) {
+      context.onDetail?.(`${target}: going on, ${ledger.count} of ${parts.length} parts are there`)
     } else {
-      await ledger.begin(await requests.run(() => server.multipartStart(target, { signal: context.signal })))
+      if (isSame && await isOverSoon(digest, target, size, ledger, context)) {
+        await ledger.forget()
+        return { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
+      }
+      await begin(target, old, ledger, context)
+      before = 0
       context.onDetail?.(`${target}: ${size} bytes in ${parts.length} parts of ${parts[0]?.size ?? 0} bytes`)
     }
     await sendParts(handle, target, parts, ledger, digest, context)
@@ -105,15 +61,45 @@ export async function sendInParts(handle: FileHandle, source: string, target: st
     await ledger.forget()
     return { ...whole, partsEtag: partsEtag(ledger) }
   } catch (error) {
-    if (!ledger.isKept || !mayGoOn(error, context.signal)) {
-      // Without the abort its placeholder node stays in the folder for days.
-      if (ledger.uploadId !== '') await abort(ledger.uploadId, target, context)
-      await ledger.forget()
-    }
+    if (isAnswer(error) && ledger.count <= before) await ledger.refused()
+    if (!ledger.isKept || !mayGoOn(error, context.signal) || ledger.refusals >= MOST_REFUSALS) await giveUp(target, ledger, context)
     throw error
   } finally {
     await digest.stop()
   }
+}
+
+interface Opened {
+  readonly ledger: Ledger
+  readonly old: UploadFacts | undefined
+  /** `old` is about the file as it is now. */
+  readonly isSame: boolean
+}
+
+async function openLedger(source: string, target: string, file: FileVersion, size: number, { state, rules, onDetail }: UploadContext): Promise<Opened> {
+  const claim = await state?.claimUpload(source, target)
+  const old = claim?.found
+  const isSame = old !== undefined && isSameVersion(old.file, file) && old.account === state?.account
+  const fresh: UploadFacts = {
+    account: state?.account ?? '', source, target, file, uploadId: '', partSize: partSizeFor(size, rules), parts: [], joining: false, refusals: 0, orphans: [], began: Date.now(),
+  }
+  const ledger = new Ledger(isSame ? old : fresh, claim?.record, error => onDetail?.(`${target}: a later run will not go on with it, ${error instanceof Error ? error.message : String(error)}`))
+  return { ledger, old, isSame }
+}
+
+/** A new upload, after those that were left behind are aborted: without that their parts, and the empty file that stands for them, stay for days. */
+async function begin(target: string, old: UploadFacts | undefined, ledger: Ledger, context: UploadContext): Promise<void> {
+  const left: string[] = []
+  for (const uploadId of new Set([...old?.orphans ?? [], old?.uploadId ?? ''])) {
+    if (uploadId !== '' && !await abort(uploadId, target, context)) left.push(uploadId)
+  }
+  await ledger.starting(left)
+  await ledger.started(await context.requests.run(() => context.server.multipartStart(target, { signal: context.signal })))
+}
+
+async function giveUp(target: string, ledger: Ledger, context: UploadContext): Promise<void> {
+  if (ledger.uploadId === '' || await abort(ledger.uploadId, target, context)) await ledger.forget()
+  else await ledger.abandoned()
 }
 
 const partsEtag = (ledger: Ledger): string => etagOfParts(ledger.inOrder().map(part => part.md5))
@@ -122,17 +108,46 @@ const partsEtag = (ledger: Ledger): string => etagOfParts(ledger.inOrder().map(p
 const mayGoOn = (error: unknown, signal: AbortSignal): boolean =>
   signal.aborted || (isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted' || error.kind === 'quota'))
 
-/** Not under the signal of the transfer: that may be why we are here. */
-async function abort(uploadId: string, target: string, context: UploadContext): Promise<void> {
-  await context.server.multipartAbort(target, uploadId, { timeoutMs: 10_000 }).catch(() => {})
+/** The server said no, and not merely that it is busy: it may have lost the upload. A 2.x server says 500 then, as for everything. */
+const isAnswer = (error: unknown): boolean => isCellsError(error, 'unavailable', 'unknown', 'not-found') && [404, 500].includes(error.status)
+
+/**
+ * Not under the signal of the transfer: that may be why we are here.
+ * @returns whether the upload is surely gone
+ */
+async function abort(uploadId: string, target: string, context: UploadContext): Promise<boolean> {
+  try {
+    await context.server.multipartAbort(target, uploadId, { timeoutMs: 10_000 })
+    return true
+  } catch (error) {
+    // What it does not know it answers with an error; so does a 2.x server the second time.
+    return isCellsError(error) && error.status >= 400 && error.status !== 401 && error.status !== 403 && error.status < 502
+  }
 }
 
 /** After a run that was told to join and did not learn what came of it. */
-async function isJoined(digest: FileDigest, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
+async function isOver(digest: FileDigest, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
+  if (!ledger.isJoining) return false
   const node = await context.server.stat(target, { signal: context.signal })
   if (node?.kind !== 'file' || node.size !== size) return false
   return compareWithNode({ ...await digest.finish(size), partsEtag: partsEtag(ledger) }, node) === 'same'
 }
+
+/** The same, when the upload is no longer there: the parts have just been joined and the index does not show it yet, or all is lost. */
+async function isOverSoon(digest: FileDigest, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
+  if (!ledger.isJoining) return false
+  const whole = { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
+  try {
+    await waitUntilJoined(target, whole, context)
+    return true
+  } catch (error) {
+    if (isCellsError(error, 'timeout')) return false
+    throw error
+  }
+}
+
+const waitUntilJoined = (target: string, whole: ContentDigest, { server, signal }: UploadContext): Promise<unknown> =>
+  server.waitFor(target, node => node !== undefined && compareWithNode(whole, node) === 'same', { signal, timeoutMs: JOINED_MS })
 
 /** Joins the parts. When the answer is lost, the index tells whether it was done. */
 async function join(target: string, ledger: Ledger, whole: ContentDigest, context: UploadContext): Promise<void> {
@@ -143,7 +158,7 @@ async function join(target: string, ledger: Ledger, whole: ContentDigest, contex
   } catch (error) {
     if (signal.aborted || !isCellsError(error) || !error.transient) throw error
     context.onDetail?.(`${target}: ${error.message}, looking whether the parts were joined`)
-    await server.waitFor(target, node => node !== undefined && compareWithNode(whole, node) === 'same', { signal, timeoutMs: JOINED_MS }).catch(() => {
+    await waitUntilJoined(target, whole, context).catch(() => {
       throw error
     })
   }
@@ -152,13 +167,15 @@ async function join(target: string, ledger: Ledger, whole: ContentDigest, contex
 async function sendParts(handle: FileHandle, target: string, parts: readonly Part[], ledger: Ledger, digest: FileDigest, context: UploadContext): Promise<void> {
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
-  const missing = parts.filter(part => ledger.parts.get(part.number)?.size !== part.size)
-  const progress = new Map<number, number>(ledger.inOrder().map(part => [part.number, part.size]))
+  const missing = parts.filter(part => !ledger.has(part))
+  let total = parts.reduce((sum, part) => sum + (ledger.has(part) ? part.size : 0), 0)
+  const under = new Map<number, number>()
   const tell = (number: number, bytes: number): void => {
-    progress.set(number, bytes)
-    context.onProgress([...progress.values()].reduce((sum, value) => sum + value, 0))
+    total += bytes - (under.get(number) ?? 0)
+    under.set(number, bytes)
+    context.onProgress(total)
   }
-  if (progress.size > 0) context.onProgress([...progress.values()].reduce((sum, value) => sum + value, 0))
+  if (total > 0) context.onProgress(total)
 
   let next = 0
   const worker = async (): Promise<void> => {

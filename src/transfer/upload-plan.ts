@@ -88,9 +88,10 @@ export async function resolveUpload(server: CellsServer, source: string, target:
   return { source: absolute, isFolder, size: stats.size, path, existing, newParent: place.into && place.missing ? clean : undefined, resumed }
 }
 
-/** Whether what exists was made by an earlier, interrupted transfer of the same. */
+/** Whether what exists was, or may have been, made by an earlier, interrupted transfer of the same; the plan compares. */
 async function isResumed(state: TransferState, source: string, path: string, isFolder: boolean, existing: CellsNode | undefined): Promise<boolean> {
-  if (isFolder) return state.isUnfinished(source, path)
+  if (await state.isUnfinished(source, path)) return true
+  if (isFolder) return false
   const upload = await state.findUpload(source, path)
   if (upload === undefined || existing?.kind !== 'file') return upload !== undefined
   // An upload in parts shows an empty file at once; once they are joined, our content.

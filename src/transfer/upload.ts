@@ -11,7 +11,7 @@ import type { TransferOptions, TransferReport } from './types.js'
 import { uploadFile } from './upload-file.js'
 import { planUpload } from './upload-plan.js'
 import type { UploadPlanOptions, UploadStep, UploadTarget } from './upload-plan.js'
-import { asUnfinishedTree } from './unfinished.js'
+import { asUnfinished } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
@@ -44,6 +44,8 @@ class Upload {
     for await (const step of this.#run.steps(plan, step => (step.kind === 'file' ? step.size : 0))) {
       if (step.kind === 'extra') continue
       if (step.kind === 'same') {
+        // Joined by a run that died before it could say so.
+        if (step.size > this.#rules.threshold) await this.#options.state?.dropUpload(step.source, step.path)
         this.#run.isSame(step.path)
         continue
       }
@@ -142,13 +144,13 @@ class Upload {
  */
 export async function upload(server: CellsServer, target: UploadTarget, options: TransferOptions = {}): Promise<TransferReport> {
   const plan = planUpload(server, target, uploadPlanOptions(target, options))
-  return target.isFolder ? asUnfinishedTree(target.source, target.path, options, () => carryOutUpload(server, plan, options)) : carryOutUpload(server, plan, options)
+  return asUnfinished(target.source, target.path, options, () => carryOutUpload(server, plan, options))
 }
 
 /** How `upload` plans, for those who only want to see the plan. */
 export const uploadPlanOptions = (target: UploadTarget, options: TransferOptions): UploadPlanOptions => ({
   signal: options.signal, select: options.select,
-  ...(target.resumed && target.isFolder ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
+  ...(target.resumed ? { compare: 'hash', keepOthers: options.force !== true } as const : {}),
 })
 
 /** Carries out a plan; `same` steps are counted, `extra` steps passed over. */

@@ -126,7 +126,7 @@ async function handler(argv: CecArgv): Promise<void> {
         attached: true,
         settings: {
           globals: { ...globals, url: server.url, token: '', login: LOGIN, password },
-          remote: '', mountpoint: flags.mountpoint, allowOther: false, readOnly: false, cacheDir: '', logFile: '',
+          account: '', credentials: '', remote: '', mountpoint: flags.mountpoint, allowOther: false, readOnly: false, noExec: false, cacheDir: '', logFile: '',
         },
       })
     }

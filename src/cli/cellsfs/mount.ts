@@ -1,10 +1,10 @@
 /** `cellsfs mount [REMOTE] MOUNTPOINT`. */
 import { isAuthError } from '../../auth/errors.js'
-import { resolveConnection } from '../../auth/connection.js'
 import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { print, type CecCommand } from '../command.js'
 import { createCliLogger } from '../logger.js'
 import type { CecArgv } from '../options.js'
+import { mountConnection } from './connection.js'
 import { declareMountOptions, mountSettings, type MountSettings } from './options.js'
 
 /** `/` for all workspaces. */
@@ -16,10 +16,18 @@ async function handler(argv: CecArgv): Promise<void> {
   await checkMountpoint(settings.mountpoint)
   await checkFuse({ allowOther: settings.allowOther })
   await ensureAccount(settings)
+  const tell = (mountpoint: string, note?: string): void => {
+    if (note !== undefined) process.stderr.write(`WARN\t${note}\n`)
+    if (argv['quiet'] !== true) print(`mounted ${remoteName(settings.remote)} at ${mountpoint}`)
+  }
   if (argv['foreground'] === true) {
-    const { serveMount } = await import('./session.js')
+    const [{ serveMount }, { notifySystemd }] = await Promise.all([import('./session.js'), import('./notify.js')])
+    const logger = createCliLogger(settings.globals.log)
     await serveMount(settings, {
-      onReady: (mountpoint, note) => tellMounted(settings, mountpoint, note),
+      onReady: (mountpoint, note) => {
+        tell(mountpoint, note)
+        void notifySystemd(['--ready', `--status=mounted at ${mountpoint}`], logger)
+      },
       signals: ['SIGINT', 'SIGTERM', 'SIGHUP'],
       log: { write: (line) => process.stderr.write(line) },
     })
@@ -27,21 +35,17 @@ async function handler(argv: CecArgv): Promise<void> {
   }
   const { startWorker } = await import('./background.js')
   const { mountpoint, note } = await startWorker({ settings, attached: false })
-  tellMounted(settings, mountpoint, note)
-}
-
-function tellMounted({ remote }: MountSettings, mountpoint: string, note: string | undefined): void {
-  if (note !== undefined) process.stderr.write(`WARN\t${note}\n`)
-  print(`mounted ${remoteName(remote)} at ${mountpoint}`)
+  tell(mountpoint, note)
 }
 
 /** Starts the sign-in when there is no account and somebody to ask. */
-async function ensureAccount({ globals }: MountSettings): Promise<void> {
+async function ensureAccount(settings: MountSettings): Promise<void> {
+  const { globals, account } = settings
   const logger = createCliLogger(globals.log)
   try {
-    await resolveConnection(globals, { logger })
+    await mountConnection(settings, logger)
   } catch (error) {
-    if (!isAuthError(error, 'no-account') || !process.stdin.isTTY) throw error
+    if (!isAuthError(error, 'no-account') || account !== '' || !process.stdin.isTTY) throw error
     const { interactiveSignIn } = await import('../signin.js')
     await interactiveSignIn(globals, { logger })
   }

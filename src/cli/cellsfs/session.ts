@@ -4,9 +4,9 @@
  */
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { VERSION } from '../../version.js'
 import { accountIdOf } from '../../auth/url.js'
-import { resolveConnection } from '../../auth/connection.js'
 import { takeLock } from '../../cache/lock.js'
 import { connect } from '../../cells/client.js'
 import { openEngine } from '../../fs/engine.js'
@@ -16,11 +16,15 @@ import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { createLogger, type Logger } from '../../log.js'
 import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
+import { mountConnection } from './connection.js'
 import { chooseDriver } from './drivers.js'
 import type { MountSettings } from './options.js'
 
 /** A log is set aside at this size when a mount starts. */
 const LOG_BYTES = 10 * 1024 * 1024
+/** A process that was killed a moment ago is given so long to go. */
+const LOCK_MS = 2_000
+const LOCK_RETRY_MS = 50
 /** Time for the last words after the end. */
 const EXIT_MS = 1_000
 
@@ -48,7 +52,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
   await checkFuse({ allowOther: settings.allowOther })
   const { driver, note } = await chooseDriver(settings.driver, logger)
 
-  const connection = await resolveConnection(settings.globals, { logger })
+  const connection = await mountConnection(settings, logger)
   let unlock = (): void => {}
   const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
   try {
@@ -58,18 +62,19 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
     const folders = mountFolders(account, remote, mountpoint)
     if (settings.logFile === '' && hooks.log === 'file') write = fileLog(folders.logFile)
     const cacheDir = settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir
-    unlock = lockCache(cacheDir)
+    unlock = await lockCache(cacheDir)
     const session = await runMount({
       openEngine: () => openEngine({
         server, remote, stateDir: folders.stateDir, cacheDir,
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
-        uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, umask: process.umask(), readOnly: settings.readOnly, logger,
+        uid: settings.uid ?? process.getuid?.() ?? 0, gid: settings.gid ?? process.getgid?.() ?? 0, umask: settings.umask ?? process.umask(), readOnly: settings.readOnly, logger,
       }),
       driver,
       mountpoint,
       fsname: `cellsfs#${account}${remote === '' ? '' : `/${remote}`}`,
       allowOther: settings.allowOther,
       readOnly: settings.readOnly,
+      noExec: settings.noExec,
       writeback: settings.writeback,
       autoUnmount: settings.autoUnmount,
       logger,
@@ -90,11 +95,15 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
 }
 
 /** The engine locks its own folder; this one can be given by hand. */
-function lockCache(folder: string): () => void {
+async function lockCache(folder: string): Promise<() => void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const lock = takeLock(join(folder, 'lock'))
-  if (typeof lock === 'number') throw new CommandError(`the cache folder ${folder} is in use by another mount (process ${lock})`)
-  return lock
+  const end = Date.now() + LOCK_MS
+  for (;;) {
+    const lock = takeLock(join(folder, 'lock'))
+    if (typeof lock !== 'number') return lock
+    if (Date.now() > end) throw new CommandError(`the cache folder ${folder} is in use by another mount (process ${lock})`)
+    await sleep(LOCK_RETRY_MS)
+  }
 }
 
 function endOnSignals(session: MountSession, signals: readonly NodeJS.Signals[], logger: Logger): () => void {

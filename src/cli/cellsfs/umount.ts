@@ -1,10 +1,14 @@
 /** `cellsfs umount MOUNTPOINT`: asks the process of the mount, so that all is saved when it returns. */
-import { ask, controlSocket } from '../../fs/mount-control.js'
-import { detach, realMountpoint } from '../../fs/mountpoint.js'
+import { ask, findSocket } from '../../fs/mount-control.js'
 import { MountError } from '../../fs/mount-error.js'
+import { mountUsers } from '../../fs/mount-users.js'
+import { detach, isDeadMount, mounts, realMountpoint } from '../../fs/mountpoint.js'
 import { print, type CecCommand } from '../command.js'
 import { CommandError } from '../errors.js'
 import type { CecArgv } from '../options.js'
+
+/** Names of processes in a sentence, at most. */
+const MOST_USERS = 5
 
 async function handler(argv: CecArgv): Promise<void> {
   const path = argv['mountpoint'] as string
@@ -12,13 +16,35 @@ async function handler(argv: CecArgv): Promise<void> {
   const mountpoint = await realMountpoint(path).catch((cause: unknown) => {
     throw new MountError('mountpoint-missing', `${path} does not exist.`, { cause })
   })
-  const report = await ask(controlSocket(mountpoint), { op: 'unmount', lazy })
-  // Nobody behind it: the process died, or it is not ours.
-  if (report === undefined) await detach(mountpoint, { lazy })
-  else if (report.failed.length > 0) {
-    throw new CommandError(`unmounted, but not everything is on the server; it is kept for the next mount:\n${report.failed.map(({ path: name, reason }) => `  ${name}: ${reason}`).join('\n')}`)
+  try {
+    const report = await ask(findSocket(mountpoint), { op: 'unmount', lazy })
+    if (report === undefined) await unmountAlone(path, mountpoint, lazy)
+    else if (report.failed.length > 0) {
+      throw new CommandError(`unmounted, but not everything is on the server; it is kept for the next mount:\n${report.failed.map(({ path: name, reason }) => `  ${name}: ${reason}`).join('\n')}`)
+    }
+  } catch (error) {
+    const { code } = error as { code?: string }
+    throw code === 'in-use' || code === 'EBUSY' ? new MountError('in-use', await inUse(mountpoint), { cause: error }) : error
   }
-  print(`unmounted ${mountpoint}`)
+  if (argv['quiet'] !== true) print(`unmounted ${mountpoint}`)
+}
+
+/** Nobody answers behind it: the process has died, or belongs to somebody else and then saves by itself. */
+async function unmountAlone(path: string, mountpoint: string, lazy: boolean): Promise<void> {
+  const mount = (await mounts()).findLast((it) => it.mountpoint === mountpoint)
+  if (mount !== undefined && mount.fstype !== 'fuse.cellsfs') {
+    throw new MountError('not-mounted', `${path} is mounted, but not by cellsfs (${mount.fstype}): use \`umount ${path}\`.`)
+  }
+  // Nothing works in a dead one any more, whoever is still inside.
+  await detach(mountpoint, { lazy: lazy || await isDeadMount(mountpoint) })
+}
+
+async function inUse(mountpoint: string): Promise<string> {
+  const users = await mountUsers(mountpoint)
+  const names = users.slice(0, MOST_USERS).map(({ pid, name }) => `${name} (process ${pid})`)
+  if (users.length > MOST_USERS) names.push(`${users.length - MOST_USERS} more`)
+  const who = names.length === 0 ? ': a program has a file open or works inside it.' : ` by ${names.join(', ')}.`
+  return `${mountpoint} is in use${who} Leave the folder and close its files, or add --lazy.`
 }
 
 export const command: CecCommand = {
@@ -26,6 +52,7 @@ export const command: CecCommand = {
   describe: 'Save everything and unmount',
   builder: (yargs) => yargs
     .positional('mountpoint', { type: 'string' })
+    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Say nothing when all is well' })
     .option('lazy', { alias: 'z', type: 'boolean', describe: 'Also while programs use it' }),
   handler,
 }

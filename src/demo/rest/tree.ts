@@ -122,7 +122,7 @@ function createFolder(ctx: Context, location: Location, untyped: boolean): NodeJ
     const fate = nameFate(name, ctx.flat, 'mkdir')
     if (fate === 'hang') throw new NeverAnswer()
     if (fate === 'refuse') throw new RestError(500, 'the name cannot be used')
-    at = at && ctx.tree.child(at.uuid, name)
+    at = at && ctx.tree.found(at.uuid, name)
     if (at && !at.folder) {
       // Trap 10: on a file's name or below a file a 2.x server waits for something that never comes.
       if (ctx.flat) throw new RestError(500, 'cannot create a folder on top of an existing file')

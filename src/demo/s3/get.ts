@@ -1,5 +1,6 @@
 /** GET and HEAD of an object: the index's size and etag over the storage's bytes (trap 1). */
 import type { Location } from '../access.js'
+import type { Blob } from '../blobs.js'
 import { sendStream } from '../http.js'
 import { markerNode } from '../rest/tree.js'
 import type { NodeRecord } from '../tree.js'
@@ -10,7 +11,7 @@ import type { S3Request } from './request.js'
 export async function getObject(request: S3Request): Promise<void> {
   const { ctx, req, res, query } = request
   const head = req.method === 'HEAD'
-  const { node, text } = find(request)
+  const { node, object, text } = find(request)
   const size = node.size
   const validators = { 'ETag': `"${node.etag}"`, 'Last-Modified': new Date(node.mtime * 1000).toUTCString() }
   const unmet = precondition(req.headers, node)
@@ -25,7 +26,7 @@ export async function getObject(request: S3Request): Promise<void> {
   const start = range?.start ?? 0
   const end = range?.end ?? size - 1
   const length = end - start + 1
-  const type = query.get('response-content-type') ?? (ctx.flat ? (node.blob?.contentType ?? 'application/octet-stream') : 'application/octet-stream')
+  const type = query.get('response-content-type') ?? (ctx.flat ? (object?.contentType ?? 'application/octet-stream') : 'application/octet-stream')
   const disposition = query.get('response-content-disposition') ?? (ctx.flat && query.has('pydio_jwt') ? `attachment; filename*=UTF-8''${encodeURIComponent(node.name)}` : undefined)
   const headers: Record<string, string | number> = {
     'Accept-Ranges': 'bytes', ...validators, 'Content-Type': type, 'Content-Length': length,
@@ -42,9 +43,9 @@ export async function getObject(request: S3Request): Promise<void> {
     res.end(Buffer.from(text).subarray(start, end + 1))
     return
   }
-  if (!node.blob || (node.blob.size === 0 && size > 0)) {
+  if (!object || (object.size === 0 && size > 0)) {
     // The index promises bytes that the storage no longer has, or (upload open) does not have yet.
-    res.writeHead(node.blob ? 500 : 404, { ...headers, 'Content-Type': 'application/xml' })
+    res.writeHead(object ? 500 : 404, { ...headers, 'Content-Type': 'application/xml' })
     res.flushHeaders()
     if (length > 0) res.socket?.end()
     else res.end()
@@ -55,10 +56,10 @@ export async function getObject(request: S3Request): Promise<void> {
     res.end()
     return
   }
-  await sendStream(res, ctx.blobs.read(node.blob, start, end), length)
+  await sendStream(res, ctx.blobs.read(object, start, end), length)
 }
 
-function find({ ctx, user, key }: S3Request): { node: NodeRecord; text?: string } {
+function find({ ctx, user, key }: S3Request): { node: NodeRecord; object?: Blob | undefined; text?: string } {
   let location: Location
   try {
     location = ctx.access.locate(user, key, 403)
@@ -77,7 +78,7 @@ function find({ ctx, user, key }: S3Request): { node: NodeRecord; text?: string 
   const node = ctx.access.visible(location)
   if (!node) throw missing
   if (node.folder) throw new S3Error('InternalError')
-  return { node }
+  return { node, object: ctx.strays.object(location, node) }
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>

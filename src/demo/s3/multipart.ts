@@ -10,6 +10,7 @@ import type { Context } from '../context.js'
 import { readBody } from '../http.js'
 import type { Table } from '../store.js'
 import { nowSeconds } from '../tree.js'
+import type { NodeRecord } from '../tree.js'
 import { S3Error } from './errors.js'
 import { commitBlob, placeholder, receive, sendXml, writeTarget } from './put.js'
 import type { S3Request } from './request.js'
@@ -141,13 +142,27 @@ function parseComplete(body: Buffer): { number: number; etag: string }[] {
   return parts
 }
 
+/** The node that an abort takes with it: on a structured source whatever was never indexed at the path, ghosts included (sync-service.ts). */
+function placeholderOf(ctx: Context, user: S3Request['user'], upload: UploadRow): NodeRecord | undefined {
+  if (!ctx.flat) {
+    const node = ctx.access.find(ctx.access.locate(user, upload.key, 403))
+    return node?.etag === 'temporary' ? node : undefined
+  }
+  const node = upload.placeholder === '' ? undefined : ctx.tree.get(upload.placeholder)
+  return node && !node.blob && ![...uploadsOf(ctx).values()].some(other => other.placeholder === node.uuid) ? node : undefined
+}
+
 /** `DELETE ?uploadId` */
 export async function abort(request: S3Request): Promise<void> {
-  const { ctx, res } = request
+  const { ctx, res, user } = request
   const upload = uploadOf(request)
   uploadsOf(ctx).delete(upload.id)
-  const node = upload.placeholder === '' ? undefined : ctx.tree.get(upload.placeholder)
-  if (node && !node.blob && ![...uploadsOf(ctx).values()].some(other => other.placeholder === node.uuid)) ctx.tree.remove(node.uuid)
+  const node = placeholderOf(ctx, user, upload)
+  if (node) {
+    if (!ctx.flat) ctx.bus.deleted([node])
+    ctx.tree.remove(node.uuid)
+    if (node.blob) await ctx.blobs.remove(node.blob.segments)
+  }
   await ctx.store.commit()
   await ctx.blobs.remove(Object.values(upload.parts))
   res.writeHead(204, { 'Accept-Ranges': 'bytes' })

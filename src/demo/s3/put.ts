@@ -48,10 +48,12 @@ export async function writeTarget(request: S3Request): Promise<WriteTarget> {
   if (Buffer.byteLength(ctx.access.internalPath(location)) > MAX_KEY_BYTES) throw new S3Error('InternalError')
   let at: NodeRecord | undefined = location.view.root
   for (const each of location.names.slice(0, -1)) {
-    at = at && ctx.tree.child(at.uuid, each)
+    at = at && ctx.tree.found(at.uuid, each)
     if (at && !at.folder) throw new S3Error('AccessDenied')
+    if (at && ctx.indexer.isLocked(at.uuid)) throw refused()
   }
   const existing = ctx.access.find(location)
+  if (existing && ctx.indexer.isLocked(existing.uuid)) throw refused()
   const locker = existing && ctx.metadata.lockedBy(existing.uuid)
   if (locker !== undefined && locker !== user.login) throw refused()
   if (existing?.folder && !existing.hidden && ctx.version !== 4) {
@@ -113,14 +115,14 @@ export function placeholder({ ctx }: S3Request, { location, name }: WriteTarget)
 
 /** The blob becomes the object's content; resolves when that survives the death of the process. */
 export async function commitBlob({ ctx }: S3Request, { location, name, parent }: WriteTarget, blob: Blob): Promise<void> {
-  const { tree, indexer, blobs, store } = ctx
+  const { tree, indexer, access, blobs, store } = ctx
   // On a flat source a write ends in the folder where it began, wherever that has been moved meanwhile.
   const known = ctx.flat && parent !== undefined ? tree.get(parent) : undefined
   let folder = known ?? location.view.root
   let lost = false
   for (const each of known ? [] : location.names.slice(0, -1)) {
     await indexer.arriving.get(`${folder.uuid}/${each}`)
-    const existing = tree.child(folder.uuid, each)
+    const existing = tree.found(folder.uuid, each)
     if (existing && !existing.folder) {
       await blobs.remove(blob.segments)
       throw new S3Error('AccessDenied')
@@ -131,7 +133,7 @@ export async function commitBlob({ ctx }: S3Request, { location, name, parent }:
     }
     folder = indexer.folderForPut(folder, each)
   }
-  const existing = lost ? undefined : tree.child(folder.uuid, name)
+  const existing = lost ? undefined : tree.found(folder.uuid, name)
   // Trap 8: into a folder that is being moved, or onto a file that is being renamed.
   if (lost || existing?.folder) {
     await blobs.remove(blob.segments)
@@ -141,7 +143,8 @@ export async function commitBlob({ ctx }: S3Request, { location, name, parent }:
     await blobs.remove(blob.segments)
     throw new S3Error('InternalError')
   }
-  indexer.put(folder, name, blob)
+  const exact = access.isExact({ ...location, names: location.names.slice(0, -1) }, folder) && (!existing || existing.name === name)
+  indexer.put(folder, name, blob, exact ? undefined : access.source(location) + access.internalPath(location))
   await store.commit()
 }
 
@@ -164,13 +167,14 @@ export async function copyObject(request: S3Request): Promise<void> {
     throw sourceError
   }
   const node = ctx.access.visible(source)
-  if (!node?.blob || node.folder) throw sourceError
+  const object = node && ctx.strays.object(source, node)
+  if (!object) throw sourceError
   if (source.path === target.location.path) throw new S3Error(ctx.flat ? 'NotImplemented' : 'InternalError')
   const sameSource = ctx.access.source(source) === ctx.access.source(target.location)
   let etag = ''
   let modified = '0001-01-01T00:00:00.000Z'
   if (ctx.flat || !sameSource) {
-    const blob = { ...await ctx.blobs.copy(node.blob), mtime: nowSeconds() }
+    const blob = { ...await ctx.blobs.copy(object), mtime: nowSeconds() }
     if (ctx.flat) {
       await commitBlob(request, target, blob)
       etag = blob.storageEtag
@@ -201,7 +205,7 @@ export function deleteObject(request: S3Request): void {
   const node = ctx.access.visible(location)
   if (!node || node.deleting || !location.view.writable || location.names.length === 0) return done()
   if (node.folder) ctx.indexer.forgetFolder(node)
-  else ctx.indexer.deleteFile(node)
+  else ctx.indexer.deleteFile(node, ctx.strays.key(location, node))
   void ctx.store.commit().then(done)
 }
 

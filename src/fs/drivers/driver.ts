@@ -136,6 +136,8 @@ export interface FileSystem {
 
   // -- What only some drivers can use, and an engine may leave out.
 
+  /** `data` came from `read`, its bytes are where they belong, and the driver keeps no view of it: the memory may be used again. */
+  readDone?(data: Buffer): void
   /** What `lookup` would say of a name that a listing has just given, at once; counts as one. Undefined: not known any more. */
   hold?(parent: Ino, name: string): Entry | undefined
   /** How long a driver may believe that a name which `lookup` refused with ENOENT is not there, milliseconds. */
@@ -159,6 +161,8 @@ export interface FileRange {
 export interface KernelNotices {
   /** Content and attributes have changed, or a folder's listing. */
   invalidateInode?(ino: Ino): void
+  /** The kernel has not carried out the last `invalidateInode` of this inode yet: it may hold old pages. */
+  stillHolds?(ino: Ino): boolean
   /** Attributes only: cached content is still right. */
   invalidateAttributes?(ino: Ino): void
   /** The name leads elsewhere now, or somewhere for the first time. */
@@ -174,6 +178,8 @@ export interface MountOptions {
   readonly fsname: string
   readonly allowOther: boolean
   readonly readOnly: boolean
+  /** No program can be started from it. Default no. */
+  readonly noExec?: boolean
   readonly debug: boolean
   /** Kernel driver: the kernel collects writes and owns size and times of files that are being written. Default no. */
   readonly writeback?: boolean

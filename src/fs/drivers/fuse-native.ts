@@ -53,6 +53,7 @@ export function mountOptions(options: MountOptions): string {
     `fsname=${value(options.fsname)}`, 'subtype=cellsfs',
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.readOnly ? ['ro'] : []),
+    ...(options.noExec === true ? ['noexec'] : []),
     ...(options.debug ? ['debug'] : []),
   ].join(',')
 }

@@ -8,7 +8,7 @@
  * starves all other file access of the process. The poll handle takes no thread at all.
  */
 import { constants } from 'node:os'
-import { write, writevSync } from 'node:fs'
+import { write } from 'node:fs'
 import { SystemError } from './errors.js'
 import { F_SETFL, O_NONBLOCK, O_RDWR, type Libc } from './libc.js'
 import type { Parts } from './replies.js'
@@ -47,7 +47,7 @@ export function openDevice(libc: Libc, fd: number): Device {
       }
     },
     write: (parts) => {
-      const written = parts.length === 1 ? libc.write(fd, parts[0]) : writeAll(fd, parts)
+      const written = parts.length === 1 ? libc.write(fd, parts[0]) : libc.writev(fd, parts)
       if (written >= 0) return true
       if (written === -ENOENT || written === -ENODEV || written === -ECONNABORTED) return false
       throw new SystemError('write of /dev/fuse', -written)
@@ -66,14 +66,5 @@ export function openDevice(libc: Libc, fd: number): Device {
       open = false
       libc.close(fd)
     },
-  }
-}
-
-/** One write of several pieces, without copying them. Bytes or a negative errno. */
-function writeAll(fd: number, parts: Parts): number {
-  try {
-    return writevSync(fd, parts)
-  } catch (error) {
-    return -Math.abs((error as NodeJS.ErrnoException).errno ?? constants.errno.EIO)
   }
 }

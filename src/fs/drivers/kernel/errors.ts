@@ -22,6 +22,9 @@ export class SystemError extends Error {
   }
 }
 
+/** The first name of each: ENOTSUP is also EOPNOTSUPP. */
+const NAMES = new Map(Object.entries(constants.errno).reverse().map(([name, errno]) => [errno, name]))
+
 export function errnoName(errno: number): string {
-  return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`
+  return NAMES.get(errno) ?? `errno ${errno}`
 }

@@ -29,6 +29,8 @@ export interface Libc {
   close(fd: number): number
   read(fd: number, buffer: Buffer): number
   write(fd: number, bytes: Buffer): number
+  /** One write of several pieces, `MAX_PIECES` at most. */
+  writev(fd: number, pieces: readonly Buffer[]): number
   mount(source: string, target: string, type: string, flags: number, data: string): number
   socketpair(): [number, number] | number
   fcntl(fd: number, command: number, argument: number): number
@@ -52,6 +54,7 @@ const MSG_CMSG_CLOEXEC = 0x40000000
 const SOL_SOCKET = 1
 const SCM_RIGHTS = 1
 const IOVEC_BYTES = 16
+const MAX_PIECES = 8
 
 let loaded: Libc | undefined
 
@@ -63,7 +66,7 @@ export function loadLibc(): Libc {
 function bind(koffi: Koffi): Libc {
   const lib = koffi.load(null)
   const result = (value: unknown): number => ((value as number) < 0 ? -koffi.errno() : value as number)
-  const [open, close, read, write, mount, socketpair, fcntl, recvmsg] = [
+  const [open, close, read, write, mount, socketpair, fcntl, recvmsg, writev] = [
     'int open(const char* path, int flags, int mode)',
     'int close(int fd)',
     'intptr_t read(int fd, void* buffer, size_t size)',
@@ -72,13 +75,20 @@ function bind(koffi: Koffi): Libc {
     'int socketpair(int domain, int type, int protocol, void* pair)',
     'int fcntl(int fd, int command, intptr_t argument)',
     'intptr_t recvmsg(int socket, void* message, int flags)',
-  ].map((prototype) => lib.func(prototype)) as [Call, Call, Call, Call, Call, Call, Call, Call]
+    'intptr_t writev(int fd, const void* vector, int count)',
+  ].map((prototype) => lib.func(prototype)) as [Call, Call, Call, Call, Call, Call, Call, Call, Call]
+  // The call is over before anybody else can use it.
+  const vector = Buffer.alloc(MAX_PIECES * IOVEC_BYTES)
 
   return {
     open: (path, flags) => result(open(path, flags, 0)),
     close: (fd) => result(close(fd)),
     read: (fd, buffer) => result(read(fd, buffer, buffer.length)),
     write: (fd, bytes) => result(write(fd, bytes, bytes.length)),
+    writev: (fd, pieces) => {
+      pieces.forEach((piece, index) => writeIovec(koffi, vector, index * IOVEC_BYTES, piece))
+      return result(writev(fd, vector, pieces.length))
+    },
     mount: (source, target, type, flags, data) => result(mount(source, target, type, flags, data)),
     socketpair: () => {
       const pair = Buffer.alloc(8)
@@ -93,13 +103,18 @@ function bind(koffi: Koffi): Libc {
 
 type Call = (...args: unknown[]) => unknown
 
-/** struct msghdr with room for one byte and one struct cmsghdr that holds one descriptor, on 64-bit machines. The bytes of a Buffer do not move. */
+/** struct iovec, two words. The bytes of a Buffer do not move. */
+function writeIovec(koffi: Koffi, target: Buffer, at: number, piece: Buffer): void {
+  target.writeBigUInt64LE(koffi.address(piece), at)
+  target.writeBigUInt64LE(BigInt(piece.length), at + 8)
+}
+
+/** struct msghdr with room for one byte and one struct cmsghdr that holds one descriptor, on 64-bit machines. */
 function receive(koffi: Koffi, recvmsg: (message: Buffer) => number): number {
   const byte = Buffer.alloc(1)
   const control = Buffer.alloc(24)
   const iovec = Buffer.alloc(IOVEC_BYTES)
-  iovec.writeBigUInt64LE(koffi.address(byte), 0)
-  iovec.writeBigUInt64LE(BigInt(byte.length), 8)
+  writeIovec(koffi, iovec, 0, byte)
   const message = Buffer.alloc(56)
   message.writeBigUInt64LE(koffi.address(iovec), 16)
   message.writeBigUInt64LE(1n, 24)

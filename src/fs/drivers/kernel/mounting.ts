@@ -22,6 +22,7 @@ const SUBTYPE = 'cellsfs'
 const MS_RDONLY = 1
 const MS_NOSUID = 2
 const MS_NODEV = 4
+const MS_NOEXEC = 8
 const MS_NOATIME = 1024
 const S_IFDIR = 0o40000
 
@@ -39,11 +40,12 @@ export function mountData(fd: number, { allowOther }: Pick<MountOptions, 'allowO
 }
 
 /** Options for fusermount3; commas and backslashes in values are escaped. */
-export function fusermountOptions({ fsname, allowOther, readOnly }: Pick<MountOptions, 'fsname' | 'allowOther' | 'readOnly'>): string {
+export function fusermountOptions({ fsname, allowOther, readOnly, noExec }: Pick<MountOptions, 'fsname' | 'allowOther' | 'readOnly' | 'noExec'>): string {
   return [
     `fsname=${fsname.replace(/[\\,]/g, '\\$&')}`, `subtype=${SUBTYPE}`, 'nosuid', 'nodev', 'noatime', 'default_permissions',
     ...(allowOther ? ['allow_other'] : []),
     ...(readOnly ? ['ro'] : []),
+    ...(noExec === true ? ['noexec'] : []),
   ].join(',')
 }
 
@@ -51,7 +53,7 @@ export function fusermountOptions({ fsname, allowOther, readOnly }: Pick<MountOp
 export function mountAsRoot(libc: Libc, options: MountOptions): number {
   const fd = libc.open(DEVICE, O_RDWR | O_CLOEXEC)
   if (fd < 0) throw new SystemError(`open of ${DEVICE}`, -fd)
-  const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0)
+  const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0) | (options.noExec === true ? MS_NOEXEC : 0)
   const data = mountData(fd, options, { uid: process.getuid!(), gid: process.getgid!() })
   const result = libc.mount(options.fsname, options.mountpoint, `fuse.${SUBTYPE}`, flags, data)
   if (result < 0) {

@@ -56,6 +56,7 @@ export class NoticeQueue implements Required<KernelNotices> {
   readonly #entryFlags: number
   readonly #waiting = new Map<string, Notice>()
   #sending: Promise<unknown> | undefined
+  #sendingKey = ''
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -97,6 +98,10 @@ export class NoticeQueue implements Required<KernelNotices> {
     }
   }
 
+  stillHolds(ino: Ino): boolean {
+    return this.#waiting.has(`i${ino}`) || this.#sendingKey === `i${ino}`
+  }
+
   /** A request has been answered: something may be sent that was held back. */
   wake(): void {
     if (this.#waiting.size > 0 && this.#sending === undefined) this.#next()
@@ -129,8 +134,10 @@ export class NoticeQueue implements Required<KernelNotices> {
         continue
       }
       this.#waiting.delete(key)
+      this.#sendingKey = key
       this.#sending = this.#deps.send(message).finally(() => {
         this.#sending = undefined
+        this.#sendingKey = ''
         if (this.#waiting.size > 0) this.#next()
       })
       return

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentLogger } from '../../../log.js'
-import { toErrno } from '../../errno.js'
+import { FsError, toErrno } from '../../errno.js'
 import { MemoryFs } from '../memory-fs.testing.js'
 import { FakeKernel } from './fake-kernel.testing.js'
 import { OUT_HEADER_BYTES } from './protocol.js'
@@ -12,6 +12,8 @@ import { Session } from './session.js'
 test('messages of a real kernel are answered as when they were recorded', async () => {
   const kernel = new FakeKernel()
   const fs = new MemoryFs()
+  // The engine of the recording made no fifos.
+  fs.mknod = () => Promise.reject(new FsError('EPERM'))
   const session = new Session({ device: kernel, fs, errnoOf: toErrno, log: silentLogger, release: '6.18.44' })
   session.start()
   for (const [op, error, length, base64] of RECORDED) {

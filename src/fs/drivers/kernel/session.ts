@@ -238,8 +238,9 @@ export class Session {
     return operation.run(args, call, context)
   }
 
-  #answer(call: Call, { parts, undo }: Answer): void {
+  #answer(call: Call, { parts, undo, done }: Answer): void {
     if (call.answered || !this.#write(call, seal(parts, call.unique))) undo?.()
+    done?.()
   }
 
   #fail(call: Call, error: unknown): void {

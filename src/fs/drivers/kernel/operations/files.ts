@@ -126,7 +126,10 @@ export const fileOperations = {
   },
   read: {
     wait: DEADLINES.data,
-    run: async ({ fh, offset, size }, call, { fs }) => ({ parts: dataReply(await fs.read(call.nodeid, fh, checked(offset), size, call)) }),
+    run: async ({ fh, offset, size }, call, { fs }) => {
+      const data = await fs.read(call.nodeid, fh, checked(offset), size, call)
+      return { parts: dataReply(data), done: () => fs.readDone?.(data) }
+    },
   },
   write: { wait: DEADLINES.data, run: write },
   flush: { wait: waitToSave, run: ({ fh }, call, context) => save(context, fh, context.fs.flush(call.nodeid, fh, call)) },

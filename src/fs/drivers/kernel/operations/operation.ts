@@ -12,6 +12,8 @@ export interface Answer {
   readonly parts: Parts
   /** Takes back what the reply gives to the kernel, when the kernel did not take it. */
   readonly undo?: () => void
+  /** Called when `parts` are not needed any more, whether the kernel took them or not. */
+  readonly done?: () => void
 }
 
 export interface Operation<N extends OpName> {

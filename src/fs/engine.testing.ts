@@ -1,0 +1,98 @@
+/** Tests' own world: an embedded server, a folder of it, engines over that folder, and a client that looks at the server itself. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '../cells/client.js'
+import type { CellsServer } from '../cells/server.js'
+import type { CellsEvent } from '../cells/types.js'
+import { type DemoServer, startDemoServer } from '../demo/index.js'
+import { silentLogger as logger } from '../log.js'
+import { openEngine } from './engine.js'
+import { PathFs } from './posix.testing.js'
+import type { Engine } from './status.js'
+
+const BASE = 'personal-files/engine'
+
+export class World {
+  readonly server: CellsServer
+  private readonly demo: DemoServer
+  private readonly token: string
+  private readonly folder: string
+  private readonly engines: Engine[] = []
+
+  private constructor(demo: DemoServer, token: string, folder: string) {
+    this.demo = demo
+    this.token = token
+    this.folder = folder
+    this.server = this.connect()
+  }
+
+  static async start(options: Parameters<typeof startDemoServer>[0] = {}): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'cellsfs-engine-'))
+    const demo = await startDemoServer(options)
+    const answer = await fetch(`${demo.url}/a/frontend/session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ AuthInfo: { type: 'credentials', login: 'alice', password: 'alice-P4ss' } }),
+    })
+    const { JWT } = await answer.json() as { JWT: string }
+    const world = new World(demo, JWT, folder)
+    await world.server.mkdir([BASE])
+    await world.server.waitFor(BASE, (it) => it !== undefined)
+    return world
+  }
+
+  private connect(): CellsServer {
+    const tokens = { get: () => Promise.resolve(this.token), reject: () => {} }
+    return connect({ url: this.demo.url, tokens, skipVerify: false, customHeaders: {}, accountId: 'a', authType: 'session' }, { logger })
+  }
+
+  /** Tells the engine that was opened last of something, as the server's event stream would. */
+  tell: (event: CellsEvent) => void = () => {}
+
+  private listenedTo(server: CellsServer): CellsServer {
+    const events: CellsServer['events'] = (listener) => {
+      this.tell = (event) => listener.onEvent(event)
+      return server.events(listener)
+    }
+    return new Proxy(server, { get: (target, name) => name === 'events' ? events : bound(target, name) })
+  }
+
+  /** An engine with its own state; the same name is the same state. */
+  async open(name: string): Promise<{ engine: Engine; fs: PathFs }> {
+    const engine = await openEngine({
+      server: this.listenedTo(this.connect()), remote: BASE, stateDir: join(this.folder, name, 'state'), cacheDir: join(this.folder, name, 'cache'),
+      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
+    })
+    this.engines.push(engine)
+    return { engine, fs: new PathFs(engine.fs) }
+  }
+
+  /** The server's path of a name of the engines. */
+  path(name: string): string {
+    return `${BASE}/${name}`
+  }
+
+  async onServer(name: string): Promise<boolean> {
+    return await this.server.stat(this.path(name)) !== undefined
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.engines) await engine.close().catch(() => {})
+    await this.server.close()
+    await this.demo.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+function bound(target: CellsServer, name: string | symbol): unknown {
+  const member = Reflect.get(target, name) as unknown
+  return typeof member === 'function' ? (member as (...all: unknown[]) => unknown).bind(target) : member
+}
+
+/** For assert.rejects: an error with this errno. */
+export const code = (expected: string) => (error: unknown): boolean => {
+  assert.equal((error as { code?: string }).code, expected, String(error))
+  return true
+}

@@ -1,0 +1,61 @@
+/** A file keeps its number, mode, owner and type through everything that happens to the node that holds it on the server. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Attr } from './drivers/driver.js'
+import { World } from './engine.testing.js'
+import type { PathFs } from './posix.testing.js'
+
+const identity = ({ ino, type, mode, uid, size }: Attr): unknown => ({ ino, type, mode, uid, size })
+
+/** What the kernel would be told when it has forgotten all. */
+async function seen(fs: PathFs, path: string): Promise<unknown> {
+  fs.forgetAll()
+  return identity(await fs.stat(path))
+}
+
+for (const serverVersion of [2, 4] as const) describe(`identity of files, server ${serverVersion}`, { timeout: 120_000, concurrency: true }, () => {
+  const withWorld = (work: (world: World) => Promise<void>) => async (): Promise<void> => {
+    const world = await World.start({ serverVersion })
+    try {
+      await work(world)
+    } finally {
+      await world.close()
+    }
+  }
+
+  it('of one that replaces a symbolic link, whose node it takes', withWorld(async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.symlink('elsewhere', 'link')
+    await engine.sync()
+    await fs.writeFile('file', 'content')
+    await fs.chmod('file', 0o750)
+    const before = identity(await fs.stat('file'))
+    await fs.rename('file', 'link')
+    await engine.sync()
+    assert.deepEqual(await seen(fs, 'link'), before)
+    assert.equal((await fs.readFile('link')).toString(), 'content')
+    await engine.close()
+    const again = await world.open('a')
+    assert.deepEqual(identity(await again.fs.stat('link')), before)
+    assert.equal((await again.fs.readFile('link')).toString(), 'content')
+  }))
+
+  it('of one made under the name, and with the content, of one just deleted, whose events come late', withWorld(async (world) => {
+    const { engine, fs } = await world.open('b')
+    await fs.writeFile('program', 'the same each time')
+    await engine.sync()
+    const old = await world.server.stat(world.path('program'))
+    assert.ok(old)
+    await fs.unlink('program')
+    await engine.sync()
+    await fs.writeFile('program', 'the same each time')
+    await fs.chmod('program', 0o750)
+    const made = identity(await fs.stat('program'))
+    world.tell({ type: 'create', node: old })
+    await engine.sync()
+    assert.deepEqual(await seen(fs, 'program'), made)
+    const { uuid } = (await world.server.stat(world.path('program')))!
+    assert.equal(await fs.xattr('program', 'user.cells.uuid'), uuid)
+    assert.deepEqual(await seen(fs, 'program'), made)
+  }))
+})

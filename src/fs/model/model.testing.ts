@@ -1,0 +1,196 @@
+/**
+ * What the mount may answer. Two programs change one tree, and the mount hears of the other's changes late, so there
+ * are several worlds at a time: the oldest has none of what the second client did since the last quiescence, the newest all
+ * of it. Our own operations happen in every world at once: what we did we see. An answer is right if it is the
+ * answer of one of the worlds, name by name.
+ *
+ * Where both have had their hands on the same name (or one on a folder, the other below it) since the last
+ * quiescence, or where a request of ours failed half-way, the outcome is a conflict that several answers settle well: such names
+ * are `loose`, and only the rules of a conflict are checked, at the next quiescence: both sides agree, and nobody's
+ * work is lost.
+ */
+import { Errno, isBelow, NodeIds, World } from './world.testing.js'
+
+export type Outcome<T> = { readonly value: T } | { readonly code: string }
+
+/** A content that somebody was told is safe. */
+export interface Work {
+  readonly who: 'we' | 'they'
+  readonly path: string
+  /** performance.now() of the acknowledgement. */
+  readonly at: number
+}
+
+/** A content shorter than this is not told apart from others. */
+const TRACKED = 8
+
+export class Mismatch extends Error {
+  override readonly name = 'Mismatch'
+}
+
+function related(a: string, b: string): boolean {
+  return a === b || isBelow(a, b) || isBelow(b, a)
+}
+
+export class Model {
+  readonly ids = new NodeIds()
+  worlds: World[] = [World.empty()]
+  /** Contents that must be found at the next quiescence. */
+  readonly work = new Map<string, Work>()
+  /** Every content there ever was: what is read is one of them, in whole. */
+  readonly everKnown = new Set<string>([''])
+  /** Paths where parts of contents may have been put together in ways the model does not follow. */
+  readonly partial = new Set<string>()
+  private loose = new Set<string>()
+  private ours = new Set<string>()
+  private theirs = new Set<string>()
+
+  get newest(): World {
+    return this.worlds.at(-1)!
+  }
+
+  /** What is at the path is not certain: a conflict, or a failure half-way. */
+  isLoose(path: string): boolean {
+    for (const it of this.loose) if (it === path || isBelow(path, it)) return true
+    return false
+  }
+
+  /** An operation on the path has no certain outcome. */
+  isContended(path: string): boolean {
+    for (const it of this.loose) if (related(it, path)) return true
+    for (const it of this.theirs) if (related(it, path)) return true
+    return false
+  }
+
+  loosen(...paths: readonly string[]): void {
+    for (const path of paths) this.loose.add(path)
+  }
+
+  get looseNames(): readonly string[] {
+    return [...this.loose]
+  }
+
+  // -- our side
+
+  private tryIn<T>(world: World, work: (world: World) => T): { readonly after: World; readonly outcome: Outcome<T> } {
+    const after = world.clone()
+    try {
+      return { after, outcome: { value: work(after) } }
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error
+      return { after: world, outcome: { code: error.code } }
+    }
+  }
+
+  /** An answer that changes nothing. @throws Mismatch */
+  observed<T>(what: string, path: string, outcome: Outcome<T>, work: (world: World) => T, same: (actual: T, expected: T) => boolean): void {
+    if (this.isLoose(path)) return
+    const expected = this.worlds.map((world) => this.tryIn(world, work).outcome)
+    if (!expected.some((it) => agrees(outcome, it, same))) throw new Mismatch(`${what}: ${show(outcome)}, expected ${[...new Set(expected.map(show))].join(' or ')}`)
+  }
+
+  /**
+   * An operation of ours on `paths` ended. `uncertain`: it failed in a way that does not tell whether it happened.
+   * Returns whether its effect is certain. @throws Mismatch
+   */
+  did<T>(what: string, paths: readonly string[], outcome: Outcome<T>, uncertain: boolean, work: (world: World) => T, same: (actual: T, expected: T) => boolean = () => true): boolean {
+    const tried = this.worlds.map((world) => this.tryIn(world, work))
+    const contended = paths.some((path) => this.isContended(path))
+    const right = tried.map((it) => agrees(outcome, it.outcome, same))
+    if (!uncertain && !contended && !right.some(Boolean)) {
+      throw new Mismatch(`${what}: ${show(outcome)}, expected ${[...new Set(tried.map((it) => show(it.outcome)))].join(' or ')}`)
+    }
+    if ('code' in outcome && !uncertain) return true
+    this.worlds = tried.map((it, index) => right[index] === true ? it.after : this.worlds[index]!)
+    for (const path of paths) this.ours.add(path)
+    const certain = !uncertain && !contended && right.every(Boolean)
+    if (!certain) this.loosen(...paths)
+    return certain
+  }
+
+  // -- the second client
+
+  /** They are about to change `paths`. Returns false if that meets something of ours, and the outcome is a conflict. */
+  theyWill(paths: readonly string[]): boolean {
+    if (!this.meets(paths)) return true
+    this.loosen(...paths)
+    return false
+  }
+
+  /** Would a change of theirs meet one of ours? */
+  meets(paths: readonly string[]): boolean {
+    return paths.some((path) => [...this.ours, ...this.loose].some((it) => related(it, path)))
+  }
+
+  theyDid(paths: readonly string[], work: (world: World) => void): void {
+    for (const path of paths) this.theirs.add(path)
+    const { after, outcome } = this.tryIn(this.newest, work)
+    if ('value' in outcome) this.worlds.push(after)
+  }
+
+  // -- work
+
+  acknowledged(who: Work['who'], path: string, content: Buffer): void {
+    const key = content.toString('latin1')
+    this.everKnown.add(key)
+    if (content.length >= TRACKED) this.work.set(key, { who, path, at: performance.now() })
+  }
+
+  /** Somebody meant this content to go. */
+  released(content: Buffer | undefined): void {
+    if (content !== undefined) this.work.delete(content.toString('latin1'))
+  }
+
+  /** Somebody meant whatever is at, or below, the path to go. */
+  releasedAt(path: string): void {
+    for (const world of this.worlds) {
+      for (const [name, id] of world.names) if (name === path || isBelow(name, path)) this.released(world.nodes.get(id)?.content)
+    }
+    if (!this.isContended(path)) return
+    for (const [key, it] of this.work) if (it.path === path || isBelow(it.path, path)) this.work.delete(key)
+  }
+
+  workMoved(from: string, to: string): void {
+    for (const [key, it] of this.work) {
+      if (it.path === from || isBelow(it.path, from)) this.work.set(key, { ...it, path: to + it.path.slice(from.length) })
+    }
+  }
+
+  releasedNode(id: number): void {
+    for (const world of this.worlds) this.released(world.nodes.get(id)?.content)
+  }
+
+  // -- quiescence
+
+  /** What both sides show is what there is. */
+  settle(world: World): void {
+    this.worlds = [world]
+    this.work.clear()
+    this.partial.clear()
+    this.loose = new Set()
+    this.ours = new Set()
+    this.theirs = new Set()
+  }
+}
+
+function agrees<T>(actual: Outcome<T>, expected: Outcome<T>, same: (actual: T, expected: T) => boolean): boolean {
+  if ('code' in actual || 'code' in expected) return 'code' in actual && 'code' in expected && actual.code === expected.code
+  return same(actual.value, expected.value)
+}
+
+export function show(outcome: Outcome<unknown>): string {
+  if ('code' in outcome) return outcome.code
+  const { value: all } = outcome
+  if (typeof all === 'object' && all !== null && 'content' in all) {
+    const { type, content, mode, mtime } = all as { type: string; content: Buffer; mode?: number; mtime?: bigint }
+    return `${type} ${mode?.toString(8) ?? ''} ${mtime ?? ''} ${type === 'folder' ? '' : shorten(content)}`
+  }
+  const text = (value: unknown): string => Buffer.isBuffer(value) ? shorten(value) : typeof value === 'bigint' ? `${value}n` : typeof value === 'object' && value !== null
+    ? `{ ${Object.entries(value).map(([key, it]) => `${key}: ${text(it)}`).join(', ')} }` : String(value)
+  return outcome.value === undefined ? 'success' : text(outcome.value)
+}
+
+export function shorten(content: Buffer): string {
+  const text = content.toString('latin1').replaceAll('\0', '\\0')
+  return `${content.length} bytes «${text.length > 40 ? `${text.slice(0, 40)}…` : text}»`
+}

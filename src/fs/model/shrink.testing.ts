@@ -1,0 +1,33 @@
+/** Makes a failing run smaller: leaves operations out, in ever smaller pieces, as long as what is left still fails. */
+import type { Operation, Run } from './operations.testing.js'
+
+/** What goes wrong in a run; undefined: nothing. */
+export type Verdict = (run: Run) => Promise<string | undefined>
+
+export interface Shrunk {
+  readonly run: Run
+  readonly message: string
+}
+
+/** A failure may depend on time: what passes is tried again. */
+const TRIES = 2
+
+export async function shrink(run: Run, message: string, verdict: Verdict, budgetMs: number): Promise<Shrunk> {
+  const deadline = performance.now() + budgetMs
+  let best: Shrunk = { run, message }
+  const fails = async (candidate: Run): Promise<boolean> => {
+    // All tries at once: a run spends most of its time waiting.
+    const verdicts = await Promise.all(Array.from({ length: TRIES }, () => verdict(candidate)))
+    const found = verdicts.find((it) => it !== undefined)
+    if (found !== undefined) best = { run: candidate, message: found }
+    return found !== undefined
+  }
+  await fails({ ...run, setting: { ...run.setting, events: 'plain', faults: 0 } })
+  for (let size = Math.ceil(run.operations.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let at = 0; at < best.run.operations.length && performance.now() < deadline;) {
+      const operations: readonly Operation[] = best.run.operations.toSpliced(at, size)
+      if (operations.length === 0 || !await fails({ ...best.run, operations })) at += size
+    }
+  }
+  return best
+}
