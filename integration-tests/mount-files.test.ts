@@ -233,6 +233,7 @@ with open('f', 'rb') as f:
     await at.sh('mv name Name; cat Name; mkdir folder; mv folder Folder; ls > "$HOME/case"')
     assert.deepEqual(lines(await at.sh('ls')).sort(), ['Folder', 'Name'])
     assert.equal((await at.serverHas('Name', 'text')).uuid, uuid)
+    await at.node('Folder')
     assert.deepEqual(await at.serverNames(), ['Folder', 'Name'])
   })
 

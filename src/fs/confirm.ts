@@ -101,8 +101,13 @@ export class Confirmer {
 
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
-    this.hurry([...this.present].filter(([inode]) => isWithin(inode, folder)).map(([, wait]) => wait))
-    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => isWithin(it, folder)), signal)
+    this.hurry([...this.present].filter(([inode]) => this.within(inode, folder)).map(([, wait]) => wait))
+    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.within(it, folder)), signal)
+  }
+
+  /** In the server's tree. */
+  private within(inode: Inode, folder: Inode): boolean {
+    return this.deps.tree.serverFolders(inode).includes(folder)
   }
 
   /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
@@ -339,11 +344,6 @@ export class Confirmer {
     this.waiters = this.waiters.filter((waiter) => !ready.includes(waiter))
     for (const waiter of ready) waiter.resolve()
   }
-}
-
-function isWithin(inode: Inode, folder: Inode): boolean {
-  for (let at: Inode | undefined = inode; at !== undefined; at = at.parent) if (at === folder) return true
-  return false
 }
 
 /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */

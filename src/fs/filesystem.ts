@@ -216,8 +216,7 @@ export class Filesystem implements FileSystem {
       await this.provenEmpty(inode, caller.signal)
       const place = inode.onServer ? inode.serverPlace : undefined
       if (place !== undefined) {
-        await unlinks.coverBelow(inode)
-        unlinks.add(place, inode)
+        unlinks.add(place, inode, unlinks.coverBelow(inode))
         // What is still to be moved out of it finds its path.
         tree.hold(inode, place)
       }
@@ -235,7 +234,7 @@ export class Filesystem implements FileSystem {
     const { tree } = this.deps
     if ([...inode.local.values()].some((it) => it !== null)) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
     // The server deletes a folder with all that is in it, so only a listing of this moment is proof enough. One that the server does not show yet has only what we put into it.
-    if (inode.onServer && !inode.unconfirmed) await tree.load(inode)
+    if (inode.uuid !== '' && !inode.unconfirmed) await tree.load(inode)
     if ((await tree.list(inode, signal)).length > 0) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
   }
 

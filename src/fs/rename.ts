@@ -83,7 +83,7 @@ export class Renamer {
     const { tree } = this.deps
     if (target !== undefined) {
       if (target.type !== 'folder') throw new FsError('ENOTDIR', `${newName} is not a folder`)
-      if (target.onServer && !target.unconfirmed) await tree.load(target)
+      if (target.uuid !== '' && !target.unconfirmed) await tree.load(target)
       if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
       await this.remove(target)
     }
@@ -247,9 +247,8 @@ export class Renamer {
     await contents.keepForReaders(target)
     const place = target.onServer && !target.localOnly ? target.serverPlace : undefined
     const { parent, name } = target
-    if (target.type === 'folder') await unlinks.coverBelow(target)
     if (place !== undefined) {
-      unlinks.add(place, target)
+      unlinks.add(place, target, target.type === 'folder' ? unlinks.coverBelow(target) : [])
       if (target.type === 'folder') tree.hold(target, place)
       else tree.hold(target, undefined)
     }

@@ -111,9 +111,9 @@ export class Tree {
     return this.held.get(placeKey({ folder, name }))
   }
 
-  /** All that the server has in a folder of its own tree and that is elsewhere here. */
-  * heldIn(folder: Inode): Iterable<Inode> {
-    for (const inode of this.held.values()) if (inode.heldAt?.folder === folder) yield inode
+  /** All that the server has somewhere below a folder of its own tree and that is elsewhere here, not deleted. */
+  heldBelow(folder: Inode): Inode[] {
+    return [...this.held.values()].filter((it) => !it.unlinked && it.heldAt !== undefined && this.serverFolders(it.heldAt.folder).includes(folder))
   }
 
   /** The folders above an inode in the server's tree, innermost first, the root last. */
@@ -148,7 +148,12 @@ export class Tree {
     const { parent, name } = inode
     if (parent === undefined || inode.unlinked) return
     if (inode.draft !== undefined || inode.unconfirmed || inode.heldAt !== undefined || inode.localOnly || !inode.onServer) parent.local.set(name, inode)
-    else if (parent.local.get(name) === inode) parent.local.delete(name)
+    else if (parent.local.get(name) === inode) {
+      parent.local.delete(name)
+      // What is known of the name may be older than what has just been confirmed.
+      const known = this.deps.metadata.listing(parent.ino)?.answers.get(name)?.node
+      if (known?.uuid !== inode.uuid || (inode.version !== undefined && known.etag !== inode.version.etag)) this.deps.metadata.doubt(parent.ino, name)
+    }
   }
 
   // -- asking
@@ -205,7 +210,7 @@ export class Tree {
     } else {
       this.asked.set(folder, asked + 1)
       const at = metadata.now()
-      const node = await this.deps.server.stat(this.pathAt(folder, name), { signal })
+      const node = await this.whileStill(folder, () => this.deps.server.stat(this.pathAt(folder, name), { signal }))
       this.learn(folder, name, node, at)
       return node
     }
@@ -260,27 +265,71 @@ export class Tree {
   }
 
   private async loadNow(folder: Inode): Promise<void> {
-    const { server, metadata } = this.deps
+    const { metadata } = this.deps
     const at = metadata.now()
-    const nodes = new Map<string, CellsNode>()
-    const path = this.pathOf(folder)
-    if (path === '') {
-      for (const workspace of await server.workspaces()) nodes.set(workspace.slug, workspace.node)
-    } else {
-      try {
-        for await (const page of server.list(path)) {
-          for (const node of page) nodes.set(node.path.slice(node.path.lastIndexOf('/') + 1), node)
-        }
-      } catch (error) {
-        // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
-        if (!isCellsError(error, 'not-found') || !folder.unconfirmed) throw error
-      }
-    }
+    const nodes = await this.whileStill(folder, () => this.listed(folder))
     metadata.setAll(folder.ino, nodes, at)
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
       if (this.isAbout(live, node, at)) this.refresh(live, node)
+    }
+  }
+
+  private async listed(folder: Inode): Promise<Map<string, CellsNode>> {
+    const { server } = this.deps
+    const nodes = new Map<string, CellsNode>()
+    const path = this.pathOf(folder)
+    if (path === '') {
+      for (const workspace of await server.workspaces()) nodes.set(workspace.slug, workspace.node)
+      return nodes
+    }
+    try {
+      for await (const page of server.list(path)) {
+        for (const node of page) nodes.set(node.path.slice(node.path.lastIndexOf('/') + 1), node)
+      }
+    } catch (error) {
+      // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
+      if (!isCellsError(error, 'not-found') || !folder.unconfirmed) throw error
+    }
+    return nodes
+  }
+
+  /** Nodes that the server is moving now. */
+  private readonly moving = new Map<Inode, Promise<void>>()
+
+  /** Runs a move on the server: what is asked by path about the node, or below it, waits. */
+  async move(inode: Inode, work: () => Promise<void>): Promise<void> {
+    const moved = work()
+    this.moving.set(inode, moved.catch(() => {}))
+    try {
+      await moved
+    } finally {
+      this.moving.delete(inode)
+    }
+  }
+
+  private movingAbove(inode: Inode): Promise<void> | undefined {
+    if (this.moving.size === 0) return undefined
+    for (const at of this.serverFolders(inode)) {
+      const moving = this.moving.get(at)
+      if (moving !== undefined) return moving
+    }
+    return undefined
+  }
+
+  /** An answer about an inode by its path. One that came while the server was moving it, or a folder above it, means nothing: asks again. */
+  async whileStill<T>(inode: Inode, ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      for (let moving = this.movingAbove(inode); moving !== undefined; moving = this.movingAbove(inode)) await moving
+      const path = this.pathOf(inode)
+      const still = (): boolean => this.movingAbove(inode) === undefined && this.pathOf(inode) === path
+      try {
+        const answer = await ask()
+        if (still()) return answer
+      } catch (error) {
+        if (!isCellsError(error, 'not-found') || still()) throw error
+      }
     }
   }
 
@@ -316,7 +365,7 @@ export class Tree {
     if (doubted.length > 0 && doubted.length <= 20 && listing !== undefined && this.pathOf(folder) !== '') {
       const at = metadata.now()
       const paths = new Map(doubted.map((name) => [name, this.pathAt(folder, name)]))
-      const answers = await server.statMany([...paths.values()], { signal })
+      const answers = await this.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
       for (const [name, path] of paths) {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)

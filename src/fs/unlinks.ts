@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
@@ -19,6 +20,8 @@ import type { TreeLock } from './treelock.js'
 /** A burst of deletes is over when nothing came for this long; nothing waits longer than the second. */
 const QUIET_MS = 250
 const LONGEST_WAIT_MS = 8_000
+/** The index of a server lags 1 to 2.5 s; what it does not show after this was never there. */
+const SHOWN_MS = 8_000
 /** Names of one call. */
 const BATCH = 100
 const RETRY_MS = 3_000
@@ -29,8 +32,10 @@ interface Unlink {
   /** In the server's tree. */
   readonly folder: Inode
   readonly name: string
-  /** What is deleted; undefined after a restart. */
+  /** What is deleted; undefined if it lives on as something else. */
   readonly inode: Inode | undefined
+  /** Places in and below it that the server did not show when they were deleted here: a delete that comes too early does nothing. */
+  readonly unshown: readonly Place[]
   readonly settled: Promise<void>
   readonly settle: () => void
 }
@@ -71,12 +76,13 @@ export class Unlinks {
    * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
    * the name away.
    */
-  add(place: Place, inode?: Inode): void {
+  add(place: Place, inode?: Inode, unshownBelow: readonly Place[] = []): void {
     const { tree } = this.deps
     const id = randomUUID()
     let settle = (): void => {}
     const settled = new Promise<void>((resolve) => { settle = resolve })
-    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, settled, settle }
+    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [place, ...unshownBelow] : unshownBelow
+    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, settled, settle }
     tree.leave(place.folder, place.name, true)
     this.record(unlink)
     this.waiting.set(id, unlink)
@@ -91,10 +97,22 @@ export class Unlinks {
     void tree.deps.store.unlinks.put(unlink.id, { path: journal.serverPath(unlink), ...(unlink.inode === undefined ? {} : { uuid: unlink.inode.uuid }) })
   }
 
-  /** The folder itself is being deleted: what waits in and below it goes with it; what is being sent is waited for. */
-  async coverBelow(folder: Inode): Promise<void> {
-    for (const unlink of [...this.waiting.values()].filter((it) => this.below(it.folder, folder))) this.finish(unlink)
-    await this.settledBelow(folder)
+  /**
+   * The folder itself is being deleted: what waits in and below it goes with it. Returns what of it the server did not show, for
+   * `add`.
+   */
+  coverBelow(folder: Inode): Place[] {
+    const covered = [...this.waiting.values()].filter((it) => this.below(it.folder, folder))
+    for (const unlink of covered) this.finish(unlink)
+    return covered.flatMap((it) => it.unshown)
+  }
+
+  /** The folder whose delete is on its way to a place, if it is a folder. */
+  folderAt(folder: Inode, name: string): Inode | undefined {
+    for (const unlink of [...this.waiting.values(), ...this.sending]) {
+      if (unlink.folder === folder && unlink.name === name && unlink.inode?.type === 'folder') return unlink.inode
+    }
+    return undefined
   }
 
   private below(folder: Inode, ancestor: Inode): boolean {
@@ -134,7 +152,13 @@ export class Unlinks {
     while (this.waiting.size > 0 && !signal.aborted) {
       await this.burstOver()
       if (signal.aborted) return
-      const batch = [...this.waiting].slice(0, BATCH)
+      // A folder goes when what was moved out of it here has been moved out of it there.
+      const ready = [...this.waiting].filter(([, it]) => it.inode?.type !== 'folder' || this.deps.tree.heldBelow(it.inode).length === 0)
+      if (ready.length === 0) {
+        await pause(QUIET_MS, undefined, { signal }).catch(() => {})
+        continue
+      }
+      const batch = ready.slice(0, BATCH)
       for (const [id, unlink] of batch) {
         this.waiting.delete(id)
         this.sending.add(unlink)
@@ -166,6 +190,7 @@ export class Unlinks {
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
       const paths = batch.map((it) => tree.pathAt(it.folder, it.name))
       try {
+        await this.shown(batch.flatMap((it) => it.unshown))
         await tree.deps.server.remove(paths, { signal: this.stop.signal })
         logger.info('deleted', { paths: paths.length === 1 ? paths[0] : paths.length })
         for (const unlink of batch) this.done(unlink)
@@ -188,6 +213,13 @@ export class Unlinks {
         release()
       }
     }
+  }
+
+  /** Waits, not for ever, until the server shows what it was sent before the delete. */
+  private async shown(places: readonly Place[]): Promise<void> {
+    const { tree } = this.deps
+    const deadline = AbortSignal.any([this.stop.signal, AbortSignal.timeout(SHOWN_MS)])
+    await Promise.allSettled(places.map((it) => tree.deps.server.waitFor(tree.pathAt(it.folder, it.name), (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal: deadline })))
   }
 
   private done(unlink: Unlink): void {

@@ -34,6 +34,8 @@ const MAX_RETRY_MS = 120_000
 const REFUSED_RETRY_MS = 15 * 60_000
 /** Contents on their way at once. */
 const PARALLEL = 6
+/** How long a rename waits until the server shows what it renames. */
+const SHOWN_MS = 45_000
 /** New folders of one call. */
 const FOLDERS_AT_ONCE = 100
 
@@ -344,8 +346,14 @@ export class Uploader {
   /** What the index does not show yet may be lost in a move (trap 8). */
   private async shown(inode: Inode): Promise<void> {
     const { confirmer } = this.deps
-    await confirmer.confirmed(inode, this.stop.signal)
-    if (inode.type === 'folder') await confirmer.confirmedBelow(inode, this.stop.signal)
+    // Deleted by somebody else in the meantime, perhaps: then it is never shown.
+    const signal = AbortSignal.any([this.stop.signal, AbortSignal.timeout(SHOWN_MS)])
+    try {
+      await confirmer.confirmed(inode, signal)
+      if (inode.type === 'folder') await confirmer.confirmedBelow(inode, signal)
+    } catch (error) {
+      if (this.stop.signal.aborted) throw error
+    }
   }
 
   /** `chain`: moves that wait for this one. */
@@ -406,8 +414,10 @@ export class Uploader {
       contents.aside(inode, place, to, theirs)
     }
     const path = tree.pathAt(place.folder, place.name)
-    if (!arrived) await this.moveOnServer(source, path)
-    this.nowAt(inode, from, place)
+    await tree.move(inode, async () => {
+      if (!arrived) await this.moveOnServer(source, path)
+      this.nowAt(inode, from, place)
+    })
   }
 
   private async moveOnServer(source: string, target: string): Promise<void> {
@@ -490,6 +500,11 @@ export class Uploader {
   /** Resolves when nothing of ours is in the way at a place of the server. */
   private async freePlace({ folder, name }: Place, inode: Inode, chain: readonly Inode[]): Promise<void> {
     const { tree, unlinks, removals, confirmer } = this.deps
+    const leaving = unlinks.folderAt(folder, name)
+    for (const inside of leaving === undefined ? [] : tree.heldBelow(leaving)) {
+      if (chain.includes(inside)) await this.stepAside(inside, leaving!.heldAt?.folder)
+      else await this.sendMove(inside, chain)
+    }
     await unlinks.settledAt(folder, name)
     await removals.settledAt(folder, name)
     const holder = tree.heldBy(folder, name)
@@ -501,10 +516,11 @@ export class Uploader {
   }
 
   /** Two names that change places: one of them goes through a third name. */
-  private async stepAside(inode: Inode): Promise<void> {
+  private async stepAside(inode: Inode, into?: Inode): Promise<void> {
     const { tree, journal } = this.deps
+    await this.shown(inode)
     const from = inode.heldAt!
-    const between: Place = { folder: from.folder, name: `${randomUUID()}.renaming` }
+    const between: Place = { folder: into ?? from.folder, name: `${randomUUID()}.renaming` }
     await tree.deps.server.move(tree.pathAt(from.folder, from.name), tree.pathAt(between.folder, between.name), { signal: this.stop.signal })
     this.nowAt(inode, from, between)
     await journal.flushed()
