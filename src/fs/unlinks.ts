@@ -34,8 +34,8 @@ interface Unlink {
   readonly name: string
   /** What is deleted; undefined if it lives on as something else. */
   readonly inode: Inode | undefined
-  /** Places in and below it that the server did not show when they were deleted here: a delete that comes too early does nothing. */
-  readonly unshown: readonly Place[]
+  /** Paths on the server, in and below it, that it did not show when they were deleted here: a delete that comes too early does nothing. */
+  readonly unshown: readonly string[]
   readonly settled: Promise<void>
   readonly settle: () => void
 }
@@ -76,12 +76,12 @@ export class Unlinks {
    * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
    * the name away.
    */
-  add(place: Place, inode?: Inode, unshownBelow: readonly Place[] = []): void {
+  add(place: Place, inode?: Inode, unshownBelow: readonly string[] = []): void {
     const { tree } = this.deps
     const id = randomUUID()
     let settle = (): void => {}
     const settled = new Promise<void>((resolve) => { settle = resolve })
-    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [place, ...unshownBelow] : unshownBelow
+    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...unshownBelow] : unshownBelow
     const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, settled, settle }
     tree.leave(place.folder, place.name, true)
     this.record(unlink)
@@ -101,7 +101,7 @@ export class Unlinks {
    * The folder itself is being deleted: what waits in and below it goes with it. Returns what of it the server did not show, for
    * `add`.
    */
-  coverBelow(folder: Inode): Place[] {
+  coverBelow(folder: Inode): string[] {
     const covered = [...this.waiting.values()].filter((it) => this.below(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
     return covered.flatMap((it) => it.unshown)
@@ -216,10 +216,10 @@ export class Unlinks {
   }
 
   /** Waits, not for ever, until the server shows what it was sent before the delete. */
-  private async shown(places: readonly Place[]): Promise<void> {
+  private async shown(paths: readonly string[]): Promise<void> {
     const { tree } = this.deps
     const deadline = AbortSignal.any([this.stop.signal, AbortSignal.timeout(SHOWN_MS)])
-    await Promise.allSettled(places.map((it) => tree.deps.server.waitFor(tree.pathAt(it.folder, it.name), (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal: deadline })))
+    await Promise.allSettled(paths.map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal: deadline })))
   }
 
   private done(unlink: Unlink): void {
