@@ -9,7 +9,7 @@ import { isCellsError } from '../cells/errors.js'
 import { textOf } from './argv.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles, withServer } from './context.js'
 import { CommandError, UsageError } from './errors.js'
 import { humanDate } from './human.js'
 import { declareJson, isoTime, printJson, wantsJson } from './json.js'
@@ -30,7 +30,7 @@ async function share(argv: CecArgv): Promise<void> {
   // Optional for yargs alone, which would want it from "share ls" too.
   const path = cleanPath(textOf(argv, 'path'))
   if (path === '') throw new UsageError('what is to be shared? cec share <path>')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     const wishes = await wishesFrom(argv, signal)
     const node = await demandNode(server, path, signal)
     if (node.kind === 'file' && wishes.permissions.includes('Upload')) throw new CommandError(`${path} is a file; only folders take uploads`)
