@@ -296,8 +296,8 @@ export class Tree {
     }
     const facts = this.factsOf(node)
     const type = typeOf(node, facts.symlink)
-    const inode = inodes.create(type, folder, name, node.uuid, store.facts.get(node.uuid)?.ino, this.ownership(type))
-    this.applyNode(inode, node)
+    const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.ownership(type))
+    this.applyNode(inode, node, facts)
     return inode
   }
 
@@ -352,8 +352,7 @@ export class Tree {
     else if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
   }
 
-  applyNode(inode: Inode, node: CellsNode): void {
-    const facts = this.factsOf(node)
+  applyNode(inode: Inode, node: CellsNode, facts = this.factsOf(node)): void {
     if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
     inode.readOnly = node.readOnly
     if (facts.mode !== undefined) inode.mode = facts.mode
