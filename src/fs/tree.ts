@@ -273,7 +273,7 @@ export class Tree {
 
   /** The live inode for what the server shows at a name. */
   inodeFor(folder: Inode, name: string, node: CellsNode): Inode {
-    const { inodes, store } = this.deps
+    const { inodes } = this.deps
     const here = folder.children.get(name)
     if (here !== undefined && !here.unlinked) {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
