@@ -2,6 +2,7 @@
  * `cec share`: public links. `cec share <path>` makes one, as cec does (cec-reference 6.6); `share ls` and `share rm` list and
  * take back. The words ls and rm are never paths: a link needs something inside a workspace.
  */
+import type { Argv } from 'yargs'
 import type { CellsConnection } from '../cells/client.js'
 import { baseOf } from '../cells/names.js'
 import { createLink, deleteLink, getLink, linksAt, ownLinks, type PublicLink, type SharedPath } from '../cells/shares.js'
@@ -96,10 +97,13 @@ async function findLink(server: CellsConnection, wanted: string, signal: AbortSi
   return found[0]
 }
 
+/** A short path may look like "ls" or "rm" and is none of them. The types of yargs lack the parameter. */
+const withoutRecommendations = (yargs: Argv): Argv => (yargs as unknown as { recommendCommands(on: boolean): Argv }).recommendCommands(false)
+
 export const command: CecCommand = {
   command: 'share [path]',
   describe: 'Make, list and take back public links',
-  builder: (yargs) => declareJson(yargs)
+  builder: (yargs) => declareJson(withoutRecommendations(yargs))
     .usage('$0 share <path>\n$0 share ls [path]\n$0 share rm <link>\n\nMake, list and take back public links')
     .positional('path', { type: 'string', describe: 'workspace/folder or workspace/file' })
     .option('permissions', { global: false, type: 'string', requiresArg: true, describe: 'What visitors may do, of preview,download,upload', defaultDescription: 'download,preview' })
