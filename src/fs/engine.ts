@@ -131,6 +131,8 @@ class MountEngine implements Engine {
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, logger })
     this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
+    this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
+      || this.confirmer.awaitsAbsence(folder, name) || this.backups.holds(folder, name)
     const locks = new TreeLock()
     this.backups = new BackupMoves({ tree: this.tree, locks, contents: () => this.contents, logger })
     this.removals = new Removals({ tree: this.tree, confirmer: this.confirmer, logger })

@@ -11,8 +11,9 @@ import { hasFourByte, nameProblem } from '../cells/names.js'
 import type { Logger } from '../log.js'
 import type { BackupMoves } from './backup.js'
 import type { Confirmer } from './confirm.js'
+import { Copies } from './copies.js'
 import { type Contents, foldersOf, type Handle, nameKey } from './contents.js'
-import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
+import type { Attr, AttrChange, Caller, DirEntry, Entry, FileRange, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
@@ -73,11 +74,13 @@ export class Filesystem implements FileSystem {
   private readonly handles = new HandleTable<Handle>()
   private readonly dirHandles = new HandleTable<DirHandle>()
   private readonly renamer: Renamer
+  private readonly copies: Copies
   private over = false
 
   constructor(deps: FilesystemDeps) {
     this.deps = deps
     this.renamer = new Renamer(deps)
+    this.copies = new Copies(deps)
   }
 
   /**
@@ -175,7 +178,7 @@ export class Filesystem implements FileSystem {
     const { tree, contents, confirmer, backups, unlinks, locks } = this.deps
     const held = await tree.child(folder, clean, caller.signal)
     if (held !== undefined) await backups.beforeUnlink(held)
-    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] })
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] }, caller.signal)
     try {
       const inode = await tree.child(folder, clean, caller.signal)
       if (inode === undefined) throw absent(name)
@@ -210,7 +213,7 @@ export class Filesystem implements FileSystem {
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
-    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] })
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] }, caller.signal)
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
@@ -242,7 +245,7 @@ export class Filesystem implements FileSystem {
   /** After a delete: the name leads nowhere. */
   private gone(folder: Inode, name: string, inode: Inode): void {
     const { tree } = this.deps
-    folder.local.delete(name)
+    tree.leave(folder, name)
     if (inode.onServer) tree.vacate(folder, name)
     tree.deps.inodes.detach(inode)
     inode.ctime = BigInt(Date.now()) * 1_000_000n
@@ -253,6 +256,8 @@ export class Filesystem implements FileSystem {
     this.checkWritable(from)
     const clean = cleanName(name)
     const target = this.checkNew(to, newName)
+    // Three moves through a third name could do it, but not at once: others would see either file missing for seconds, and a crash in between
+    // would leave a document under a name that nobody chose. Programs that exchange know what to do without.
     if (flags.exchange === true) throw new FsError('EINVAL', 'The server cannot exchange two names')
     await this.changing([[from, clean], [to, target]], () => this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller))
     this.deps.tree.kernel.otherSpellings(to, target)
@@ -376,7 +381,7 @@ export class Filesystem implements FileSystem {
 
   private async withHeldName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
     const { tree, locks } = this.deps
-    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] })
+    const release = await locks.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] }, caller.signal)
     try {
       if (await tree.child(folder, name, caller.signal) !== undefined) throw new FsError('EEXIST', `${name} exists`)
       const stale = folder.children.get(name)
@@ -401,7 +406,7 @@ export class Filesystem implements FileSystem {
       await contents.beginNew(inode)
       return inode
     } catch (error) {
-      folder.local.delete(name)
+      tree.leave(folder, name)
       tree.deps.inodes.detach(inode)
       throw error
     }
@@ -479,6 +484,22 @@ export class Filesystem implements FileSystem {
     if (mode === 0 && offset + length > handle.inode.size) {
       await this.deps.contents.change(handle.inode, handle, (draft) => draft.truncate(Math.max(draft.size, offset + length)))
     }
+  }
+
+  lseek(_ino: Ino, fh: number, offset: number, whence: 'data' | 'hole'): Promise<number> {
+    const handle = this.handles.get(fh)
+    const size = this.deps.contents.sizeBehind(handle) ?? handle.inode.size
+    const { draft } = handle.inode
+    // The server's files have no holes but the one behind their end.
+    const found = offset >= size ? undefined : draft !== undefined && size === draft.size ? draft.seek(offset, whence) : whence === 'data' ? offset : size
+    return found === undefined ? Promise.reject(new FsError('ENXIO', 'Beyond the last data')) : Promise.resolve(found)
+  }
+
+  async copyFileRange(from: FileRange, to: FileRange, length: number, caller: Caller): Promise<number> {
+    const target = this.handles.get(to.fh)
+    if (!target.write) throw new FsError('EBADF', 'Not open for writing')
+    if (from.offset !== 0 || to.offset !== 0) throw new FsError('EOPNOTSUPP', 'The server copies whole files')
+    return this.copies.copy(this.handles.get(from.fh), target, length, caller.signal)
   }
 
   // -- folders

@@ -84,6 +84,11 @@ export class Removals {
     return left
   }
 
+  pendingAt(folder: Inode, name: string): boolean {
+    for (const removal of this.pending.keys()) if (removal.folder === folder && removal.name === name) return true
+    return false
+  }
+
   /** Resolves when the node at a name is gone, if it was to go. */
   async settledAt(folder: Inode, name: string): Promise<void> {
     for (const [removal, work] of [...this.pending]) if (removal.folder === folder && removal.name === name) await work

@@ -63,7 +63,7 @@ export class Renamer {
     if (first.type === 'folder') exclusive.add(`d${first.ino}`)
     if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
-    const release = await locks.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] })
+    const release = await locks.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] }, caller.signal)
     try {
       const source = await tree.child(from, name, caller.signal)
       const target = await tree.child(to, newName, caller.signal)
@@ -293,7 +293,7 @@ export class Renamer {
     if (covered?.special === true) this.detachTarget(covered, to, newName)
     const overlay = from.local.get(name) === source
     if (source.onServer) this.deps.tree.vacate(from, name)
-    from.local.delete(name)
+    this.deps.tree.leave(from, name)
     this.deps.tree.deps.inodes.move(source, to, newName)
     to.local.delete(newName)
     if (overlay) to.local.set(newName, source)

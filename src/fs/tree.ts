@@ -52,6 +52,8 @@ export class Tree {
   readonly kernel: KernelView
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  /** Did we delete or move away a node that the server may still show at this name? */
+  isGoing: (folder: Inode, name: string) => boolean = () => false
   readonly patience: Patience
   private readonly loading = new Map<Inode, Promise<void>>()
   private readonly asked = new WeakMap<Inode, number>()
@@ -157,6 +159,12 @@ export class Tree {
   /** A folder made here that the server does not have yet has nothing to ask for. */
   private onServer(folder: Inode): boolean {
     return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
+  }
+
+  /** Something of ours, which the server never had, leaves this name. What the server may still show there stays hidden until it is gone. */
+  leave(folder: Inode, name: string): void {
+    if (this.isGoing(folder, name)) folder.local.set(name, null)
+    else folder.local.delete(name)
   }
 
   private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })

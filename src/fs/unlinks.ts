@@ -74,6 +74,11 @@ export class Unlinks {
     return names.every((name) => going.has(name))
   }
 
+  pendingAt(folder: Inode, name: string): boolean {
+    for (const unlinks of [this.waiting.values(), this.sending]) for (const it of unlinks) if (it.folder === folder && it.name === name) return true
+    return false
+  }
+
   /** The folder itself is being deleted: what waits in and below it goes with it; what is being sent is waited for. */
   async coverBelow(folder: Inode): Promise<void> {
     const covered = [...this.waiting].filter(([, it]) => isBelow(it.folder, folder))
