@@ -280,6 +280,13 @@ export class Contents {
     }
   }
 
+  /** Runs `work` while nothing of the inode is being sent. */
+  async exclusively<T>(inode: Inode, work: () => Promise<T>): Promise<T> {
+    const turn = inode.commits.then(work)
+    inode.commits = turn.then(() => {}, () => {})
+    return turn
+  }
+
   private async commitNow(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
     const { draft } = inode
     if (draft === undefined || !draft.dirty || inode.unlinked) return

@@ -81,6 +81,8 @@ export class Draft {
     await handle.truncate(size)
     const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, undefined, size, true)
     draft.generation = 1
+    // Which parts of it are holes is forgotten.
+    draft.written.add(0, size)
     return draft
   }
 
@@ -109,6 +111,15 @@ export class Draft {
     if (readNow(handle.fd, buffer, offset) < buffer.length) buffer.fill(0, (await handle.read(buffer, 0, buffer.length, offset)).bytesRead)
     for (const [from, to] of gaps) (await this.fromBase(from, to, signal)).copy(buffer, from - offset)
     return buffer
+  }
+
+  /** Where data, or a hole, begins at or after `offset`; undefined: no more data. A hole is what was never written and never was the base's. */
+  seek(offset: number, whence: 'data' | 'hole'): number | undefined {
+    const solid = RangeSet.from([...this.written.ranges(), [0, this.baseLimit]])
+    const gap = solid.gaps(offset, this.size)[0]
+    if (whence === 'hole') return gap?.[0] ?? this.size
+    if (gap === undefined || gap[0] > offset) return offset
+    return gap[1] < this.size ? gap[1] : undefined
   }
 
   /** Writes all of `data`. @throws ENOSPC and other local errors, with nothing acknowledged */
