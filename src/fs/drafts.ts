@@ -11,6 +11,7 @@ import { constants } from 'node:fs'
 import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
 import { contentBuffers } from '../cache/buffer-pool.js'
 import { loadReadNow } from '../cache/read-now.js'
+import { crashPoint } from '../crashpoints.js'
 import { RangeSet } from './ranges.js'
 
 /** Anything that can be read by position: the base of a draft. */
@@ -192,7 +193,9 @@ export class Draft {
     return this.inTurn(async () => {
       // A hole at the end exists only in `size` so far.
       await this.file.handle.truncate(this.size)
+      crashPoint('before a draft is synced')
       await this.file.handle.datasync()
+      crashPoint('after a draft is synced')
     })
   }
 
