@@ -58,8 +58,9 @@ export interface DownloadContext {
  * @throws CellsError; TransferError `mismatch`, `missing`; errors of the local file system
  */
 export async function downloadFile(node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
-  await demandNoLinks(dirname(target), context.inside)
   const small = context.limiter === undefined ? await fetchSmall(node, context) : undefined
+  // As late as can be.
+  await demandNoLinks(dirname(target), context.inside)
   if (small !== undefined) return placeSmall(small, node, target, replace, context)
   const partial = await PartialFile.open(node, target, context.account, context.run)
   try {
