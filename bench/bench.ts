@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- driver` is in driver.ts.
+ * `npm run bench -- driver` is in driver.ts, `npm run bench -- transfer` in transfer.ts.
  *
  * `npm run bench -- real|demo`: the same workloads through a cellsfs mount and through rclone's mounts, side by side in one
  * run, in turn. Writes bench/results/<date>-<name>.json and prints a table.
@@ -25,7 +25,7 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
   allowPositionals: true,
   options: {
     driver: { type: 'string', default: 'fuse-native' },
-    latency: { type: 'string', default: '25' },
+    latency: { type: 'string' },
     repetitions: { type: 'string' },
     'rclone-write-back': { type: 'string', default: '0s' },
     only: { type: 'string', default: '' },
@@ -49,9 +49,13 @@ async function main(): Promise<void> {
     const { benchDrivers } = await import('./driver.js')
     return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, profile: flags.profile, say })
   }
-  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
+  if (name === 'transfer') {
+    const { benchTransfer } = await import('./transfer.js')
+    return benchTransfer({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 3)), quick: flags.quick, only: flags.only, latencyMs: Number(flags.latency ?? 0), profile: flags.profile, say })
+  }
+  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver|transfer [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--before COMMAND]')
   const repetitions = Number(flags.repetitions ?? 3)
-  const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency))
+  const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency ?? 25))
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))
   try {
     const options = { work, server, driver: flags.driver, rcloneWriteBack: flags['rclone-write-back'] }

@@ -4,7 +4,8 @@
  *
  *   stat DIR ROUNDS                       fstatat(2) of every name in DIR, ROUNDS times, after one that is not timed
  *   write FILE BLOCK BYTES                makes FILE; writing and close(2) are timed apart
- *   read FILE BLOCK [drop]                from the start to the end; drop: the kernel's pages of it go first
+ *   read FILE BLOCK                       from the start to the end, after the kernel's pages of it have gone
+ *   reread FILE BLOCK ROUNDS              the same, opened anew each time, all in the page cache
  *   random FILE BLOCK COUNT THREADS       COUNT different blocks in random order, none of them in the page cache
  *   create DIR COUNT SUFFIX               files of one byte
  *   unlink DIR COUNT SUFFIX
@@ -78,25 +79,31 @@ static void drop(int fd) {
   if (problem != 0) { errno = problem; fail("fadvise"); }
 }
 
-static void do_read(const char *path, size_t block, int dropping) {
+static long long read_all(const char *path, char *data, size_t block) {
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) fail(path);
+  long long bytes = 0;
+  for (ssize_t n; (n = read(fd, data, block)) != 0; bytes += n) if (n < 0) fail("read");
+  if (close(fd) != 0) fail("close");
+  return bytes;
+}
+
+/* rounds 0: once, from the file system; else so often from the page cache. */
+static void do_read(const char *path, size_t block, int rounds) {
   char *data = aligned(block);
-  if (dropping) {
+  if (rounds == 0) {
     int fd = open(path, O_RDONLY);
     if (fd < 0) fail(path);
     drop(fd);
     close(fd);
+  } else {
+    read_all(path, data, block);
+    read_all(path, data, block);
   }
   double start = now();
-  int fd = open(path, O_RDONLY);
-  if (fd < 0) fail(path);
   long long bytes = 0;
-  long ops = 0;
-  for (ssize_t n; (n = read(fd, data, block)) != 0; ops++) {
-    if (n < 0) fail("read");
-    bytes += n;
-  }
-  if (close(fd) != 0) fail("close");
-  report(now() - start, 0, ops, bytes);
+  for (int round = 0; round < (rounds ? rounds : 1); round++) bytes += read_all(path, data, block);
+  report(now() - start, 0, bytes / (long long)block, bytes);
 }
 
 struct share { const char *path; const long long *blocks; long count; size_t block; pthread_barrier_t *begin; };
@@ -167,7 +174,8 @@ int main(int argc, char **argv) {
   const char *path = argc > 2 ? argv[2] : "";
   if (!strcmp(verb, "stat") && argc == 4) do_stat(path, atoi(argv[3]));
   else if (!strcmp(verb, "write") && argc == 5) do_write(path, atol(argv[3]), atoll(argv[4]));
-  else if (!strcmp(verb, "read") && argc >= 4) do_read(path, atol(argv[3]), argc > 4);
+  else if (!strcmp(verb, "read") && argc == 4) do_read(path, atol(argv[3]), 0);
+  else if (!strcmp(verb, "reread") && argc == 5) do_read(path, atol(argv[3]), atoi(argv[4]));
   else if (!strcmp(verb, "random") && argc == 6) do_random(path, atol(argv[3]), atol(argv[4]), atoi(argv[5]));
   else if (!strcmp(verb, "create") && argc == 5) do_names(path, atol(argv[3]), argv[4], 1);
   else if (!strcmp(verb, "unlink") && argc == 5) do_names(path, atol(argv[3]), argv[4], 0);

@@ -3,9 +3,9 @@
  * scp's further options. Against the embedded server or, with CELLS_URL, CELLS_LOGIN and CELLS_PASSWORD, a real one.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -14,6 +14,7 @@ import { readTree, writeTree } from '../src/transfer/testing.js'
 import { startFilesServer, WS } from './helpers/files-server.js'
 import type { FilesServer } from './helpers/files-server.js'
 import { until } from './helpers/process.js'
+import { has } from './helpers/suite.js'
 import { CEC, collect, freshHome } from './helpers/run-cec.js'
 import type { Home, Result } from './helpers/run-cec.js'
 
@@ -269,24 +270,53 @@ test('trash: list, restore, empty only when told', async t => {
   assert.deepEqual(await json('trash', 'empty', '-f', WS), { removed: [] })
 })
 
-test('T4 completion: flags and words come from the declarations, in bash; scripts for zsh and fish', async t => {
-  const { home, ok } = await bench(t)
-  const complete = async (...words: string[]): Promise<string[]> => {
-    const script = `source <("$NODE" "$CEC" completion bash); COMP_WORDS=(${words.map(word => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _cec; printf '%s\\n' "\${COMPREPLY[@]}"`
-    const child = spawn('bash', ['-c', script], { env: { ...home.env, NODE: process.execPath, CEC }, cwd: home.dir, stdio: 'pipe' })
-    const result = await collect(child)
-    assert.equal(result.stderr, '')
-    return lines(result).sort()
+/** Completes the last word in a bash that has sourced the script. */
+async function completeInBash(home: Home, env: NodeJS.ProcessEnv, words: readonly string[]): Promise<string[]> {
+  const script = `cec() { "$NODE" "$CEC" "$@"; }; source <(cec completion bash); COMP_WORDS=(${words.map(word => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _cec; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const child = spawn('bash', ['-c', script], { env: { ...home.env, ...env, NODE: process.execPath, CEC }, cwd: home.dir, stdio: 'pipe' })
+  const result = await collect(child)
+  assert.equal(result.stderr, '')
+  return lines(result).sort()
+}
+
+test('T4 completion in bash: commands, flags, their values, accounts and data sources, from the declarations', async t => {
+  const { home, ws } = await bench(t)
+  await files.seed(ws, { 'a.txt': 'a', 'sub/': '' })
+  const complete = (...words: string[]): Promise<string[]> => completeInBash(home, files.env, words)
+  const cases: readonly (readonly [string, readonly string[]])[] = [
+    ['cec tra', ['trash']], ['cec trash ', ['empty', 'ls', 'restore']], ['cec --log debug trash empty --fo', ['--force']], ['cec sync --de', ['--delete']],
+    ['cec completion ', ['bash', 'fish', 'zsh']], ['cec config add ', ['client-auth', 'oauth', 'token']], ['cec help vers', ['version', 'versions']],
+    ['cec find x --type ', ['d', 'f']], ['cec find x --type = d', ['d']], ['cec check --compare ', ['hash', 'mtime', 'size']], ['cec --log e', ['error']],
+    ['cec meta set -o ', ['delete', 'update']], ['cec jobs delete --format ', ['json', 'table']], ['cec scp --part-size ', []],
+    ['cec tools version is', ['isgreater', 'isrelease', 'isvalid']], ['cec share x/y --perm', ['--permissions']], ['cec share l', ['ls']],
+    [`cec share ${ws}/s`, [`${ws}/sub/`]], [`cec meta get --path ${ws}/a`, [`${ws}/a.txt`]], [`cec find --type f ${ws}/s`, [`${ws}/sub/`]], [`cec cp cells//${ws}/a`, [`cells//${ws}/a.txt`]],
+  ]
+  for (const [line, expected] of cases) assert.deepEqual(await complete(...line.split(' ')), expected, line)
+  assert.equal((await home.cec(['config', 'add', 'client-auth'], { env: files.env })).code, 0)
+  assert.deepEqual(await complete('cec', 'config', 'use', ''), [`${files.env['CEC_LOGIN']}@${new URL(files.url).hostname}`])
+  if (!isReal) assert.ok((await completeInBash(home, { ...files.env, CEC_LOGIN: 'admin', CEC_PASSWORD: 'admin' }, ['cec', 'storage', 'resync-ds', ''])).includes('pydiods1'))
+})
+
+test('T4 the scripts for zsh and fish', async t => {
+  const { home, ws, ok } = await bench(t)
+  await files.seed(ws, { 'a.txt': 'a' })
+  const scripts = { zsh: (await ok('completion', 'zsh')).stdout, fish: (await ok('completion', 'fish')).stdout }
+  assert.match(scripts.zsh, /^#compdef cec\n/)
+  assert.match(scripts.zsh, /"trash ls"\) flags="--json --raw" takes="" below="" terms="" args=remote ;;/)
+  assert.match(scripts.fish, /complete -c cec -n "__cec_is sync" -l delete -d '/)
+  assert.match(scripts.fish, /complete -c cec -n "__cec_at trash" -a restore -d 'Put back where it was'/)
+  for (const shell of ['zsh', 'fish'] as const) {
+    await writeFile(join(home.dir, `script.${shell}`), scripts[shell])
+    if (await has(shell)) assert.equal(spawnSync(shell, ['-n', join(home.dir, `script.${shell}`)]).status, 0, `${shell} cannot read its script`)
   }
-  assert.deepEqual(await complete('cec', 'tra'), ['trash'])
-  assert.deepEqual(await complete('cec', 'trash', ''), ['empty', 'ls', 'restore'])
-  assert.deepEqual(await complete('cec', '--log', 'debug', 'trash', 'empty', '--fo'), ['--force'])
-  assert.deepEqual(await complete('cec', 'sync', '--de'), ['--delete'])
-  assert.deepEqual(await complete('cec', 'completion', ''), ['bash', 'fish', 'zsh'])
-  assert.match((await ok('completion', 'zsh')).stdout, /"trash ls"\) flags="--json --raw" ;;/)
-  const fish = (await ok('completion', 'fish')).stdout
-  assert.match(fish, /complete -c cec -n "__cec_is sync" -l delete -d '/)
-  assert.match(fish, /complete -c cec -n "__cec_is trash" -a restore -d 'Put back where it was'/)
+  if (!await has('fish')) return
+  await writeTree(home.dir, { 'bin/cec': '#!/bin/sh\nexec "$NODE" "$CEC" "$@"\n' })
+  await chmod(join(home.dir, 'bin/cec'), 0o755)
+  const env = { ...home.env, ...files.env, NODE: process.execPath, CEC, PATH: `${join(home.dir, 'bin')}:${process.env['PATH']}` }
+  for (const [line, expected] of [['cec trash ', ['empty', 'ls', 'restore']], ['cec find x --type ', ['d', 'f']], [`cec cat ${ws}/`, [`${ws}/a.txt`]], ['cec share x/y --perm', ['--permissions']]] as const) {
+    const result = await collect(spawn('fish', ['-c', `source script.fish; complete -C '${line}'`], { env, cwd: home.dir, stdio: 'pipe' }))
+    assert.deepEqual(lines(result).map(each => each.split('\t')[0]), expected, result.stderr)
+  }
 })
 
 test('completion answers from its cache, and fetches anew what is old', async t => {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { access, constants, writeFile } from 'node:fs/promises'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -180,8 +181,51 @@ describe('kernel driver', { concurrency: 2 }, () => {
     await unmount(mount)
   }))
 
+  it('locks ranges within this machine, for all ways to lock and without a word to the file system', () => withMount([], async (mount) => {
+    // struct flock of 64-bit Linux; F_SETLK and F_OFD_SETLK.
+    const script = `
+      use Fcntl; my $lock = sub { my ($f, $command, $type, $start, $length) = @_; fcntl($f, $command, pack("s s x4 q q i x4", $type, 0, $start, $length, 0)) };
+      open my $a, "+<", "f" or die; open my $b, "+<", "f" or die;
+      print $lock->($a, F_SETLK, F_WRLCK, 0, 10) ? "ours " : "$! ";
+      if (my $child = fork) { waitpid $child, 0 } else {
+        print $lock->($b, F_SETLK, F_WRLCK, 5, 10) ? "theirs " : "busy ", $lock->($b, F_SETLK, F_WRLCK, 10, 10) ? "beside " : "$! "; exit;
+      }
+      print $lock->($a, 37, F_WRLCK, 100, 10) ? "open " : "$! ", $lock->($b, 37, F_WRLCK, 100, 10) ? "again" : "busy"`
+    await mount.sh('head -c 200 /dev/zero > f')
+    await mount.calls()
+    assert.equal(await mount.sh(`perl -e '$| = 1; ${script}'`), 'ours busy beside open busy')
+    assert.deepEqual((await mount.calls()).filter((call) => /lock/.test(call)), [])
+    await unmount(mount)
+  }))
+
   it('locks within this machine', () => withMount([], async (mount) => {
     assert.equal(await mount.sh('exec 3> f; flock 3; (flock -n 9 && echo won || echo lost) 9> f; flock -u 3; (flock -n 9 && echo won || echo lost) 9> f'), 'lost\nwon\n')
+  }))
+
+  it('tells when a file was made', { skip: before(6, 6) && 'statx of FUSE came with Linux 6.6' }, () => withMount([], async (mount) => {
+    assert.equal(await mount.sh('date +%s; echo x > f; touch -d 2001-02-03 f; stat -c %W f; date +%s').then((text) => {
+      const [from = 0, birth = 0, to = 0] = text.split('\n').map(Number)
+      return birth >= from && birth <= to
+    }), true)
+    await unmount(mount)
+  }))
+
+  it('asks for all names again when nothing is certain any more', { skip: before(6, 18) && 'older kernels cannot be told so' }, () => withMount(['long'], async (mount) => {
+    await mount.sh('echo one > f; echo two > g; cat f g; ls > /dev/null')
+    await mount.service.ask('remote swap:f g')
+    await until('the other way round', async () => (await mount.sh('cat f g')) === 'two\none\n')
+    await unmount(mount)
+  }))
+
+  it('answers what is under way when the mount is taken away', () => withMount([], async (mount) => {
+    await mount.sh('echo text > f')
+    await mount.service.ask('delay read 1500')
+    const reader = new Service('sh', ['-c', 'exec cat f'], { cwd: mount.dir })
+    await until('it is reading', async () => (await mount.calls()).includes('read'))
+    assert.deepEqual(await mount.service.ask('unmount lazy'), { unmounted: true })
+    assert.equal(await reader.line(), 'text')
+    assert.equal(await reader.exited, 0)
+    assert.deepEqual(JSON.parse(await mount.service.line()), { ended: true, leaks: [] })
   }))
 
   it('asks for no attributes that no engine has', () => withMount([], async (mount) => {
@@ -258,6 +302,12 @@ describe('kernel driver', { concurrency: 2 }, () => {
     }, OTHER)
   })
 })
+
+/** Is the running kernel older? */
+function before(major: number, minor: number): boolean {
+  const [ours = 0, its = 0] = release().split('.').map(Number)
+  return ours < major || (ours === major && its < minor)
+}
 
 /** Makes the kernel forget names, so that the next listing is a first one. Only root may; else the kernel may know some. */
 async function dropNames(): Promise<void> {

@@ -30,9 +30,17 @@ const fs = new MemoryFs({
   },
 })
 
-/** A change in the root folder that no program of this machine makes: `write:<name> <text>` or `remove:<name>`. */
+/**
+ * A change in the root folder that no program of this machine makes: `write:<name> <text>`, `remove:<name>`, or `swap:<name> <name>`,
+ * of which the kernel hears only that nothing is certain any more.
+ */
 async function remote(notices: KernelNotices, what: string, text: string): Promise<string> {
   const [verb, name = ''] = what.split(':')
+  if (verb === 'swap') {
+    await fs.rename(ROOT_INO, name, ROOT_INO, text, { exchange: true }, { uid: 0, gid: 0, pid: 0 })
+    notices.invalidateAll?.()
+    return what
+  }
   const caller = { uid: 0, gid: 0, pid: 0 }
   const found = await fs.lookup(ROOT_INO, name, caller).catch(() => undefined)
   let entry = found

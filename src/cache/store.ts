@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { open, type Database, type RootDatabase } from 'lmdb'
+import { crashPoint } from '../crashpoints.js'
 import { takeLock } from './lock.js'
 
 /** Raised with every change of a record's shape; migrate() brings older stores up. */
@@ -199,7 +200,9 @@ export class Store {
 
   /** Resolves when everything put so far is on disk. */
   async flushed(): Promise<void> {
+    crashPoint('before the store is flushed')
     await this.root.flushed
+    crashPoint('after the store is flushed')
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,8 @@ import { touches, waitUntil, type WakeUps } from './wait.js'
 const FAILURE_CHECK_MS = 2000
 /** How long a job may be missing from the list before it counts as done and cleaned away. */
 const VANISHED_MS = 6000
+/** A deleted name that is still there after this long may be somebody else's by now. */
+const TAKEN_AGAIN_MS = 3000
 const STATUSES: ReadonlySet<string> = new Set(['Unknown', 'Idle', 'Running', 'Finished', 'Interrupted', 'Paused', 'Error', 'Queued'])
 
 export interface JobsParts {
@@ -166,7 +168,7 @@ export class Jobs {
     // The bin itself is emptied and stays.
     const bins = targets.filter((path) => isBin(path))
     await this.#watched(jobs, deadline, async () => {
-      await this.#untilGone(targets.filter((path) => !isBin(path)), deadline)
+      await this.#untilDeleted(targets.filter((path) => !isBin(path)), jobs, deadline)
       if (bins.length > 0) for (const job of jobs) await this.#untilDone(job, deadline)
     })
   }
@@ -177,6 +179,20 @@ export class Jobs {
 
   async #untilGone(paths: readonly string[], deadline: Deadline): Promise<void> {
     await mapLimited(paths, 4, (path) => this.#until(path, (node) => node === undefined, deadline))
+  }
+
+  /**
+   * Gone, or deleted and there again: another client that saw it go may have taken the name at once, and it is never seen empty.
+   * Then the jobs tell, later (trap 15).
+   */
+  async #untilDeleted(paths: readonly string[], jobs: readonly Job[], deadline: Deadline): Promise<void> {
+    const gone = this.#untilGone(paths, deadline)
+    if (jobs.length === 0) return gone
+    // Both end with the deadline.
+    const done = deadline.sleep(TAKEN_AGAIN_MS).then(() => Promise.all(jobs.map((job) => this.#untilDone(job, deadline))))
+    gone.catch(() => {})
+    done.catch(() => {})
+    await Promise.race([gone, done])
   }
 
   #until(path: string, wanted: (node: CellsNode | undefined) => boolean, deadline: Deadline): Promise<CellsNode | undefined> {

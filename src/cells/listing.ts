@@ -14,7 +14,7 @@ import { CellsError } from './errors.js'
 import { baseOf, checkExistingPath, MARKER, parentOf } from './names.js'
 import { asCount, parseNode } from './node.js'
 import type { Objects } from './objects.js'
-import type { CallOptions } from './server.js'
+import type { ListOptions } from './server.js'
 import { TIMEOUTS } from './timeouts.js'
 import { isAnother, nodesOf, type Tree } from './tree.js'
 import type { CellsNode } from './types.js'
@@ -43,7 +43,7 @@ export class Listing {
     this.#logger = logger
   }
 
-  async *list(path: string, options: CallOptions = {}): AsyncGenerator<CellsNode[]> {
+  async *list(path: string, options: ListOptions = {}): AsyncGenerator<CellsNode[]> {
     const folder = checkExistingPath(path)
     if (folder === '') {
       yield (await this.#tree.workspaces(options)).map((workspace) => workspace.node)
@@ -72,7 +72,7 @@ export class Listing {
     }
   }
 
-  async *#pages(folder: string, options: CallOptions): AsyncGenerator<Page> {
+  async *#pages(folder: string, options: ListOptions): AsyncGenerator<Page> {
     const first = await this.#page(folder, 0, options)
     yield first
     // Hidden rows and the marker take places in a page.
@@ -99,7 +99,7 @@ export class Listing {
     }
   }
 
-  async #page(folder: string, offset: number, options: CallOptions, asked: string = this.#tree.exactPath(folder)): Promise<Page> {
+  async #page(folder: string, offset: number, options: ListOptions, asked: string = this.#tree.exactPath(folder)): Promise<Page> {
     const doing = `list ${folder}`
     // A folder named "*" would be taken for its parent's listing.
     const paths = baseOf(folder) === '*' ? [`${asked}/*`] : [asked, `${asked}/*`]
@@ -107,7 +107,11 @@ export class Listing {
     const raw = nodesOf(answer)
     const nodes = raw.map(parseNode).map((node) => (node === undefined || asked === folder ? node : { ...node, path: backFrom(asked, folder, node.path) }))
     nodes.forEach((node, i) => {
-      if (node === undefined) this.#logger.warn('the server lists a name that cannot be used, left out', { folder, entry: describe(raw[i]) })
+      // What else is listed with a folder whose name is a pattern lies elsewhere and means no harm.
+      const stray = node !== undefined && node.path !== folder && parentOf(node.path) !== folder && !hasWildcard(folder)
+      if (node !== undefined && !stray) return
+      this.#logger.warn('the server lists a name that cannot be used, left out', { folder, entry: describe(raw[i]) })
+      options.onUnusable?.(describe(raw[i]))
     })
     const self = nodes.find((node) => node?.path === folder)
     if (self !== undefined && asked === folder && hasWildcard(folder) && isAnother(self, folder)) return this.#page(folder, offset, options, escapeWildcards(folder))
@@ -119,7 +123,7 @@ export class Listing {
     return { children, rows: raw.length - (self === undefined ? 0 : 1), total: counted === undefined ? undefined : asCount(counted) }
   }
 
-  async #hidden(folder: string, total: number | undefined, visible: ReadonlySet<string>, options: CallOptions): Promise<CellsNode[]> {
+  async #hidden(folder: string, total: number | undefined, visible: ReadonlySet<string>, options: ListOptions): Promise<CellsNode[]> {
     const asked = this.#tree.exactPath(folder)
     const keys = (await this.#objects.listKeys(asked, (total ?? 10_000) + 1000, options)).map((key) => backFrom(asked, folder, key))
     const missing = keys.filter((key) => parentOf(key) === folder && baseOf(key) !== MARKER && !visible.has(key))

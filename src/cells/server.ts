@@ -15,6 +15,11 @@ export interface CallOptions {
   readonly timeoutMs?: number
 }
 
+export interface ListOptions extends CallOptions {
+  /** Told of entries of the answer that are left out because their path cannot be one of a child of the folder; maybe more than once of each. */
+  readonly onUnusable?: (entry: string) => void
+}
+
 export interface PutOptions extends CallOptions {
   /** Lower-case hex md5 of the whole body, when known: sent as Content-MD5 so that the server refuses a damaged body. */
   readonly md5?: string
@@ -47,7 +52,7 @@ export interface CellsServer {
    * left out. Completing without a throw is the proof that the listing is complete.
    * @throws `not-found` when the folder is proven absent
    */
-  list(path: string, options?: CallOptions): AsyncIterable<CellsNode[]>
+  list(path: string, options?: ListOptions): AsyncIterable<CellsNode[]>
   /** Creates folders, parents first. Existing folders are no error. Returns the nodes at once; `stat` may lag (trap 12). */
   mkdir(paths: readonly string[], options?: CallOptions): Promise<CellsNode[]>
   /** To the recycle bin, or for good if already inside it / `permanently`. Resolves when the server's jobs are done. */

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import type { CecArgv } from './options.js'
 import { cleanPath, demandNode } from './remote-path.js'
@@ -25,7 +25,7 @@ export async function writeContent(server: CellsServer, node: CellsNode, options
 
 async function handler(argv: CecArgv): Promise<void> {
   const paths = wordsOf(argv).map(word => cleanPath(withoutPrefix(word)))
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, paths, async (server, { signal }) => {
     for (const path of paths) {
       const node = path === '' ? undefined : await demandNode(server, path, signal)
       if (node?.kind !== 'file') throw new CommandError(`${path === '' ? '/' : path} is a folder`)

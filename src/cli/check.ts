@@ -7,7 +7,7 @@ import { planUpload } from '../transfer/upload-plan.js'
 import type { UploadStep } from '../transfer/upload-plan.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { SilentFailure } from './errors.js'
 import { counted } from './human.js'
 import { printJson } from './json.js'
@@ -67,7 +67,7 @@ async function compare(server: CellsServer, sides: Sides, argv: CecArgv, signal:
 async function handler(argv: CecArgv): Promise<void> {
   const sides = sidesOf(String(argv['source']), String(argv['target']))
   comparisonOf(argv)
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, [sides.remote], async (server, { signal, logger }) => {
     let findings: Findings
     try {
       findings = await compare(server, sides, argv, signal)

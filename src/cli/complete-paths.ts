@@ -1,5 +1,6 @@
 /**
- * `cec complete-paths` (hidden): the paths in a folder, for the completion scripts. A person waits for it at every TAB, so a
+ * `cec complete-paths` (hidden): the paths in a folder, for the completion scripts; `:accounts` and `:datasources` give names instead, which
+ * no folder has. A person waits for it at every TAB, so a
  * listing is kept on disk for a while: a young one is the answer; an older one is too, and is fetched anew by a process of
  * its own meanwhile. Failures are silent: there is nothing to complete.
  */
@@ -17,6 +18,9 @@ const FRESH_MS = 15_000
 const USABLE_MS = 24 * 3_600_000
 /** A folder of more is not completed by anybody; the shell would only ask whether to show them all. */
 const MOST_ENTRIES = 5000
+
+const ACCOUNTS = ':accounts'
+const DATA_SOURCES = ':datasources'
 
 const home = (): string => join(cacheHome(), 'completion')
 
@@ -38,11 +42,20 @@ async function cached(file: string): Promise<{ readonly text: string; readonly a
   }
 }
 
+/** What `config use` takes: the label, or the id where a label is that of several. */
+async function accountNames(globals: GlobalOptions): Promise<string> {
+  const accounts = JSON.parse(await readFile(join(globals.config === '' ? accountsHome() : globals.config, 'config.json'), 'utf8')) as { Configs?: Record<string, { label?: unknown }> }
+  const ids = Object.entries(accounts.Configs ?? {}).map(([id, { label }]) => ({ id, label: typeof label === 'string' ? label : '' }))
+  const isClear = (label: string): boolean => label !== '' && ids.filter((other) => other.label === label).length === 1
+  return ids.map(({ id, label }) => `${isClear(label) ? label : id}\n`).sort().join('')
+}
+
 async function list(argv: CecArgv, folder: string): Promise<string> {
   const [{ withServer }, { rawPath, workspaceNode }] = await Promise.all([import('./context.js'), import('./entry.js')])
   return withServer({ ...argv, log: 'error' }, async (server, { signal }) => {
     const paths: string[] = []
-    if (folder === '') paths.push(...(await server.workspaces({ signal })).map(workspace => rawPath(workspaceNode(workspace))))
+    if (folder === DATA_SOURCES) paths.push(...(await (await import('../cells/datasources.js')).listDataSources(server.rest, { signal })).map(({ name }) => name))
+    else if (folder === '') paths.push(...(await server.workspaces({ signal })).map(workspace => rawPath(workspaceNode(workspace))))
     else for await (const page of server.list(folder, { signal })) paths.push(...page.map(rawPath))
     // A name with a line break would be two.
     return paths.filter(path => !path.includes('\n')).slice(0, MOST_ENTRIES).map(path => `${path}\n`).join('')
@@ -71,6 +84,10 @@ async function handler(argv: CecArgv): Promise<void> {
   const folder = cleanRemotePath((argv['folder'] as string | undefined) ?? '')
   const globals = resolveGlobals(argv)
   try {
+    if (folder === ACCOUNTS) {
+      process.stdout.write(await accountNames(globals))
+      return
+    }
     const file = join(home(), createHash('sha256').update(`${await accountKey(globals)}\0${folder}`).digest('hex').slice(0, 32))
     const known = argv['refresh'] === true ? undefined : await cached(file)
     const bySecrets = argv['token'] !== undefined || argv['password'] !== undefined

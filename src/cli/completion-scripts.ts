@@ -1,20 +1,18 @@
 /**
- * The scripts for the shells. Commands and flags are known to the script; remote paths are asked for with the hidden
- * `cec complete-paths`. Behind `scp` and its like remote paths begin with `cells//`: a colon would split the word in bash.
+ * The scripts for bash and zsh. Commands and flags are known to the script; remote paths, accounts and data sources are asked for with the
+ * hidden `cec complete-paths`. Behind `scp` and its like remote paths begin with `cells//`: a colon would split the word in bash.
  *
  * Names go through the shell's own quoting, never through eval: a file called $(reboot) is only a name.
  */
-import { flagWords, GLOBAL_FLAGS, GLOBAL_VALUE_FLAGS, TAKES_BARE_REMOTE } from './completion-words.js'
-import type { ArgumentKind, CompletionEntry } from './completion-words.js'
+import { factFunctions, GLOBAL_NAMES, GLOBAL_TAKES, proposed } from './completion-facts.js'
+import { TAKES_BARE_REMOTE } from './completion-words.js'
+import type { CompletionEntry } from './completion-words.js'
 
-const first = (entries: readonly CompletionEntry[]): CompletionEntry[] => entries.filter(entry => !entry.name.includes(' '))
-const named = (entries: readonly CompletionEntry[], kind: ArgumentKind): string => entries.filter(entry => entry.argument === kind).map(entry => `"${entry.name}"`).join('|')
-const groups = (entries: readonly CompletionEntry[]): string => [...new Set(entries.filter(entry => entry.name.includes(' ')).map(entry => entry.name.split(' ')[0] ?? ''))].join('|')
-
-const flagCases = (entries: readonly CompletionEntry[]): string => entries.map(entry => `    "${entry.name}") flags="${flagWords(entry)}" ;;`).join('\n')
-const wordCases = (entries: readonly CompletionEntry[]): string => entries.filter(entry => entry.argument === 'words').map(entry => `    "${entry.name}") values="${entry.words.join(' ')}" ;;`).join('\n')
+export { fish } from './completion-fish.js'
 
 export const bash = (entries: readonly CompletionEntry[]): string => `# bash completion for cec; use it with: source <(cec completion bash)
+${factFunctions(entries)}
+
 _cec_remote() {
   local prefix="$1" word="$2" folder="" path
   # What stands on the line is quoted for the shell; the server knows the plain name.
@@ -28,37 +26,52 @@ _cec_remote() {
   return 0
 }
 
+# Names that cec itself knows: accounts, data sources.
+_cec_ask() {
+  local name
+  while IFS= read -r name; do
+    [[ "$name" == "$2"* ]] && COMPREPLY+=("$(printf '%q' "$name")")
+  done < <("\${COMP_WORDS[0]}" complete-paths "$1" 2>/dev/null </dev/null)
+  return 0
+}
+
 _cec() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" command="" flags="" values="" index
+  local word="\${COMP_WORDS[COMP_CWORD]}" command="" flag="" count=0 index next flags takes below terms args
   COMPREPLY=()
+  _cec_facts ""
   for ((index = 1; index < COMP_CWORD; index++)); do
-    case "\${COMP_WORDS[index]}" in
-      ${GLOBAL_VALUE_FLAGS.join('|')}) ((index++)) ;;
-      -*) ;;
-      *)
-        if [[ -z "$command" ]]; then
-          command="\${COMP_WORDS[index]}"
-          case "$command" in ${groups(entries)}) ;; *) break ;; esac
-        else
-          command="$command \${COMP_WORDS[index]}"
-          break
-        fi ;;
-    esac
+    next="\${COMP_WORDS[index]}"
+    if [[ "$next" == -* ]]; then
+      # Readline splits --flag=value at the sign.
+      [[ "\${COMP_WORDS[index + 1]}" == = ]] && ((index++))
+      if [[ " $takes ${GLOBAL_TAKES} " == *" $next "* ]]; then
+        ((++index >= COMP_CWORD)) && flag="$next"
+      fi
+    elif [[ $count -eq 0 && " $below " == *" $next "* ]]; then
+      command="\${command:+$command }$next"
+      _cec_facts "$command"
+    else
+      ((count++))
+    fi
   done
-  case "$command" in
-${flagCases(entries)}
-  esac
-  case "$command" in
-${wordCases(entries)}
-  esac
-  if [[ "$word" == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags ${GLOBAL_FLAGS.join(' ')}" -- "$word"))
+  [[ "$word" == = ]] && word=""
+  if [[ -n "$flag" ]]; then
+    _cec_values "$command" "$flag"
+    below=""
+  elif [[ "$word" == -* ]]; then
+    COMPREPLY=($(compgen -W "$flags ${GLOBAL_NAMES}" -- "$word"))
     return 0
+  elif [[ -z "$command" ]]; then
+    COMPREPLY=($(compgen -W "${proposed(entries).map(entry => entry.name).join(' ')} help" -- "$word"))
+    return 0
+  elif [[ $count -gt 0 ]]; then
+    below="" terms=""
   fi
-  case "$command" in
-    "") COMPREPLY=($(compgen -W "${first(entries).map(entry => entry.name).join(' ')}" -- "$word")) ;;
-    ${named(entries, 'remote')}) _cec_remote "" "$word" ;;
-    ${named(entries, 'either')})
+  COMPREPLY=($(compgen -W "$below $terms" -- "$word"))
+  case "$args" in
+    remote) _cec_remote "" "$word" ;;
+    accounts|datasources) [[ $count -eq 0 ]] && _cec_ask ":$args" "$word" ;;
+    either)
       if [[ "$word" == cells//* ]]; then
         _cec_remote "cells//" "\${word#cells//}"
       elif [[ "$command" == ${TAKES_BARE_REMOTE} ]]; then
@@ -68,10 +81,7 @@ ${wordCases(entries)}
         compopt -o nospace -o default 2>/dev/null
         [[ -n "$word" || \${#COMPREPLY[@]} -eq 0 ]] || COMPREPLY=()
       fi ;;
-    *)
-      if [[ -n "$values" ]]; then COMPREPLY=($(compgen -W "$values" -- "$word"))
-      else compopt -o default 2>/dev/null
-      fi ;;
+    local) compopt -o default 2>/dev/null ;;
   esac
   return 0
 }
@@ -81,6 +91,8 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
 export const zsh = (entries: readonly CompletionEntry[]): string => `#compdef cec
 # zsh completion for cec; use it with: source <(cec completion zsh)
+${factFunctions(entries)}
+
 _cec_remote() {
   local prefix="$1" word="$2" folder="" entry
   local -a folders files
@@ -95,134 +107,54 @@ _cec_remote() {
 }
 
 _cec() {
-  local word="\${words[CURRENT]}" command="" flags="" values="" index
+  local word="\${words[CURRENT]}" command="" flag="" next flags takes below terms args
+  local -i count=0 index
   local -a commands
-  commands=(${first(entries).map(entry => quoted(`${entry.name}:${entry.describe}`)).join(' ')})
+  commands=(${proposed(entries).map(entry => quoted(`${entry.name}:${entry.describe.replaceAll(':', '\\:')}`)).join(' ')})
+  _cec_facts ""
   for ((index = 2; index < CURRENT; index++)); do
-    case "\${words[index]}" in
-      ${GLOBAL_VALUE_FLAGS.join('|')}) ((index++)) ;;
-      -*) ;;
-      *)
-        if [[ -z "$command" ]]; then
-          command="\${words[index]}"
-          case "$command" in ${groups(entries)}) ;; *) break ;; esac
-        else
-          command="$command \${words[index]}"
-          break
-        fi ;;
-    esac
+    next="\${words[index]}"
+    if [[ "$next" == -* ]]; then
+      if [[ " $takes ${GLOBAL_TAKES} " == *" $next "* ]]; then
+        ((++index >= CURRENT)) && flag="$next"
+      fi
+    elif [[ $count -eq 0 && " $below " == *" $next "* ]]; then
+      command="\${command:+$command }$next"
+      _cec_facts "$command"
+    else
+      ((++count))
+    fi
   done
-  case "$command" in
-${flagCases(entries)}
-  esac
-  case "$command" in
-${wordCases(entries)}
-  esac
-  if [[ "$word" == -* ]]; then
-    compadd -- \${=flags} ${GLOBAL_FLAGS.join(' ')}
+  if [[ -n "$flag" ]]; then
+    _cec_values "$command" "$flag"
+    below=""
+  elif [[ "$word" == -* ]]; then
+    # The value of --flag=value is completed as one that follows.
+    if [[ "$word" == --*=* ]]; then
+      compset -P '*='
+      _cec_values "$command" "\${word%%=*}"
+      below=""
+    else
+      compadd -- \${=flags} ${GLOBAL_NAMES}
+      return
+    fi
+  elif [[ -z "$command" ]]; then
+    _describe 'command' commands
     return
+  elif ((count > 0)); then
+    below="" terms=""
   fi
-  case "$command" in
-    "") _describe 'command' commands ;;
-    ${named(entries, 'remote')}) _cec_remote "" "$word" ;;
-    ${named(entries, 'either')})
+  compadd -- \${=below} \${=terms}
+  case "$args" in
+    remote) _cec_remote "" "$PREFIX" ;;
+    accounts|datasources) ((count == 0)) && compadd -- "\${(@f)$("\${words[1]}" complete-paths ":$args" 2>/dev/null </dev/null)}" ;;
+    either)
       if [[ "$word" == cells//* ]]; then _cec_remote "cells//" "\${word#cells//}"
       elif [[ "$command" == ${TAKES_BARE_REMOTE} ]]; then _cec_remote "" "$word"
       else compadd -S '' -- 'cells//'; _files
       fi ;;
-    *)
-      if [[ -n "$values" ]]; then compadd -- \${=values}
-      else _files
-      fi ;;
+    local) _files ;;
   esac
 }
 # Sourced, or found through fpath and called to complete at once.
 if [[ "\${funcstack[1]}" == _cec ]]; then _cec "$@"; else compdef _cec cec; fi`
-
-/** In single quotes fish knows two escapes. */
-const fishQuoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-
-function fishLines(entry: CompletionEntry): string[] {
-  const [command = '', sub] = entry.name.split(' ')
-  const when = `-n "__cec_is ${entry.name}"`
-  const lines = [sub === undefined
-    ? `complete -c cec -n "__cec_is" -a ${command} -d ${fishQuoted(entry.describe)}`
-    : `complete -c cec -n "__cec_is ${command}" -a ${sub} -d ${fishQuoted(entry.describe)}`]
-  for (const flag of entry.flags) {
-    const short = flag.aliases.find(alias => alias.length === 1)
-    const value = flag.type === 'boolean' ? '' : flag.choices.length > 0 ? ` -x -a ${fishQuoted(flag.choices.join(' '))}` : ' -r'
-    lines.push(`complete -c cec ${when} -l ${flag.name}${short === undefined ? '' : ` -s ${short}`}${value} -d ${fishQuoted(flag.describe)}`)
-  }
-  if (entry.argument === 'remote') lines.push(`complete -c cec ${when} -a "(__cec_remote '' (commandline -ct))"`)
-  if (entry.argument === 'either') lines.push(`complete -c cec ${when} -F -a "(__cec_either ${command})"`)
-  if (entry.argument === 'local') lines.push(`complete -c cec ${when} -F`)
-  const values = entry.argument === 'words' && sub === undefined && entry.flags.length === 0 ? entry.words : []
-  if (values.length > 0) lines.push(`complete -c cec ${when} -a ${fishQuoted(values.join(' '))}`)
-  return lines
-}
-
-export const fish = (entries: readonly CompletionEntry[]): string => `# fish completion for cec; use it with: cec completion fish | source
-function __cec_words
-  set -l words (commandline -opc)[2..-1]
-  set -l skip 0
-  for word in $words
-    if test $skip = 1
-      set skip 0
-    else if contains -- $word ${GLOBAL_VALUE_FLAGS.join(' ')}
-      set skip 1
-    else if not string match -q -- '-*' $word
-      echo $word
-    end
-  end
-end
-
-# Is this the command that stands on the line? With no argument: is there none yet?
-function __cec_is
-  set -l have (__cec_words)
-  set -l groups ${groups(entries).replaceAll('|', ' ')}
-  set -l depth (count $argv)
-  if test $depth = 0
-    test (count $have) = 0
-    return
-  end
-  test (count $have) -ge $depth; or return 1
-  test "$have[1..$depth]" = "$argv"; or return 1
-  # A group by itself stands for its subcommands' names only.
-  if test $depth = 1; and contains -- $argv[1] $groups
-    test (count $have) = 1; or not contains -- "$have[2]" (__cec_subs $argv[1])
-    return
-  end
-end
-
-function __cec_subs
-  switch $argv[1]
-${entries.filter(entry => !entry.name.includes(' ') && entry.words.length > 0).map(entry => `    case ${entry.name}\n      printf '%s\\n' ${entry.words.join(' ')}`).join('\n')}
-  end
-end
-
-function __cec_remote
-  set -l prefix $argv[1]
-  set -l word $argv[2]
-  set -l folder ''
-  if string match -q -- '*/*' $word
-    set folder (string replace -r '/[^/]*$' '' -- $word)
-  end
-  for path in (command cec complete-paths $folder 2>/dev/null </dev/null)
-    printf '%s\\n' $prefix$path
-  end
-end
-
-function __cec_either
-  set -l word (commandline -ct)
-  if string match -q -- 'cells//*' $word
-    __cec_remote cells// (string replace 'cells//' '' -- $word)
-  else if test $argv[1] = ${TAKES_BARE_REMOTE}
-    __cec_remote '' $word
-  else
-    echo cells//
-  end
-end
-
-complete -c cec -f
-${GLOBAL_FLAGS.map(flag => `complete -c cec -l ${flag.slice(2)}${GLOBAL_VALUE_FLAGS.includes(flag) ? ' -r' : ''}`).join('\n')}
-${entries.flatMap(fishLines).join('\n')}`

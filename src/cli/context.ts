@@ -65,3 +65,18 @@ export async function withServer<T>(argv: CecArgv, work: (server: CellsConnectio
     }
   })
 }
+
+/**
+ * `withServer` for commands that look at files: what mounts on this computer have at and below `paths` and not sent yet is sent first.
+ *
+ * @param paths on the server, clean; a wildcard as the last name stands for its folder
+ */
+export async function withFiles<T>(
+  argv: CecArgv, paths: readonly string[], work: (server: CellsConnection, context: ServerContext) => Promise<T>, options: Pick<ConnectOptions, 'retry'> = {},
+): Promise<T> {
+  return await withServer(argv, async (server, context) => {
+    const { settleMounts } = await import('./running-mounts.js')
+    await settleMounts(context.settings.url, paths.map((path) => path.replace(/\/[*%]$/, '')), context)
+    return await work(server, context)
+  }, options)
+}

@@ -2,7 +2,7 @@
 import { parentOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import { declareOptions } from './options.js'
 import type { CecArgv } from './options.js'
@@ -46,7 +46,7 @@ async function handler(argv: CecArgv): Promise<void> {
     return
   }
   if (argv['force'] === true) throw new CommandError('--force is for uploads and downloads; a copy on the server never replaces anything')
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, [source, target].map(word => cleanPath(withoutPrefix(word))), async (server, { signal, logger }) => {
     await copy(server, await resolveSources(server, cleanPath(withoutPrefix(source)), logger, signal), withoutPrefix(target), signal)
   })
 }

@@ -3,7 +3,7 @@
  */
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { humanSize } from './human.js'
 import { declareJson, printJson, wantsJson } from './json.js'
@@ -24,7 +24,8 @@ async function handler(argv: CecArgv): Promise<void> {
   const deepest = argv['summarize'] === true ? 0 : (argv['max-depth'] as number | undefined) ?? Infinity
   if (Number.isNaN(deepest) || deepest < 0) throw new CommandError('--max-depth needs a whole number')
   const json = wantsJson(argv)
-  await withServer(argv, async (server, { signal, logger }) => {
+  const path = cleanPath((argv['path'] as string | undefined) ?? '')
+  await withFiles(argv, [path], async (server, { signal, logger }) => {
     const errors = new WalkErrors(message => logger.warn(message))
     const open: Usage[] = []
     const told: Usage[] = []
@@ -45,7 +46,7 @@ async function handler(argv: CecArgv): Promise<void> {
       }
       tell(usage, depth)
     }
-    for await (const entry of walk(server, cleanPath((argv['path'] as string | undefined) ?? ''), { signal, leaves: true })) {
+    for await (const entry of walk(server, path, { signal, leaves: true })) {
       const { node, depth } = entry
       if (errors.take(entry) || entry.left === true) {
         close(depth)

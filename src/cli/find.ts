@@ -3,7 +3,7 @@ import ignore from 'ignore'
 import { baseOf } from '../cells/names.js'
 import type { CellsNode } from '../cells/types.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { entryJson, rawPath } from './entry.js'
 import { declareJson, printJson, wantsJson } from './json.js'
@@ -73,10 +73,11 @@ async function handler(argv: CecArgv): Promise<void> {
   if (maxDepth !== undefined && !(Number.isInteger(maxDepth) && maxDepth >= 0)) throw new CommandError('--max-depth needs a whole number')
   const json = wantsJson(argv)
   const end = argv['print0'] === true ? '\0' : '\n'
-  await withServer(argv, async (server, { signal, logger }) => {
+  const path = cleanPath(String(argv['path']))
+  await withFiles(argv, [path], async (server, { signal, logger }) => {
     const errors = new WalkErrors(message => logger.warn(message))
     const found: CellsNode[] = []
-    for await (const entry of walk(server, cleanPath(String(argv['path'])), { signal, maxDepth })) {
+    for await (const entry of walk(server, path, { signal, maxDepth })) {
       if (errors.take(entry) || entry.node.path === '' || !tests.every(test => test(entry.node))) continue
       if (json) found.push(entry.node)
       else process.stdout.write((process.stdout.isTTY ? printable(rawPath(entry.node)) : rawPath(entry.node)) + end)

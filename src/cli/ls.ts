@@ -7,7 +7,7 @@ import type { CellsNode, Workspace } from '../cells/types.js'
 import { baseOf } from '../cells/names.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { entryJson, rawPath, typeOf, workspaceNode } from './entry.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { humanDate, humanSize } from './human.js'
@@ -105,7 +105,7 @@ async function handler(argv: CecArgv): Promise<void> {
   if (modes.length > 1) throw new CommandError('please use at most one of --details, --raw, --exists, --format and --json')
   const template: Template | undefined = format === '' ? undefined : compileTemplate(format)
   const path = cleanPath((argv['path'] as string | undefined) ?? '')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     if (argv['exists'] === true) await printExists(server, path, signal)
     else if (argv['raw'] === true) await printLines(server, path, rawPath, signal)
     else if (wantsJson(argv)) await printEntries(server, path, signal)

@@ -6,7 +6,7 @@ import { metadataOf, namespaces, updateMetadata } from '../cells/usermeta.js'
 import { formatOf, textOf } from './argv.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles, withServer } from './context.js'
 import { CommandError } from './errors.js'
 import { declareJson, printJson, wantsJson } from './json.js'
 import { EMPTY, valueFor, withTag } from './meta-values.js'
@@ -22,7 +22,7 @@ async function get(argv: CecArgv): Promise<void> {
   if (argv['all'] === true) return await withServer(argv, async (server, { signal }) => await printNamespaces(server, argv, format, signal))
   const path = demandPath(argv)
   const wanted = textOf(argv, 'namespace')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     const node = await demandNode(server, path, signal)
     const all = [...await metadataOf(server.rest, path, { signal })]
     const found = wanted === '' ? all : all.filter(([name]) => name === wanted)
@@ -68,7 +68,7 @@ async function set(argv: CecArgv): Promise<void> {
   if (operation !== 'update' && operation !== 'delete') throw new CommandError('please say what to do: --operation update or --operation delete')
   const wanted = textOf(argv, 'namespace')
   if (wanted === '') throw new CommandError('please name a namespace with --namespace; "cec meta get --all" shows them')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     const namespace = (await namespaces(server.rest, { signal })).find(({ name }) => name === wanted)
     if (namespace === undefined) throw new CommandError(`the server has no namespace ${wanted}; "cec meta get --all" shows those it has`)
     const node = await demandNode(server, path, signal)

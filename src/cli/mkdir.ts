@@ -3,7 +3,7 @@ import { workspaceOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
@@ -36,7 +36,7 @@ async function missingFolders(server: CellsServer, path: string, parents: boolea
 async function handler(argv: CecArgv): Promise<void> {
   const path = cleanPath(argv['path'] as string)
   if (!path.includes('/')) throw new CommandError('please name a workspace and a folder: workspace/folder')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     const missing = await missingFolders(server, path, argv['parents'] === true, signal)
     const json = wantsJson(argv)
     if (missing.length === 0) {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { parentOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import type { CecArgv } from './options.js'
 import { demandArrival, demandFreeTargets, relocateMany, resolveSources } from './relocate.js'
@@ -64,8 +64,8 @@ async function demandFolder(server: CellsServer, path: string, kind: 'file' | 'f
 }
 
 async function handler(argv: CecArgv): Promise<void> {
-  await withServer(argv, async (server, { signal, logger }) => {
-    const source = cleanPath(String(argv['source']))
+  const source = cleanPath(String(argv['source']))
+  await withFiles(argv, [source, cleanPath(String(argv['target']))], async (server, { signal, logger }) => {
     if (source !== '' && !source.includes('/')) throw new CommandError(`${source} is a workspace and cannot be moved`)
     const { paths, wildcard } = await resolveSources(server, source, logger, signal)
     await move(server, paths, wildcard, String(argv['target']), signal)

@@ -78,6 +78,9 @@ const typeOf = (spec: OptionSpec): { type: 'string' | 'boolean' | 'number' | 'ar
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
 const FALSE = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
 
+/** undefined for what is no boolean. */
+export const booleanFrom = (text: string): boolean | undefined => (TRUE.has(text) ? true : FALSE.has(text) ? false : undefined)
+
 function fromEnv(spec: OptionSpec, env: NodeJS.ProcessEnv): Value | undefined {
   const name = envName(spec.name)
   const text = env[name]
@@ -89,8 +92,8 @@ function fromEnv(spec: OptionSpec, env: NodeJS.ProcessEnv): Value | undefined {
     if (!Number.isInteger(value)) throw new UsageError(`${name} must be a whole number, not "${text}"`)
     return value
   }
-  if (TRUE.has(text)) return true
-  if (FALSE.has(text)) return false
+  const value = booleanFrom(text)
+  if (value !== undefined) return value
   throw new UsageError(`${name} must be true or false, not "${text}"`)
 }
 

@@ -8,7 +8,7 @@
 import yargs, { type Argv } from 'yargs'
 import type { CommandLine } from './commands.js'
 import { exitCodeOf, sentenceOf, UsageError } from './errors.js'
-import { declareOptions, type CecArgv, type OptionSpecs } from './options.js'
+import { booleanFrom, declareOptions, type CecArgv, type OptionSpecs } from './options.js'
 import { LIST_PARSER, PARSER } from './parser.js'
 
 export interface Program {
@@ -16,6 +16,34 @@ export interface Program {
   readonly describe: string
   readonly commands: readonly CommandLine[]
   readonly globals: OptionSpecs
+}
+
+/** The command line says what is meant in words that the parser takes for something else. */
+class OtherWords extends Error {
+  readonly words: readonly string[]
+
+  constructor(words: readonly string[]) {
+    super()
+    this.words = words
+  }
+}
+
+/**
+ * The parser takes every `--flag=value` of a boolean flag but `true` for false: `--dry-run=1` would do what it should only show. Here all
+ * words count that the original takes.
+ *
+ * @throws OtherWords with `true` for its other spellings; UsageError for what is neither true nor false
+ */
+function checkBooleans(argv: CecArgv, words: readonly string[]): void {
+  const end = words.indexOf('--')
+  const plain = words.map((word, index) => {
+    const [, dashes, name, value] = (end >= 0 && index > end ? null : /^(--?)([A-Za-z][\w-]*)=(.*)$/s.exec(word)) ?? []
+    if (name === undefined || value === undefined || typeof argv[name] !== 'boolean') return word
+    const meant = booleanFrom(value)
+    if (meant === undefined) throw new UsageError(`${dashes}${name} is true or false, not "${value}"`)
+    return `${dashes}${name}=${meant}`
+  })
+  if (plain.some((word, index) => word !== words[index])) throw new OtherWords(plain)
 }
 
 function addCommand(cli: Argv, line: CommandLine): Argv {
@@ -37,6 +65,7 @@ function assemble(program: Program, words: readonly string[]): Argv {
     .version(false)
     .strict()
     .recommendCommands()
+    .middleware((argv) => checkBooleans(argv, words))
     .exitProcess(false)
     .wrap(Math.min(110, process.stdout.columns ?? 110))
     .fail((message: string | null, error: Error | undefined) => {
@@ -57,8 +86,15 @@ async function dispatch(program: Program, words: readonly string[]): Promise<voi
   if (argv['help'] === true) return
   const positionals = argv['_'] as (string | number)[]
   if (positionals.length === 0) await assemble(program, ['--help']).parseAsync()
-  else if (positionals[0] === 'help') await assemble(program, [...((argv['words'] as string[] | undefined) ?? []), '--help']).parseAsync()
+  else if (positionals[0] === 'help') {
+    const topic = (argv['words'] as string[] | undefined) ?? []
+    if (topic[0] !== undefined && !program.commands.some(({ command }) => command.split(' ')[0] === topic[0])) throw new UsageError(`Unknown command: ${topic[0]}`)
+    await assemble(program, [...topic, '--help']).parseAsync()
+  }
 }
+
+/** What yargs itself complains about below a command does not always pass by `fail`. */
+const asUsageError = (error: unknown): unknown => (error instanceof Error && error.name === 'YError' ? new UsageError(error.message) : error)
 
 /**
  * Runs one command line.
@@ -70,7 +106,9 @@ export async function runProgram(program: Program, words: readonly string[]): Pr
   try {
     await dispatch(program, words)
     return 0
-  } catch (error) {
+  } catch (problem) {
+    if (problem instanceof OtherWords) return await runProgram(program, problem.words)
+    const error = asUsageError(problem)
     const sentence = sentenceOf(error)
     if (sentence !== '') process.stderr.write(`${program.name}: ${sentence}\n`)
     if (error instanceof UsageError) process.stderr.write(`Try "${program.name} --help".\n`)

@@ -2,7 +2,7 @@
 import { baseOf, nameProblem, parentOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import { entryJson } from './entry.js'
 import { humanSize } from './human.js'
@@ -30,7 +30,7 @@ async function handler(argv: CecArgv): Promise<void> {
   const path = cleanPath(word)
   if (!path.includes('/') || word.endsWith('/')) throw new CommandError('please name a file: workspace/folder/file')
   const limiter = parseRate(typeof argv['bwlimit'] === 'string' ? argv['bwlimit'] : '')
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, [path], async (server, { signal, logger }) => {
     await demandPlace(server, path, argv['force'] === true, signal)
     const { uploadStream } = await import('../transfer/stream-upload.js')
     const stopReading = (): void => { process.stdin.destroy() }

@@ -3,7 +3,7 @@ import { isWithin, RECYCLE_BIN, workspaceOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
 import type { CecCommand } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { counted } from './human.js'
 import type { CecArgv } from './options.js'
@@ -57,7 +57,7 @@ const inBin = (path: string): boolean => isWithin(path, `${workspaceOf(path)}/${
 async function handler(argv: CecArgv): Promise<void> {
   const words = [argv['path'], ...(argv['_'] as unknown[]).slice(1)].map(String)
   const permanently = argv['permanently'] === true
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, words.map(cleanPath), async (server, { signal, logger }) => {
     const { paths, missing } = await find(server, words, logger, signal)
     if (paths.length === 0) {
       logger.info('Nothing to delete.')

@@ -2,6 +2,7 @@
  * `cec share`: public links. `cec share <path>` makes one, as cec does (cec-reference 6.6); `share ls` and `share rm` list and
  * take back. The words ls and rm are never paths: a link needs something inside a workspace.
  */
+import type { Argv } from 'yargs'
 import type { CellsConnection } from '../cells/client.js'
 import { baseOf } from '../cells/names.js'
 import { createLink, deleteLink, getLink, linksAt, ownLinks, type PublicLink, type SharedPath } from '../cells/shares.js'
@@ -9,7 +10,7 @@ import { isCellsError } from '../cells/errors.js'
 import { textOf } from './argv.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles, withServer } from './context.js'
 import { CommandError, UsageError } from './errors.js'
 import { humanDate } from './human.js'
 import { declareJson, isoTime, printJson, wantsJson } from './json.js'
@@ -30,7 +31,7 @@ async function share(argv: CecArgv): Promise<void> {
   // Optional for yargs alone, which would want it from "share ls" too.
   const path = cleanPath(textOf(argv, 'path'))
   if (path === '') throw new UsageError('what is to be shared? cec share <path>')
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [path], async (server, { signal }) => {
     const wishes = await wishesFrom(argv, signal)
     const node = await demandNode(server, path, signal)
     if (node.kind === 'file' && wishes.permissions.includes('Upload')) throw new CommandError(`${path} is a file; only folders take uploads`)
@@ -96,10 +97,13 @@ async function findLink(server: CellsConnection, wanted: string, signal: AbortSi
   return found[0]
 }
 
+/** A short path may look like "ls" or "rm" and is none of them. The types of yargs lack the parameter. */
+const withoutRecommendations = (yargs: Argv): Argv => (yargs as unknown as { recommendCommands(on: boolean): Argv }).recommendCommands(false)
+
 export const command: CecCommand = {
   command: 'share [path]',
   describe: 'Make, list and take back public links',
-  builder: (yargs) => declareJson(yargs)
+  builder: (yargs) => declareJson(withoutRecommendations(yargs))
     .usage('$0 share <path>\n$0 share ls [path]\n$0 share rm <link>\n\nMake, list and take back public links')
     .positional('path', { type: 'string', describe: 'workspace/folder or workspace/file' })
     .option('permissions', { global: false, type: 'string', requiresArg: true, describe: 'What visitors may do, of preview,download,upload', defaultDescription: 'download,preview' })

@@ -2,7 +2,7 @@
 import type { CellsNode } from '../cells/types.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { entryJson, typeOf } from './entry.js'
 import { humanDate, humanSize } from './human.js'
@@ -29,7 +29,7 @@ function describe(node: CellsNode): string {
 async function handler(argv: CecArgv): Promise<void> {
   const paths = wordsOf(argv).map(cleanPath)
   if (paths.includes('')) throw new CommandError('please name a file or folder: workspace/path')
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, paths, async (server, { signal, logger }) => {
     const found = await server.statMany(paths, { signal })
     const nodes = paths.flatMap(path => found.get(path) ?? [])
     if (wantsJson(argv)) printJson(nodes.map(entryJson))

@@ -14,7 +14,7 @@ import { planUpload } from '../transfer/upload-plan.js'
 import type { UploadStep } from '../transfer/upload-plan.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import type { ServerContext } from './context.js'
 import { counted } from './human.js'
 import { declareOptions } from './options.js'
@@ -85,7 +85,7 @@ async function handler(argv: CecArgv): Promise<void> {
   const settings = resolveScpSettings({ ...argv, force: true })
   comparisonOf(argv)
   const sides = sidesOf(String(argv['source']), String(argv['target']))
-  await withServer(settings.log === undefined ? argv : { ...argv, log: settings.log }, async (server, context) => {
+  await withFiles(settings.log === undefined ? argv : { ...argv, log: settings.log }, [sides.remote], async (server, context) => {
     const options: TransferOptions = { ...settings.transfer, signal: context.signal, state: await transferState(server, context) }
     const job: Job = { server, context, settings, options, sides, mayDelete: argv['delete'] === true }
     try {

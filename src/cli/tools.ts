@@ -1,5 +1,5 @@
 /** `cec tools` (hidden): the internal hash of a local file, questions about version numbers (cec-reference 11.1, 11.2). */
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import type { Argv } from 'yargs'
 import { Digester } from '../cells/digest.js'
 import { textOf } from './argv.js'
@@ -16,11 +16,12 @@ async function hash(argv: CecArgv): Promise<void> {
   const path = textOf(argv, 'file')
   if (path === '') throw new CommandError('please name a file with --file')
   const quiet = argv['raw'] === true || wantsJson(argv)
-  if (!quiet) print(`Computing the internal hash of ${path}`)
   const began = performance.now()
   const digester = new Digester()
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) digester.update(chunk)
+    const file = await open(path)
+    if (!quiet) print(`Computing the internal hash of ${path}`)
+    for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) digester.update(chunk)
   } catch (error) {
     throw new CommandError(`could not read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
   }

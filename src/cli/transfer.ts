@@ -8,7 +8,7 @@ import { TransferState } from '../transfer/state.js'
 import { TransferError } from '../transfer/types.js'
 import type { TransferOptions, TransferReport } from '../transfer/types.js'
 import type { ServerContext } from './context.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import { counted } from './human.js'
 import type { CecArgv } from './options.js'
@@ -33,7 +33,8 @@ export async function transfer(argv: CecArgv, source: string, target: string): P
   const settings = resolveScpSettings(argv)
   if (isRemote(source) && isRemote(target)) throw new CommandError('both sides are on the server, use "cec cp" to copy there')
   if (!isRemote(source) && !isRemote(target)) throw new CommandError('one side must be on the server and begin with cells://; to copy on the server use "cec cp"')
-  await withServer(settings.log === undefined ? argv : { ...argv, log: settings.log }, async (server, context) => {
+  const remote = cleanPath(withoutPrefix(isRemote(source) ? source : target))
+  await withFiles(settings.log === undefined ? argv : { ...argv, log: settings.log }, [remote], async (server, context) => {
     try {
       const state = await transferState(server, context)
       const options: TransferOptions = { ...settings.transfer, signal: context.signal, state }

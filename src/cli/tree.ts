@@ -2,7 +2,7 @@
 import { baseOf } from '../cells/names.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { entryJson } from './entry.js'
 import type { EntryJson } from './entry.js'
@@ -20,7 +20,7 @@ async function handler(argv: CecArgv): Promise<void> {
   const level = argv['level'] as number | undefined
   if (level !== undefined && !(Number.isInteger(level) && level > 0)) throw new CommandError('--level needs a whole number from 1')
   const path = cleanPath((argv['path'] as string | undefined) ?? '')
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, [path], async (server, { signal, logger }) => {
     const errors = new WalkErrors(message => logger.warn(message))
     const json = wantsJson(argv)
     const branches: Branch[] = []

@@ -7,7 +7,7 @@ import type { FileVersion } from '../cells/versions.js'
 import { writeContent } from './cat.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
-import { withServer } from './context.js'
+import { withFiles } from './context.js'
 import { CommandError } from './errors.js'
 import { humanDate, humanSize } from './human.js'
 import { declareJson, isoTime, printJson, wantsJson } from './json.js'
@@ -35,7 +35,7 @@ async function demandVersion(server: CellsConnection, node: CellsNode, id: strin
 
 /** JSON: a list of `{ id, description, size, modified, etag }`, the newest first. */
 async function list(argv: CecArgv): Promise<void> {
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [cleanPath(String(argv['path']))], async (server, { signal }) => {
     const node = await demandFile(server, argv, signal)
     const versions = await listVersions(server.rest, server.features, node.path, { signal })
     if (wantsJson(argv)) printJson(versions.map(versionJson))
@@ -46,7 +46,7 @@ async function list(argv: CecArgv): Promise<void> {
 
 /** To standard output. */
 async function get(argv: CecArgv): Promise<void> {
-  await withServer(argv, async (server, { signal }) => {
+  await withFiles(argv, [cleanPath(String(argv['path']))], async (server, { signal }) => {
     const node = await demandFile(server, argv, signal)
     const version = await demandVersion(server, node, String(argv['version']), signal)
     await writeContent(server, version.node, { signal, versionId: version.id })
@@ -55,7 +55,7 @@ async function get(argv: CecArgv): Promise<void> {
 
 /** The content of that version becomes the newest one; nothing is lost. JSON: `{ path, restored }`. */
 async function restore(argv: CecArgv): Promise<void> {
-  await withServer(argv, async (server, { signal, logger }) => {
+  await withFiles(argv, [cleanPath(String(argv['path']))], async (server, { signal, logger }) => {
     const node = await demandFile(server, argv, signal)
     if (node.readOnly) throw new CommandError(`you have no right to write to ${node.path}`)
     const version = await demandVersion(server, node, String(argv['version']), signal)

@@ -74,6 +74,10 @@ export class Confirmer {
     this.arm()
   }
 
+  awaitsAbsence(folder: Inode, name: string): boolean {
+    return this.absent.get(folder)?.has(name) === true
+  }
+
   /** The inode was deleted or replaced: nothing to wait for. */
   drop(inode: Inode): void {
     inode.unconfirmed = false

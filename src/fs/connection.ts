@@ -4,7 +4,13 @@
  */
 import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
+import { crashPoint } from '../crashpoints.js'
 import type { ConnectionState } from './status.js'
+
+/** What changes something on the server. */
+const CHANGES: ReadonlySet<string | symbol> = new Set([
+  'put', 'multipartStart', 'multipartPart', 'multipartComplete', 'multipartAbort', 'mkdir', 'move', 'copy', 'remove', 'removeObject',
+] satisfies (keyof CellsServer)[])
 
 export class ConnectionWatch {
   state: ConnectionState = 'online'
@@ -15,9 +21,14 @@ export class ConnectionWatch {
       get: (target, name) => {
         const member = Reflect.get(target, name) as unknown
         if (typeof member !== 'function') return member
+        const changes = CHANGES.has(name)
         return (...parameters: unknown[]) => {
+          if (changes) crashPoint(`before ${String(name)}`)
           const result = (member as (...parameters: unknown[]) => unknown).apply(target, parameters)
-          if (result instanceof Promise) result.then(() => { this.state = 'online' }, (error: unknown) => this.failed(error))
+          if (result instanceof Promise) result.then(() => {
+            this.state = 'online'
+            if (changes) crashPoint(`after ${String(name)}`)
+          }, (error: unknown) => this.failed(error))
           return result
         }
       },

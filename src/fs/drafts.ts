@@ -11,6 +11,7 @@ import { constants } from 'node:fs'
 import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
 import { contentBuffers } from '../cache/buffer-pool.js'
 import { loadReadNow } from '../cache/read-now.js'
+import { crashPoint } from '../crashpoints.js'
 import { RangeSet } from './ranges.js'
 
 /** Anything that can be read by position: the base of a draft. */
@@ -86,6 +87,8 @@ export class Draft {
     const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, missing?.base, size, missing?.baseLimit ?? 0, RangeSet.from(missing?.written ?? []))
     draft.generation = 1
     draft.secured = 1
+    // Which parts of it are holes is forgotten.
+    if (missing === undefined) draft.written.add(0, size)
     return draft
   }
 
@@ -119,6 +122,15 @@ export class Draft {
     if (readNow(handle.fd, buffer, offset) < buffer.length) buffer.fill(0, (await handle.read(buffer, 0, buffer.length, offset)).bytesRead)
     for (const [from, to] of gaps) (await this.fromBase(from, to, signal)).copy(buffer, from - offset)
     return buffer
+  }
+
+  /** Where data, or a hole, begins at or after `offset`; undefined: no more data. A hole is what was never written and never was the base's. */
+  seek(offset: number, whence: 'data' | 'hole'): number | undefined {
+    const solid = RangeSet.from([...this.written.ranges(), [0, this.baseLimit]])
+    const gap = solid.gaps(offset, this.size)[0]
+    if (whence === 'hole') return gap?.[0] ?? this.size
+    if (gap === undefined || gap[0] > offset) return offset
+    return gap[1] < this.size ? gap[1] : undefined
   }
 
   /** Writes all of `data`. @throws ENOSPC and other local errors, with nothing acknowledged */
@@ -193,7 +205,9 @@ export class Draft {
     return this.inTurn(async () => {
       // A hole at the end exists only in `size` so far.
       await this.file.handle.truncate(this.size)
+      crashPoint('before a draft is synced')
       await this.file.handle.datasync()
+      crashPoint('after a draft is synced')
     })
   }
 

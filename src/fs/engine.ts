@@ -135,6 +135,8 @@ class MountEngine implements Engine {
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, logger })
     this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
+    this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
+      || this.confirmer.awaitsAbsence(folder, name) || this.tree.heldBy(folder, name) !== undefined
     // Names here and names on the server: two trees, two locks.
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this
@@ -158,7 +160,7 @@ class MountEngine implements Engine {
     })
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     this.fs = new Filesystem({
-      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, logger,
+      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }),
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,

@@ -11,8 +11,9 @@ import { hasFourByte, nameProblem } from '../cells/names.js'
 import type { Logger } from '../log.js'
 import type { Backups } from './backup.js'
 import type { Confirmer } from './confirm.js'
+import { Copies } from './copies.js'
 import { type Contents, foldersOf, type Handle, nameKey } from './contents.js'
-import type { Attr, AttrChange, Caller, DirEntry, Entry, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
+import type { Attr, AttrChange, Caller, DirEntry, Entry, FileRange, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
@@ -69,6 +70,8 @@ export interface FilesystemDeps {
   readonly ahead: WalkAhead
   /** Names here, held while an operation changes them. */
   readonly names: TreeLock
+  /** Names on the server, held while they are being changed there. */
+  readonly locks: TreeLock
   /** A change is answered when the server has it, not when it is safe on this disk. */
   readonly writeThrough: boolean
   readonly readOnly: boolean
@@ -83,11 +86,13 @@ export class Filesystem implements FileSystem {
   private readonly handles = new HandleTable<Handle>()
   private readonly dirHandles = new HandleTable<DirHandle>()
   private readonly renamer: Renamer
+  private readonly copies: Copies
   private over = false
 
   constructor(deps: FilesystemDeps) {
     this.deps = deps
     this.renamer = new Renamer(deps)
+    this.copies = new Copies(deps)
   }
 
   /**
@@ -175,7 +180,7 @@ export class Filesystem implements FileSystem {
 
   private async unlinkAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
     const { tree, contents, backups, unlinks, specials, names, journal } = this.deps
-    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] })
+    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] }, caller.signal)
     try {
       const inode = await tree.child(folder, clean, caller.signal)
       if (inode === undefined) throw absent(name)
@@ -209,7 +214,7 @@ export class Filesystem implements FileSystem {
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
-    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] })
+    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] }, caller.signal)
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
@@ -245,7 +250,7 @@ export class Filesystem implements FileSystem {
     if (inode.type !== 'folder') tree.hold(inode, undefined)
     folder.local.delete(name)
     tree.deps.inodes.detach(inode)
-    tree.uncover(folder, name)
+    tree.leave(folder, name)
     journal.move(inode)
     journal.folder(inode)
     this.deps.uploader.forget(inode)
@@ -257,6 +262,8 @@ export class Filesystem implements FileSystem {
     this.checkWritable(from)
     const clean = cleanName(name)
     const target = this.checkNew(to, newName)
+    // Three moves through a third name could do it, but not at once: others would see either file missing for seconds, and a crash in between
+    // would leave a document under a name that nobody chose. Programs that exchange know what to do without.
     if (flags.exchange === true) throw new FsError('EINVAL', 'The server cannot exchange two names')
     const renamed = await this.changing([[from, clean], [to, target]], () => this.renamer.rename(from, clean, to, target, flags.noReplace === true, caller))
     this.deps.tree.kernel.otherSpellings(to, target)
@@ -388,7 +395,7 @@ export class Filesystem implements FileSystem {
 
   private async withHeldName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
     const { tree, names } = this.deps
-    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] })
+    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] }, caller.signal)
     try {
       if (await tree.child(folder, name, caller.signal) !== undefined) throw new FsError('EEXIST', `${name} exists`)
       const stale = folder.children.get(name)
@@ -413,7 +420,7 @@ export class Filesystem implements FileSystem {
       await contents.beginNew(inode)
       return inode
     } catch (error) {
-      folder.local.delete(name)
+      tree.leave(folder, name)
       tree.deps.inodes.detach(inode)
       throw error
     }
@@ -498,6 +505,22 @@ export class Filesystem implements FileSystem {
     if (mode === 0 && offset + length > handle.inode.size) {
       await this.deps.contents.change(handle.inode, handle, (draft) => draft.truncate(Math.max(draft.size, offset + length)))
     }
+  }
+
+  lseek(_ino: Ino, fh: number, offset: number, whence: 'data' | 'hole'): Promise<number> {
+    const handle = this.handles.get(fh)
+    const size = this.deps.contents.sizeBehind(handle) ?? handle.inode.size
+    const { draft } = handle.inode
+    // The server's files have no holes but the one behind their end.
+    const found = offset >= size ? undefined : draft !== undefined && size === draft.size ? draft.seek(offset, whence) : whence === 'data' ? offset : size
+    return found === undefined ? Promise.reject(new FsError('ENXIO', 'Beyond the last data')) : Promise.resolve(found)
+  }
+
+  async copyFileRange(from: FileRange, to: FileRange, length: number, caller: Caller): Promise<number> {
+    const target = this.handles.get(to.fh)
+    if (!target.write) throw new FsError('EBADF', 'Not open for writing')
+    if (from.offset !== 0 || to.offset !== 0) throw new FsError('EOPNOTSUPP', 'The server copies whole files')
+    return this.copies.copy(this.handles.get(from.fh), target, length, caller.signal)
   }
 
   // -- folders

@@ -13,17 +13,17 @@ async function seen(fs: PathFs, path: string): Promise<unknown> {
   return identity(await fs.stat(path))
 }
 
-for (const serverVersion of [2, 4] as const) describe(`identity of files, server ${serverVersion}`, { timeout: 120_000, concurrency: true }, () => {
-  const withWorld = (work: (world: World) => Promise<void>) => async (): Promise<void> => {
-    const world = await World.start({ serverVersion })
-    try {
-      await work(world)
-    } finally {
-      await world.close()
-    }
+const withWorld = (serverVersion: 2 | 4, work: (world: World) => Promise<void>) => async (): Promise<void> => {
+  const world = await World.start({ serverVersion })
+  try {
+    await work(world)
+  } finally {
+    await world.close()
   }
+}
 
-  it('of one that replaces a symbolic link, whose node it takes', withWorld(async (world) => {
+for (const serverVersion of [2, 4] as const) describe(`identity of files, server ${serverVersion}`, { timeout: 60_000, concurrency: true }, () => {
+  it('of one that replaces a symbolic link, whose node it takes', withWorld(serverVersion, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.symlink('elsewhere', 'link')
     await engine.sync()
@@ -40,7 +40,7 @@ for (const serverVersion of [2, 4] as const) describe(`identity of files, server
     assert.equal((await again.fs.readFile('link')).toString(), 'content')
   }))
 
-  it('of one made under the name, and with the content, of one just deleted, whose events come late', withWorld(async (world) => {
+  it('of one made under the name, and with the content, of one just deleted, whose events come late', withWorld(serverVersion, async (world) => {
     const { engine, fs } = await world.open('b')
     await fs.writeFile('program', 'the same each time')
     await engine.sync()
@@ -59,3 +59,22 @@ for (const serverVersion of [2, 4] as const) describe(`identity of files, server
     assert.deepEqual(await seen(fs, 'program'), made)
   }))
 })
+
+it('a name stays gone whose new file was deleted before the server was told of the old one', { timeout: 60_000 }, withWorld(4, async (world) => {
+  const { engine, fs } = await world.open('a')
+  await fs.writeFile('name', 'on the server')
+  await engine.sync()
+  await fs.unlink('name')
+  for (const again of [() => fs.writeFile('name', ''), () => fs.mknod('name', 'fifo', 0o600)]) {
+    await again()
+    await fs.unlink('name')
+    assert.equal(await fs.exists('name'), false)
+    assert.deepEqual(await fs.readdir(''), [])
+  }
+  await fs.writeFile('name', '')
+  await fs.rename('name', '.#name')
+  assert.deepEqual(await fs.readdir(''), ['.#name'])
+  await engine.sync()
+  assert.deepEqual(await fs.readdir(''), ['.#name'])
+  assert.equal(await world.onServer('name'), false)
+}))

@@ -1,8 +1,9 @@
 /** Inodes are dropped when nothing holds them, and not under the feet of somebody who has just been given one. */
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { InodeTable } from './inodes.js'
+import { InodeTable, inoOfUuid } from './inodes.js'
 
 const OWNER = { mode: 0o644, uid: 0, gid: 0 }
 
@@ -43,5 +44,16 @@ describe('inode table', () => {
     table.release(file)
     await turn()
     assert.equal(table.get(file.ino), successor)
+  })
+
+  it('numbers Uuids of all kinds, each differently, within 49 bits', () => {
+    const uuids = [
+      ...Array.from({ length: 1_000 }, () => randomUUID()), 'recycle_bin', 'u-1', '', 'DATASOURCE:personal', '00000000-0000-0000-0000-000000000001',
+      '00000000-0000-4000-0000-000000000000', 'ffffffff-ffff-4fff-8fff-ffffffffffff', 'FFFFFFFF-FFFF-4FFF-8FFF-FFFFFFFFFFFF',
+    ]
+    const numbers = uuids.map(inoOfUuid)
+    assert.equal(new Set(numbers).size, uuids.length)
+    for (const number of numbers) assert.equal(Number.isSafeInteger(number) && number > 1 && number < 2 ** 49, true, String(number))
+    assert.deepEqual(uuids.map(inoOfUuid), numbers)
   })
 })

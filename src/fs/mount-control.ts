@@ -155,10 +155,12 @@ function connect(path: string): Promise<Socket> {
 }
 
 /**
- * Asks the mount behind `socket`; waits as long as the work takes. `undefined`: nobody is there.
- * @throws MountError with the sentence of the mount
+ * Asks the mount behind `socket`; waits as long as the work takes, or until `signal`: the mount goes on with its work then.
+ * `undefined`: nobody is there.
+ * @throws MountError with the sentence of the mount; the signal's reason
  */
-export async function ask<Q extends ControlRequest>(socket: string, request: Q): Promise<ControlResults[Q['op']] | undefined> {
+export async function ask<Q extends ControlRequest>(socket: string, request: Q, signal?: AbortSignal): Promise<ControlResults[Q['op']] | undefined> {
+  signal?.throwIfAborted()
   let connection: Socket
   try {
     connection = await connect(socket)
@@ -168,12 +170,18 @@ export async function ask<Q extends ControlRequest>(socket: string, request: Q):
     throw new MountError('failed', `The mount does not answer on ${socket} (${code ?? 'unknown'}).`, { cause: error })
   }
   connection.write(`${JSON.stringify(request)}\n`)
+  const hangUp = (): void => { connection.destroy() }
+  signal?.addEventListener('abort', hangUp, { once: true })
   let text = ''
   try {
     for await (const piece of connection.setEncoding('utf8')) text += piece as string
   } catch (cause) {
+    signal?.throwIfAborted()
     throw new MountError('failed', 'The mount ended before it answered.', { cause })
+  } finally {
+    signal?.removeEventListener('abort', hangUp)
   }
+  signal?.throwIfAborted()
   if (text === '') throw new MountError('failed', 'The mount ended before it answered.')
   const reply = JSON.parse(text) as Reply<ControlResults[Q['op']]>
   if (!reply.ok) throw new MountError((reply.code === 'EBUSY' ? 'in-use' : reply.code ?? 'failed') as MountErrorCode, reply.error)

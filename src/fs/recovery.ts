@@ -59,7 +59,7 @@ export class Recovery {
         const keeper = await this.inode(value.keeper)
         await store.removals.remove(key)
         if (place !== undefined && keeper !== undefined) this.deps.removals.add(place, value.uuid ?? '', value.etags, keeper)
-        if (place !== undefined) this.deps.tree.uncover(place.folder, place.name)
+        if (place !== undefined) this.deps.tree.leave(place.folder, place.name)
       })
     }
     await this.deps.specials.recover((path) => this.place(path))
@@ -124,7 +124,7 @@ export class Recovery {
       if (inode.type === 'folder') tree.hold(inode, place)
       if (parent !== undefined) parent.local.delete(name)
       inodes.detach(inode)
-      if (parent !== undefined) tree.uncover(parent, name)
+      if (parent !== undefined) tree.leave(parent, name)
     }
     // Taken from where they are before they are put where they belong: names may have changed places.
     for (const { inode, from } of moves) {

@@ -67,7 +67,7 @@ export class Removals {
   add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode): void {
     const { tree } = this.deps
     const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
-    tree.leave(place.folder, place.name, true)
+    tree.vacate(place.folder, place.name)
     this.record(removal)
     this.pending.set(removal, this.run(removal))
   }
@@ -78,12 +78,17 @@ export class Removals {
     void tree.deps.store.removals.put(removal.key, record)
   }
 
+  pendingAt(folder: Inode, name: string): boolean {
+    for (const { place } of this.pending.keys()) if (place.folder === folder && place.name === name) return true
+    return false
+  }
+
   /** Nothing is to be removed there (any more). */
   private finish(removal: Removal): void {
     const { tree } = this.deps
     if (!this.pending.delete(removal)) return
     void tree.deps.store.removals.remove(removal.key)
-    tree.leave(removal.place.folder, removal.place.name, false)
+    tree.vacate(removal.place.folder, removal.place.name)
     tree.uncoverHidden(removal.place.folder, removal.place.name)
   }
 

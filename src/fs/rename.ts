@@ -61,7 +61,7 @@ export class Renamer {
     if (first.type === 'folder') exclusive.add(`d${first.ino}`)
     if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
-    const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] })
+    const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] }, caller.signal)
     try {
       const source = await tree.child(from, name, caller.signal)
       const target = await tree.child(to, newName, caller.signal)
@@ -145,7 +145,7 @@ export class Renamer {
     tree.deps.inodes.move(source, place.folder, place.name)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     from.local.delete(name)
-    tree.uncover(from, name)
+    tree.leave(from, name)
     to.local.delete(newName)
     tree.overlay(source)
     journal.move(source)
@@ -190,7 +190,7 @@ export class Renamer {
     tree.hold(source, node.heldAt)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
-    tree.uncover(from, name)
+    tree.leave(from, name)
     tree.overlay(source)
     journal.move(source)
     source.draft!.generation++
@@ -260,7 +260,7 @@ export class Renamer {
     journal.move(target)
     journal.folder(target)
     uploader.forget(target)
-    if (parent !== undefined) tree.uncover(parent, name)
+    if (parent !== undefined) tree.leave(parent, name)
     if (target.opens === 0) void contents.dropDraft(target)
   }
 

@@ -52,6 +52,8 @@ export class Tree {
   readonly kernel: KernelView
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  /** Did we delete or move away a node that the server may still show at this name? */
+  isGoing: (folder: Inode, name: string) => boolean = () => false
   readonly patience: Patience
   private readonly loading = new Map<Inode, Promise<void>>()
   private readonly asked = new WeakMap<Inode, number>()
@@ -96,8 +98,6 @@ export class Tree {
   // -- names here and names there
 
   private readonly held = new Map<string, Inode>()
-  /** Server names that a delete is on its way to (unlinks.ts, removals.ts). */
-  readonly leaving = new Map<string, number>()
 
   /** The server has the node at another name than its own here; undefined: no longer. */
   hold(inode: Inode, place: Place | undefined): void {
@@ -123,24 +123,15 @@ export class Tree {
     return found
   }
 
-  /** Nobody has this name here any more: while the server still shows something there, it must not be seen. */
-  uncover(folder: Inode, name: string): void {
-    if (this.heldBy(folder, name) !== undefined || this.leaving.has(placeKey({ folder, name }))) folder.local.set(name, null)
+  /** Ours is not at this name any more, or the server's is not: what the server may still show there stays hidden until it is gone. */
+  leave(folder: Inode, name: string): void {
+    if (this.isGoing(folder, name)) folder.local.set(name, null)
     else folder.local.delete(name)
   }
 
-  /** The server has nothing at this name any more, or nothing that is elsewhere here: it need not be hidden. */
+  /** As `leave`, where nothing of ours is. */
   uncoverHidden(folder: Inode, name: string): void {
-    if (folder.local.get(name) === null) this.uncover(folder, name)
-  }
-
-  /** A delete of a server name begins (true) or is through. Counted, because a name can come and go twice. */
-  leave(folder: Inode, name: string, begins: boolean): void {
-    const key = placeKey({ folder, name })
-    const count = (this.leaving.get(key) ?? 0) + (begins ? 1 : -1)
-    if (count > 0) this.leaving.set(key, count)
-    else this.leaving.delete(key)
-    this.vacate(folder, name)
+    if (folder.local.get(name) === null) this.leave(folder, name)
   }
 
   /** Does what is known of the inode here differ from what the server shows at its name? Then it has a place in `local`. */
@@ -215,6 +206,11 @@ export class Tree {
       return node
     }
     return metadata.listing(folder.ino)?.answers.get(name)?.node
+  }
+
+  /** Does the server have this folder, or is being told of it? */
+  there(folder: Inode): boolean {
+    return folder === this.deps.inodes.root || folder.onServer
   }
 
   /** A folder made here that the server does not have yet has nothing to ask for. */
@@ -381,7 +377,7 @@ export class Tree {
 
   /** The live inode for what the server shows at a name. */
   inodeFor(folder: Inode, name: string, node: CellsNode): Inode {
-    const { inodes, store } = this.deps
+    const { inodes } = this.deps
     const here = folder.children.get(name)
     if (here !== undefined && !here.unlinked) {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
@@ -404,8 +400,8 @@ export class Tree {
     }
     const facts = this.factsOf(node)
     const type = typeOf(node, facts.symlink)
-    const inode = inodes.create(type, folder, name, node.uuid, store.facts.get(node.uuid)?.ino, this.ownership(type))
-    this.applyNode(inode, node)
+    const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.ownership(type))
+    this.applyNode(inode, node, facts)
     return inode
   }
 
@@ -460,8 +456,7 @@ export class Tree {
     else if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
   }
 
-  applyNode(inode: Inode, node: CellsNode): void {
-    const facts = this.factsOf(node)
+  applyNode(inode: Inode, node: CellsNode, facts = this.factsOf(node)): void {
     if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
     inode.readOnly = node.readOnly
     if (facts.mode !== undefined) inode.mode = facts.mode

@@ -20,10 +20,27 @@ export class TreeLock {
   private readonly exclusiveHeld = new Set<string>()
   private waiting: Waiting[] = []
 
-  /** Resolves with the function that gives the keys back; call it exactly once. */
-  async acquire(request: LockRequest): Promise<() => void> {
+  /** Resolves with the function that gives the keys back; call it exactly once. @throws the signal's reason if it fires first */
+  async acquire(request: LockRequest, signal?: AbortSignal): Promise<() => void> {
+    signal?.throwIfAborted()
     if (this.waiting.length > 0 || !this.free(request, this.sharedHeld, this.exclusiveHeld)) {
-      await new Promise<void>((granted) => this.waiting.push({ ...request, granted }))
+      await new Promise<void>((resolve, reject) => {
+        const leave = (): void => {
+          this.waiting = this.waiting.filter((it) => it !== waiter)
+          // Those behind waited for this one, too.
+          this.grantWaiting()
+          reject(signal?.reason as Error)
+        }
+        const waiter: Waiting = {
+          ...request,
+          granted: () => {
+            signal?.removeEventListener('abort', leave)
+            resolve()
+          },
+        }
+        this.waiting.push(waiter)
+        signal?.addEventListener('abort', leave, { once: true })
+      })
     } else {
       this.take(request)
     }

@@ -83,7 +83,7 @@ export class Unlinks {
     const settled = new Promise<void>((resolve) => { settle = resolve })
     const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...unshownBelow] : unshownBelow
     const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, settled, settle }
-    tree.leave(place.folder, place.name, true)
+    tree.vacate(place.folder, place.name)
     this.record(unlink)
     this.waiting.set(id, unlink)
     const now = performance.now()
@@ -105,6 +105,11 @@ export class Unlinks {
     const covered = [...this.waiting.values()].filter((it) => this.below(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
     return covered.flatMap((it) => it.unshown)
+  }
+
+  pendingAt(folder: Inode, name: string): boolean {
+    for (const unlinks of [this.waiting.values(), this.sending]) for (const it of unlinks) if (it.folder === folder && it.name === name) return true
+    return false
   }
 
   /** The folder whose delete is on its way to a place, if it is a folder. */
@@ -247,7 +252,7 @@ export class Unlinks {
       tree.hold(inode, undefined)
       tree.deps.inodes.release(inode)
     }
-    tree.leave(folder, name, false)
+    tree.vacate(folder, name)
     tree.uncoverHidden(folder, name)
     unlink.settle()
   }

@@ -171,7 +171,7 @@ export class Uploader {
     this.closed = true
     clearTimeout(this.timer)
     this.stop.abort()
-    await Promise.allSettled([...this.entries.values()].map((it) => it.running))
+    await Promise.allSettled([...this.entries.values()].flatMap((it) => it.running ?? []))
   }
 
   // -- the pump
@@ -258,7 +258,7 @@ export class Uploader {
       await this.inLane(() => this.sendMove(inode, []))
     }
     if (inode.dirty && !inode.localOnly && !inode.unlinked) {
-      if (inode.parent !== undefined && !this.there(inode.parent)) await this.inLane(() => this.foldersAbove(inode))
+      if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.inLane(() => this.foldersAbove(inode))
       await this.deps.contents.commit(inode, this.stop.signal)
     }
     inode.failure = undefined
@@ -275,23 +275,18 @@ export class Uploader {
 
   // -- new folders
 
-  /** Does the server have this folder? */
-  private there(folder: Inode): boolean {
-    return folder === this.deps.tree.deps.inodes.root || folder.onServer
-  }
-
   private async foldersAbove(inode: Inode): Promise<void> {
-    if (inode.parent !== undefined && !this.there(inode.parent)) await this.sendFolder(inode.parent)
+    if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.sendFolder(inode.parent)
   }
 
   /** Makes a folder on the server, those above it, and others that wait, in one call. */
   private async sendFolder(folder: Inode): Promise<void> {
     const { tree, locks, confirmer, journal, logger } = this.deps
-    if (folder.unlinked || folder.parent === undefined || this.there(folder)) return
+    if (folder.unlinked || folder.parent === undefined || this.deps.tree.there(folder)) return
     const all: Inode[] = []
     const wanted = new Set<Inode>()
     const want = (it: Inode): void => {
-      if (wanted.has(it) || this.there(it) || it.unlinked || it.parent === undefined) return
+      if (wanted.has(it) || this.deps.tree.there(it) || it.unlinked || it.parent === undefined) return
       wanted.add(it)
       want(it.parent)
       all.push(it)

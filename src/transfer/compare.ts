@@ -16,9 +16,8 @@ const BIG = 32 * MIB
 
 /** @throws TransferError `changed`, `unsupported`; errors of the disk */
 export async function digestOfFile(path: string): Promise<ContentDigest> {
-  const handle = await openForSending(path)
+  const { handle, stats: { size } } = await openForSending(path)
   try {
-    const { size } = await handle.stat()
     if (size >= BIG) {
       const digest = new FileDigest(handle.fd, size)
       return await digest.finish(size).finally(() => digest.stop())

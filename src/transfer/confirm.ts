@@ -14,7 +14,9 @@ import type { CellsNode } from '../cells/types.js'
 import { Semaphore } from './pool.js'
 
 /** Paths of one question. A real 2.x server takes about 13 ms per path asked by name, and far less per path of a listing. */
-const BATCH = 100
+const BATCH = 500
+/** Paths asked about until the first of them has told how long this server takes; the others wait for that. */
+const SCOUTS = 4
 /** Folders listed at the same time. */
 const PARALLEL = 4
 /** From so many due paths of one folder on, the folder is listed instead ... */
@@ -23,17 +25,20 @@ const WORTH_LISTING = 4
 const LONGEST_LISTING = 1000
 const FIRST_PAUSE_MS = 150
 const LONGEST_PAUSE_MS = 1500
+/** Until the next question, as a part of the time waited so far: so much later than need be is an answer noticed. */
+const PAUSE = 0.15
 /** Between two questions, as a part of the usual delay, so that paths which become due one by one share a question. */
 const GATHER = 0.2
 const SHORTEST_GATHER_MS = 10
 const LONGEST_GATHER_MS = 250
+/** The same while there is more to send: then nobody waits for the answer, and each question takes from the server what sending needs. */
+const LEISURE_MS = 1500
 
 interface Pending {
   readonly path: string
   readonly wanted: (node: CellsNode | undefined) => boolean
   readonly since: number
   readonly deadline: number
-  pause: number
   next: number
   last: CellsNode | undefined
   readonly resolve: (node: CellsNode | undefined) => void
@@ -50,6 +55,7 @@ export class Confirmer {
   /** Milliseconds from hand-over to agreement, as seen so far. */
   #usual = 0
   #lastQuestion = -Infinity
+  #leisure = false
   /** Folders that turned out to hold too much to list. */
   readonly #large = new Set<string>()
 
@@ -66,6 +72,12 @@ export class Confirmer {
     return this.#pending.size
   }
 
+  /** While true, questions come seldom: there is more to send. */
+  set leisure(value: boolean) {
+    this.#leisure = value
+    this.#wake.abort()
+  }
+
   /**
    * Resolves with the node when `wanted` accepts what the server reports.
    * @throws CellsError `timeout` after `timeoutMs`; what the server's answers throw, unless transient
@@ -73,8 +85,8 @@ export class Confirmer {
   confirm(path: string, wanted: (node: CellsNode | undefined) => boolean, timeoutMs: number): Promise<CellsNode | undefined> {
     return new Promise((resolve, reject) => {
       const now = performance.now()
-      const next = now + this.#usual * 0.9
-      this.#pending.add({ path, wanted, since: now, deadline: now + timeoutMs, pause: FIRST_PAUSE_MS, next, last: undefined, resolve, reject })
+      const next = now + this.#usual
+      this.#pending.add({ path, wanted, since: now, deadline: now + timeoutMs, next, last: undefined, resolve, reject })
       this.#wake.abort()
       if (!this.#running) {
         this.#running = true
@@ -100,20 +112,25 @@ export class Confirmer {
     const now = performance.now()
     const due: Pending[] = []
     if (now < this.#notBefore()) return due
+    let looked = 0
     for (const item of this.#pending) {
       if (item.next <= now) due.push(item)
-      if (due.length === BATCH) break
+      if (due.length === BATCH || (this.#usual === 0 && ++looked === SCOUTS)) break
     }
     return due
   }
 
   #notBefore(): number {
-    return this.#lastQuestion + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
+    return this.#lastQuestion + (this.#leisure && this.#usual > SHORTEST_GATHER_MS ? LEISURE_MS : 0) + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
   }
 
   async #pauseUntilDue(): Promise<void> {
     let earliest = Infinity
-    for (const item of this.#pending) earliest = Math.min(earliest, item.next)
+    let scouts = 0
+    for (const item of this.#pending) {
+      earliest = Math.min(earliest, item.next)
+      if (this.#usual === 0 && ++scouts === SCOUTS) break
+    }
     earliest = Math.max(earliest, this.#notBefore())
     this.#wake = new AbortController()
     const wait = Math.max(1, earliest - performance.now())
@@ -130,16 +147,28 @@ export class Confirmer {
       else for (const item of due) this.#settle(item, () => item.reject(error))
       return
     }
+    this.#learn(due.filter(item => item.wanted(nodes.get(item.path))), due.length)
     for (const item of due) {
       item.last = nodes.get(item.path)
       if (item.wanted(item.last)) {
-        const took = performance.now() - item.since
-        this.#usual = this.#usual === 0 ? took : this.#usual * 0.8 + took * 0.2
         this.#settle(item, () => item.resolve(item.last))
       } else {
         this.#postpone(item, undefined)
       }
     }
+  }
+
+  /**
+   * When all that was asked for is there, the question could have come earlier; when not, it should come later. How long an answer
+   * was waited for says little: it is asked for when there is time.
+   */
+  #learn(agreed: readonly Pending[], asked: number): void {
+    if (agreed.length === 0) return
+    const now = performance.now()
+    const took = agreed.reduce((least, item) => Math.min(least, now - item.since), Infinity)
+    const first = this.#usual === 0
+    this.#usual = first ? took : Math.min(this.#usual * (agreed.length === asked ? 0.95 : 1.1), took)
+    if (first) for (const item of this.#pending) item.next = Math.max(item.next, item.since + this.#usual)
   }
 
   /** The nodes of those paths that exist. */
@@ -187,8 +216,7 @@ export class Confirmer {
       this.#settle(item, () => item.reject(new CellsError('timeout', `the server took ${item.path} but ${describe(item.last)}`, { cause })))
       return
     }
-    item.next = Math.min(item.deadline, now + item.pause)
-    item.pause = Math.min(LONGEST_PAUSE_MS, item.pause * 1.5)
+    item.next = Math.min(item.deadline, now + Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, (now - item.since) * PAUSE)))
   }
 
   #settle(item: Pending, settle: () => void): void {

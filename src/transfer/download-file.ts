@@ -5,7 +5,7 @@
  * its ETag; content that turns out to be another version starts again (traps 1 and 2). A big file comes in several
  * ranges at a time.
  */
-import { lstat, rename, rm, stat } from 'node:fs/promises'
+import { lstat, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
@@ -15,6 +15,7 @@ import type { CellsNode } from '../cells/types.js'
 import { compareWithNode, Digester } from '../cells/digest.js'
 import type { ContentDigest } from '../cells/digest.js'
 import type { ByteRange } from './byte-ranges.js'
+import { fetchSmall, writeSmall } from './download-small.js'
 import { FileDigest } from './file-digest.js'
 import type { RateLimiter } from './limiter.js'
 import { readRange } from './local-file.js'
@@ -57,7 +58,10 @@ export interface DownloadContext {
  * @throws CellsError; TransferError `mismatch`, `missing`; errors of the local file system
  */
 export async function downloadFile(node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
+  const small = context.limiter === undefined ? await fetchSmall(node, context) : undefined
+  // As late as can be.
   await demandNoLinks(dirname(target), context.inside)
+  if (small !== undefined) return placeSmall(small, node, target, replace, context)
   const partial = await PartialFile.open(node, target, context.account, context.run)
   try {
     const complete = await fetchVerified(node, partial, context)
@@ -74,6 +78,17 @@ export async function downloadFile(node: CellsNode, target: string, replace: '' 
   }
 }
 
+async function placeSmall(content: Buffer, node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
+  const old = replace === 'file' ? await stat(target).catch(() => undefined) : undefined
+  const path = await writeSmall(content, target, node, replace === '' ? undefined : old === undefined ? 0o644 & ~process.umask() : old.mode & 0o777, context.run)
+  try {
+    await moveIntoPlace(path, target, replace)
+  } catch (error) {
+    await unlink(path).catch(() => {})
+    throw error
+  }
+}
+
 /** Whether what is there may be worth something to a later run. */
 function mayGoOn(error: unknown, signal: AbortSignal): boolean {
   if (isLocalTrouble(error)) return false
@@ -85,13 +100,19 @@ function mayGoOn(error: unknown, signal: AbortSignal): boolean {
  * @throws TransferError `unsupported` when one of them has become a link to another place
  */
 export async function demandNoLinks(folder: string, inside: string | undefined): Promise<void> {
-  if (inside === undefined) return
+  const now = performance.now()
+  if (inside === undefined || (folder === looked.folder && now - looked.at < LOOK_MS)) return
   let path = inside
   for (const name of relative(inside, folder).split('/')) {
     path = join(path, name)
     if (name !== '' && (await lstat(path)).isSymbolicLink()) throw new TransferError('unsupported', `${path} has become a symbolic link, which is not followed`)
   }
+  looked = { folder, at: now }
 }
+
+/** So long a look at a folder is good for the next file in it. */
+const LOOK_MS = 100
+let looked = { folder: '', at: 0 }
 
 async function moveIntoPlace(temporary: string, target: string, replace: '' | 'file' | 'folder'): Promise<void> {
   if (replace === 'folder') await rm(target, { recursive: true, force: true })

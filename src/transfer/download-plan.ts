@@ -149,9 +149,13 @@ class DownloadWalk {
     const folders: { node: CellsNode; path: string; merge: boolean }[] = []
     const names = this.#options.extras === true && merge ? new Set<string>() : undefined
     let complete = true
+    const unusable = new Set<string>()
+    const onUnusable = (entry: string): void => {
+      unusable.add(entry)
+    }
     if (merge) await this.#options.onMerge?.(local)
     try {
-      for await (const page of this.#server.list(remote, { signal: this.#options.signal })) {
+      for await (const page of this.#server.list(remote, { signal: this.#options.signal, onUnusable })) {
         for (const node of page) {
           try {
             const name = nameInside(remote, node.path)
@@ -170,6 +174,10 @@ class DownloadWalk {
     } catch (error) {
       complete = false
       yield { kind: 'failure', path: remote, error: error as Error }
+    }
+    for (const entry of unusable) {
+      complete = false
+      yield { kind: 'failure', path: remote, error: new TransferError('unsafe-name', `the server lists ${JSON.stringify(entry)} in it, which cannot be the name of anything there`) }
     }
     if (names !== undefined && complete) yield * this.#extras(local, name => !names.has(name), false)
     for (const folder of folders) yield * this.#folder(folder.node.path, folder.path, folder.merge)

@@ -4,21 +4,31 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** Unused rate that may be made up for, milliseconds. */
 const BURST_MS = 200
 
+/** Milliseconds; another one for tests. */
+export interface Clock {
+  now(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<unknown>
+}
+
+const CLOCK: Clock = { now: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) }
+
 export class RateLimiter {
   readonly bytesPerSecond: number
+  readonly #clock: Clock
   /** When what has been let through so far will have had its time. */
-  #paidUntil = 0
+  #paidUntil = -Infinity
 
-  constructor(bytesPerSecond: number) {
+  constructor(bytesPerSecond: number, clock: Clock = CLOCK) {
     this.bytesPerSecond = bytesPerSecond
+    this.#clock = clock
   }
 
   /** Resolves when `bytes` may pass; callers queue up. */
   async take(bytes: number, signal?: AbortSignal): Promise<void> {
-    const now = performance.now()
+    const now = this.#clock.now()
     this.#paidUntil = Math.max(this.#paidUntil, now - BURST_MS) + (bytes / this.bytesPerSecond) * 1000
     const wait = this.#paidUntil - now
-    if (wait > 1) await sleep(wait, undefined, { signal })
+    if (wait > 1) await this.#clock.sleep(wait, signal)
   }
 
   /** Pieces so small that the limit does not come as a burst and a silence. */

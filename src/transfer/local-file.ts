@@ -1,5 +1,6 @@
 /** Reading local files for sending: by position from one open handle, so that a retry begins where it must. */
 import { constants } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { TransferError } from './types.js'
@@ -10,10 +11,10 @@ const CHUNK = 256 * 1024
  * Opens a regular file for reading. Non-blocking, because opening a fifo that has taken the file's place would wait for ever.
  * @throws TransferError `unsupported` for anything but a regular file
  */
-export async function openForSending(path: string): Promise<FileHandle> {
+export async function openForSending(path: string): Promise<{ readonly handle: FileHandle; readonly stats: Stats }> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const stats = await handle.stat()
-  if (stats.isFile()) return handle
+  if (stats.isFile()) return { handle, stats }
   await handle.close()
   throw new TransferError('unsupported', 'not a regular file')
 }

@@ -48,7 +48,11 @@ export class Leftovers {
   }
 }
 
-let opened = 0
+let named = 0
+
+/** A new name beside `target`, for what has no record. @param run eight hexadecimal digits */
+export const temporaryPath = (target: string, run: string = randomBytes(4).toString('hex')): string =>
+  join(dirname(target), `.cec-${run}${(named++ % 2 ** 32).toString(16).padStart(8, '0')}.part`)
 
 interface Facts {
   readonly path: string
@@ -66,9 +70,12 @@ export class PartialFile {
   #version: CellsNode | undefined
   #lastSave = 0
   #unsaved = 0
+  /** There may be bytes in the file. */
+  #touched: boolean
   #closed = false
 
   private constructor(path: string, handle: FileHandle, record: WorkRecord | undefined) {
+    this.#touched = record !== undefined
     this.path = path
     this.handle = handle
     this.#record = record
@@ -78,8 +85,7 @@ export class PartialFile {
    * @param account whose view of the server `node` is; '' for no resume
    * @param run eight hexadecimal digits, the name of this run (unfinished.ts)
    */
-  static async open(node: CellsNode, target: string, account: string, run: string = randomBytes(4).toString('hex')): Promise<PartialFile> {
-    const folder = dirname(target)
+  static async open(node: CellsNode, target: string, account: string, run?: string): Promise<PartialFile> {
     if (account !== '' && node.size >= WORTH_KEEPING) {
       const kept = keptPath(node, target, account)
       const record = await WorkRecord.claim(`${kept}.json`, null)
@@ -95,7 +101,7 @@ export class PartialFile {
         }
       }
     }
-    const path = join(folder, `.cec-${run}${(opened++ % 2 ** 32).toString(16).padStart(8, '0')}.part`)
+    const path = temporaryPath(target, run)
     return new PartialFile(path, await open(path, 'wx+', 0o600), undefined)
   }
 
@@ -131,12 +137,13 @@ export class PartialFile {
   async restart(): Promise<void> {
     this.#version = undefined
     this.ranges.clear()
-    await this.handle.truncate(0)
+    if (this.#touched) await this.handle.truncate(0)
     await this.#record?.save(null)
   }
 
   async write(chunk: Buffer, position: number): Promise<void> {
     let done = 0
+    this.#touched = true
     while (done < chunk.length) {
       const { bytesWritten } = await this.handle.write(chunk, done, chunk.length - done, position + done)
       done += bytesWritten

@@ -11,7 +11,6 @@ import { ByteRanges } from './byte-ranges.js'
 import { download } from './download.js'
 import { resolveDownload } from './download-plan.js'
 import { FakeServer } from './fake-server.testing.js'
-import { RateLimiter } from './limiter.js'
 import { MIB } from './parts.js'
 import { WorkRecord } from './record.js'
 import { TransferState } from './state.js'
@@ -521,11 +520,4 @@ describe('records and ranges', () => {
   for (const value of [null, 'x', [[1]], [[-1, 2]], [[0, 1e9]], [[0.5, 2]], [{}], [['0', '2']]]) {
     it(`ranges from a file: ${JSON.stringify(value)} is nothing`, () => assert.equal(ByteRanges.parse(value, 100).total, 0))
   }
-
-  it('a limit is kept by all streams together', async () => {
-    const limiter = new RateLimiter(1000_000)
-    const began = performance.now()
-    await Promise.all(Array.from({ length: 8 }, () => limiter.take(50_000)))
-    assert.ok(performance.now() - began >= 150)
-  })
 })

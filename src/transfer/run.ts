@@ -1,5 +1,5 @@
 /**
- * What upload and download have in common: steps are read ahead, files run three at a time, failures
+ * What upload and download have in common: steps are read ahead, files run three at a time (small ones more), failures
  * are collected. An error that concerns one item lets the others go on; one that concerns
  * them all (sign-in, network, full disk) stops the rest.
  */
@@ -11,6 +11,9 @@ import { TransferError } from './types.js'
 import type { FileTask, PlanCounts, TransferFailure, TransferListener, TransferOptions, TransferReport } from './types.js'
 
 const FILES = 3
+/** For small files it is not the line but the way there and back that takes the time. */
+const SMALL_FILES = 8
+const SMALL = 1024 * 1024
 /** Requests with content at the same time: a real 2.x server gains nothing beyond 8 to 16 connections (contract, section 8). */
 const REQUESTS = 8
 /** Steps known ahead of their turn; about 300 bytes each. */
@@ -31,6 +34,7 @@ export class TransferRun {
   readonly #stop = new AbortController()
   readonly #user: AbortSignal | undefined
   readonly #slots: Semaphore
+  readonly #smallSlots: Semaphore
   readonly #running = new Set<Promise<void>>()
   readonly #failures: TransferFailure[] = []
   /** Folders that could not be made: nothing below them is tried. */
@@ -47,6 +51,7 @@ export class TransferRun {
     // Each request under way listens; that is no leak.
     setMaxListeners(0, this.signal)
     this.#slots = new Semaphore(options.files ?? FILES)
+    this.#smallSlots = new Semaphore(options.files ?? SMALL_FILES)
     this.requests = new Semaphore(Math.max(REQUESTS, partsConcurrency))
   }
 
@@ -118,9 +123,10 @@ export class TransferRun {
    * are there, to give the slot to the next file, and go on waiting.
    */
   async start(source: string, target: string, label: string, size: number, work: (task: FileTask, finished: () => void) => Promise<void>): Promise<void> {
-    await this.#slots.acquire()
+    const slots = size <= SMALL ? this.#smallSlots : this.#slots
+    await slots.acquire()
     if (this.signal.aborted) {
-      this.#slots.release()
+      slots.release()
       return
     }
     const task: FileTask = { id: this.#nextId++, label, source, target, size }
@@ -129,7 +135,7 @@ export class TransferRun {
       if (!held) return
       held = false
       this.listener.onFinish?.(task)
-      this.#slots.release()
+      slots.release()
     }
     const run = async (): Promise<void> => {
       try {
@@ -140,7 +146,7 @@ export class TransferRun {
         this.#done.bytes += size
         this.#inARow = 0
       } catch (error) {
-        if (held) this.#slots.release()
+        if (held) slots.release()
         held = false
         this.fail(source, error, task)
       }

@@ -31,12 +31,20 @@ export class Selection {
   }
 }
 
-/** The steps of `plan` without folders in which nothing is done. */
+/** The steps of `plan` without folders in which nothing is done; then nothing gives way to them either. */
 export async function * onlyNeededFolders<S extends { readonly kind: string; readonly path: string }>(plan: AsyncIterable<S>): AsyncGenerator<S> {
-  const waiting = new Map<string, S>()
+  const waiting = new Map<string, readonly S[]>()
+  let removal: S | undefined
   for await (const step of plan) {
+    // A removal comes just before what takes the place.
+    if (step.kind === 'remove') {
+      removal = step
+      continue
+    }
+    const first = removal === undefined ? [] : [removal]
+    removal = undefined
     if (step.kind === 'folder') {
-      waiting.set(step.path, step)
+      waiting.set(step.path, [...first, step])
       continue
     }
     const needed: S[] = []
@@ -45,9 +53,10 @@ export async function * onlyNeededFolders<S extends { readonly kind: string; rea
       const held = waiting.get(folder)
       if (held === undefined) continue
       waiting.delete(folder)
-      needed.unshift(held)
+      needed.unshift(...held)
     }
     yield * needed
+    yield * first
     yield step
   }
 }

@@ -40,10 +40,10 @@ export interface UploadContext {
  * @throws CellsError; TransferError `changed`, `mismatch`, `unsupported`; errors of the local file system
  */
 export async function uploadFile(source: string, target: string, context: UploadContext): Promise<ContentDigest> {
-  const handle = await openForSending(source)
+  const { handle, stats } = await openForSending(source)
+  let before = stats
   try {
     for (let attempt = 1; ; attempt++) {
-      const before = await handle.stat()
       try {
         const digest = await send(handle, source, target, before.size, context)
         const after = await handle.stat()
@@ -53,6 +53,7 @@ export async function uploadFile(source: string, target: string, context: Upload
         const changed = error instanceof TransferError && error.kind === 'changed'
         if (!changed || attempt === TRIES || context.signal.aborted) throw error
         context.onDetail?.(`${source} changed while it was sent, sending it again`)
+        before = await handle.stat()
       }
     }
   } finally {

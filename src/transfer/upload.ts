@@ -15,8 +15,8 @@ import { asUnfinished } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
-/** Files sent but not yet confirmed. */
-const UNCONFIRMED = 500
+/** Files sent but not yet confirmed: what a fast line sends in the time in which an index shows the first. About 1 kB each. */
+const UNCONFIRMED = 5000
 /** For the server to index content: a floor, and a slow disk's rate on top. */
 const CONFIRM_MS = 60_000
 const CONFIRM_BYTES_PER_MS = 10_000
@@ -41,6 +41,7 @@ class Upload {
   }
 
   async carryOut(plan: AsyncIterable<UploadStep>): Promise<TransferReport> {
+    this.#confirmer.leisure = true
     for await (const step of this.#run.steps(plan, step => (step.kind === 'file' ? step.size : 0))) {
       if (step.kind === 'extra') continue
       if (step.kind === 'same') {
@@ -60,6 +61,7 @@ class Upload {
       else this.#run.fail(step.path, step.error)
     }
     if (!this.#run.signal.aborted) await this.#makeFolders()
+    this.#confirmer.leisure = false
     return this.#run.finish()
   }
 

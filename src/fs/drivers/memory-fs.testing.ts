@@ -19,6 +19,7 @@ interface Node {
   atime: bigint
   mtime: bigint
   ctime: bigint
+  readonly btime: bigint
   target: string
   size: number
   /** Content in pieces of PIECE bytes; a missing one is a hole. */
@@ -78,7 +79,7 @@ export class MemoryFs implements FileSystem {
     const time = now()
     return {
       ino: ++this.#lastIno, type, mode, uid: owner.uid, gid: owner.gid, nlink: type === 'folder' ? 1 : 0,
-      atime: time, mtime: time, ctime: time, target: '', size: 0, pieces: new Map(), children: new Map(), xattrs: new Map(), lookups: 0,
+      atime: time, mtime: time, ctime: time, btime: time, target: '', size: 0, pieces: new Map(), children: new Map(), xattrs: new Map(), lookups: 0,
     }
   }
 
@@ -107,8 +108,8 @@ export class MemoryFs implements FileSystem {
   }
 
   #attr(node: Node): Attr {
-    const { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime } = node
-    return { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime }
+    const { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime, btime } = node
+    return { ino, type, mode, nlink, uid, gid, size, atime, mtime, ctime, btime }
   }
 
   #entry(node: Node): Entry {

@@ -15,7 +15,7 @@ import { Trouble } from './trouble.testing.js'
 import { Errno, World } from './world.testing.js'
 import { Wire } from './wire.testing.js'
 
-const QUIESCENCE_MS = 40_000
+const QUIESCENCE_MS = 30_000
 
 /** What a program may be told when a request failed and nobody knows whether it had its effect. */
 const FAILED = new Set(['EIO', 'EHOSTUNREACH', 'ETIMEDOUT', 'EBUSY', 'ESTALE', 'EINTR'])
@@ -26,6 +26,8 @@ interface Handle {
   readonly file: OpenFile
   readonly flags: 'r' | 'w' | 'c' | 'a'
   readonly node: number
+  /** The last name its file had. */
+  path: string
   /** Somebody else changed the file: what it shows is one of its versions. */
   loose: boolean
 }
@@ -66,7 +68,7 @@ export class Runner {
     const { remote, state } = await this.site.place()
     this.remote = remote
     this.state = state
-    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id) })
+    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id), confirmed: () => this.engine.sync('', AbortSignal.timeout(this.quiescenceMs / 2)) })
     this.trouble.calm()
     await this.open()
     this.trouble.resume()
@@ -362,29 +364,32 @@ export class Runner {
     const uncertain = this.uncertain(outcome)
     if (flags === 'c' && known === undefined) this.model.did<unknown>('open', [path], outcome, uncertain, work)
     else if (!uncertain && !('code' in outcome && CHANGING.has(outcome.code) && contended)) this.model.observed<unknown>('open', path, outcome, work, () => true)
-    if ('value' in outcome) this.handles.set(slot, { file: outcome.value, flags, node: this.model.newest.names.get(path) ?? id, loose: contended })
+    if ('value' in outcome) this.handles.set(slot, { file: outcome.value, flags, node: this.model.newest.names.get(path) ?? id, path, loose: contended })
   }
 
   /** Where a handle's file is now, if it has a name. */
   private nameOf(handle: Handle): string | undefined {
-    for (const [path, id] of this.model.newest.names) if (id === handle.node) return path
+    for (const [path, id] of this.model.newest.names) if (id === handle.node) return handle.path = path
     return undefined
   }
 
   /** The second client changed a file. */
   private shared(id: number): void {
-    for (const handle of this.handles.values()) if (handle.node === id) handle.loose = true
+    for (const handle of this.handles.values()) {
+      if (handle.node !== id) continue
+      this.nameOf(handle)
+      handle.loose = true
+    }
   }
 
   private async throughHandle(what: string, handle: Handle, outcome: Outcome<unknown>, work: (world: World) => void): Promise<void> {
     const path = this.nameOf(handle)
     const uncertain = this.uncertain(outcome)
     if (handle.loose) {
-      if (path !== undefined) {
-        this.model.loosen(path)
-        this.model.partial.add(path)
-        this.model.releasedAt(path)
-      }
+      // Deleted there and changed here: it may come back under its name.
+      this.model.loosen(path ?? handle.path)
+      this.model.partial.add(path ?? handle.path)
+      this.model.releasedAt(path ?? handle.path)
       return
     }
     if ('value' in outcome || uncertain) this.model.releasedNode(handle.node)
@@ -482,7 +487,7 @@ export class Runner {
   }
 
   private async disagreement(): Promise<string | Map<string, Shown>> {
-    const { failed } = await this.engine.sync()
+    const { failed } = await this.engine.sync('', AbortSignal.timeout(this.quiescenceMs / 3))
     if (failed.length > 0) return `sync reports ${JSON.stringify(failed)}`
     try {
       const [mount, server] = [await mountTree(this.fs), await this.site.tree(this.remote)]

@@ -21,7 +21,7 @@ export interface SearchOptions {
 }
 
 /** Long enough for what a smaller run needs, short enough to try many. */
-const SHRINK_QUIESCENCE_MS = 8_000
+const SHRINK_QUIESCENCE_MS = 6_000
 
 export interface SearchReport {
   readonly operations: number

@@ -9,7 +9,7 @@ import type { CellsServer } from '../../cells/server.js'
 import type { CellsNode } from '../../cells/types.js'
 import { type DemoServer, type ServerVersion, startDemoServer } from '../../demo/index.js'
 import { createLogger, type Logger, silentLogger } from '../../log.js'
-import { openEngine } from '../engine.js'
+import { type EngineOptions, openEngine } from '../engine.js'
 import type { Engine } from '../status.js'
 import { MOUNT_HEADER } from './trouble.testing.js'
 
@@ -57,6 +57,11 @@ export class Site {
     return new Site(demo, await mkdtemp(join(tmpdir(), 'cellsfs-model-')), await login(demo.url))
   }
 
+  /** A token for a process of its own. */
+  token(): Promise<string> {
+    return this.tokens.get()
+  }
+
   /** A new folder on the server, and a name for a state folder of its own. */
   async place(): Promise<{ remote: string; state: string }> {
     const name = `run-${++this.runs}`
@@ -66,10 +71,10 @@ export class Site {
     return { remote, state: join(this.folder, name) }
   }
 
-  engine(remote: string, state: string, watch: (server: CellsServer) => CellsServer): Promise<Engine> {
+  engine(remote: string, state: string, watch: (server: CellsServer) => CellsServer, more: Partial<EngineOptions> = {}): Promise<Engine> {
     return openEngine({
       server: watch(clientOf(this.demo.url, this.tokens, { [MOUNT_HEADER]: 'mount' })), remote, stateDir: join(state, 'state'), cacheDir: join(state, 'cache'),
-      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger: modelLogger,
+      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger: modelLogger, ...more,
     })
   }
 

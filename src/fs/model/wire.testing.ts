@@ -37,7 +37,7 @@ export class Wire {
     }
     return new Proxy(server, {
       get: (target, name) => {
-        const member = (watched as Record<string | symbol, unknown>)[name] ?? Reflect.get(target, name)
+        const member = (watched as Record<string | symbol, unknown>)[name] ?? Reflect.get(target, name) as unknown
         return typeof member === 'function' && !(name in watched) ? (member as (...parameters: unknown[]) => unknown).bind(target) : member
       },
     })

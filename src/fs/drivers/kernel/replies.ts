@@ -48,11 +48,17 @@ export function modeOf({ type, mode }: Attr): number {
   return TYPE[type] | mode
 }
 
-/** Seconds and nanoseconds, the latter never negative. */
-export function splitTime(time: bigint): { sec: number; nsec: number } {
+let lastTime = 0n
+let lastSplit = { sec: 0, nsec: 0 }
+
+/** Seconds and nanoseconds, the latter never negative. A file's times are often all the same, and counting with bigints is dear. */
+export function splitTime(time: bigint): { readonly sec: number; readonly nsec: number } {
+  if (time === lastTime) return lastSplit
   const sec = Number(time / NANOSECONDS)
   const nsec = Number(time % NANOSECONDS)
-  return nsec < 0 ? { sec: sec - 1, nsec: nsec + 1_000_000_000 } : { sec, nsec }
+  lastTime = time
+  lastSplit = nsec < 0 ? { sec: sec - 1, nsec: nsec + 1_000_000_000 } : { sec, nsec }
+  return lastSplit
 }
 
 /** The other way round. */
@@ -139,16 +145,62 @@ export function statfsReply({ blockSize, blocks, blocksFree, files, filesFree, n
   return reply(layouts.StatfsOut, { blocks, bfree: blocksFree, bavail: blocksFree, files, ffree: filesFree, bsize: blockSize, namelen: nameMax, frsize: blockSize })
 }
 
+const HIGH = 2 ** 32
+
+/** 64 bits. @throws RangeError */
+function setInteger(view: DataView, at: number, value: number): void {
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a 64-bit integer that can be sent`)
+  const high = Math.floor(value / HIGH)
+  view.setUint32(at, value - high * HIGH, true)
+  view.setInt32(at + 4, high, true)
+}
+
+/**
+ * layouts.EntryOut, written out by hand: a large listing has thousands of them, and this takes a fifth of the time. That both write
+ * the same is tested.
+ */
+export function writeEntry(view: DataView, at: number, { attr, generation, entryTimeoutMs, attrTimeoutMs }: Entry): void {
+  const [entry, attributes] = [splitMs(entryTimeoutMs), splitMs(attrTimeoutMs)]
+  setInteger(view, at, attr.ino)
+  setInteger(view, at + 8, generation)
+  setInteger(view, at + 16, entry.sec)
+  setInteger(view, at + 24, attributes.sec)
+  view.setUint32(at + 32, entry.nsec, true)
+  view.setUint32(at + 36, attributes.nsec, true)
+  setInteger(view, at + 40, attr.ino)
+  setInteger(view, at + 48, attr.size)
+  setInteger(view, at + 56, Math.ceil(attr.size / SECTOR_BYTES))
+  const { atime, mtime, ctime } = attr
+  setTime(view, at + 64, at + 88, atime)
+  setTime(view, at + 72, at + 92, mtime)
+  setTime(view, at + 80, at + 96, ctime)
+  view.setUint32(at + 100, modeOf(attr), true)
+  view.setUint32(at + 104, attr.nlink, true)
+  view.setUint32(at + 108, attr.uid, true)
+  view.setUint32(at + 112, attr.gid, true)
+  view.setUint32(at + 116, 0, true)
+  view.setUint32(at + 120, BLOCK_BYTES, true)
+  view.setUint32(at + 124, 0, true)
+}
+
+function setTime(view: DataView, at: number, nsecAt: number, time: bigint): void {
+  const { sec, nsec } = splitTime(time)
+  setInteger(view, at, sec)
+  view.setUint32(nsecAt, nsec, true)
+}
+
 const align = (bytes: number): number => (bytes + 7) & ~7
 
 /** A listing being filled up to the size that the kernel asked for. */
 export class DirentWriter {
   readonly #bytes: Buffer
+  readonly #view: DataView
   #at = OUT_HEADER_BYTES
 
   /** `size`: what the kernel has room for. */
   constructor(size: number) {
     this.#bytes = Buffer.allocUnsafe(OUT_HEADER_BYTES + size)
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length)
   }
 
   /** Appends a name; false when there is no room for it. */
@@ -170,10 +222,14 @@ export class DirentWriter {
     const end = start + align(head + layouts.Dirent.size + namelen)
     if (end > this.#bytes.length) return false
     const entry = hold?.()
-    if (entry !== undefined) layouts.EntryOut.encode(this.#bytes, start, entryValues(entry))
+    if (entry !== undefined) writeEntry(this.#view, start, entry)
     else this.#bytes.fill(0, start, start + head)
-    layouts.Dirent.encode(this.#bytes, start + head, { ino: attr.ino, off: next, namelen, type: TYPE[attr.type] >> DT_SHIFT })
-    const at = start + head + layouts.Dirent.size
+    const dirent = start + head
+    setInteger(this.#view, dirent, attr.ino)
+    setInteger(this.#view, dirent + 8, next)
+    this.#view.setUint32(dirent + 16, namelen, true)
+    this.#view.setUint32(dirent + 20, TYPE[attr.type] >> DT_SHIFT, true)
+    const at = dirent + layouts.Dirent.size
     this.#bytes.write(name, at)
     this.#bytes.fill(0, at + namelen, end)
     this.#at = end

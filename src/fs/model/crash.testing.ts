@@ -1,0 +1,214 @@
+/**
+ * Kills a process with an engine in it, at each numbered crash point or at random moments, starts another one over the
+ * same state with an empty block cache, and compares the server, as another client sees it, with what was acknowledged.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CHILD, type ChildShown, type ChildTask } from './crash-child.testing.js'
+import { randomSteps, type Scenario, type Step, worldsOf } from './crash-steps.testing.js'
+import { shorten } from './model.testing.js'
+import { md5, Site } from './site.testing.js'
+import { randomFrom } from './trouble.testing.js'
+import type { World } from './world.testing.js'
+
+export interface CrashReport {
+  scenario: string
+  /** Points passed by a run that nobody kills. */
+  points: number
+  kills: number
+  /** Steps. */
+  acknowledged: number
+  /** Files that were acknowledged when their process was killed. */
+  files: number
+  /** Of which the content is found nowhere on the server. */
+  readonly lost: string[]
+  /** One sentence for each kill after which a name is not as acknowledged: neither the state before nor the one after the step under way. */
+  readonly wrong: string[]
+}
+
+function newReport(scenario: string): CrashReport {
+  return { scenario, points: 0, kills: 0, acknowledged: 0, files: 0, lost: [], wrong: [] }
+}
+
+interface Ended {
+  readonly killed: boolean
+  /** Steps acknowledged, by lane. */
+  readonly acknowledged: readonly number[]
+  readonly done: { readonly failed: readonly unknown[]; readonly shown: readonly ChildShown[] } | undefined
+  readonly stderr: string
+}
+
+interface Lane {
+  readonly steps: readonly Step[]
+  readonly worlds: readonly World[]
+  readonly firstIndex: number
+}
+
+/** Every child ends with us. */
+const children = new Set<number>()
+process.on('exit', () => { for (const pid of children) try { process.kill(pid, 'SIGKILL') } catch { /* gone */ } })
+
+async function runChild(task: ChildTask, env: Record<string, string>, killAfterMs?: number): Promise<Ended> {
+  const child = spawn(process.execPath, [CHILD, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  children.add(child.pid!)
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  child.stdout.on('data', (data: Buffer) => out.push(data))
+  child.stderr.on('data', (data: Buffer) => err.push(data))
+  if (killAfterMs !== undefined) child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), killAfterMs))
+  const limit = setTimeout(() => child.kill('SIGABRT'), 120_000)
+  const [code, signal] = await once(child, 'close') as [number | null, string | null]
+  clearTimeout(limit)
+  children.delete(child.pid!)
+  const acknowledged = task.lanes.map(() => 0)
+  let done: Ended['done']
+  for (const line of Buffer.concat(out).toString().split('\n')) {
+    const [word, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]
+    if (word === 'done') done = JSON.parse(rest) as Ended['done']
+    else if (word !== '') acknowledged[Number(word)] = Number(rest)
+  }
+  const stderr = Buffer.concat(err).toString()
+  if (signal !== 'SIGKILL' && code !== 0) throw new Error(`the child ended with ${code ?? signal}: ${stderr}`)
+  return { killed: signal === 'SIGKILL', acknowledged, done, stderr }
+}
+
+export class CrashHarness {
+  private readonly site: Site
+  private readonly folder: string
+  private readonly token: string
+  private readonly parallel: number
+  private runs = 0
+  private running = 0
+  private readonly waiting: (() => void)[] = []
+
+  private constructor(site: Site, folder: string, token: string, parallel: number) {
+    this.parallel = parallel
+    this.site = site
+    this.folder = folder
+    this.token = token
+  }
+
+  /** At most `parallel` runs at a time, over all calls. */
+  static async open(version: 2 | 4, parallel: number): Promise<CrashHarness> {
+    const site = await Site.open(version)
+    return new CrashHarness(site, await mkdtemp(join(tmpdir(), 'cellsfs-crash-')), await site.token(), parallel)
+  }
+
+  async close(): Promise<void> {
+    await this.site.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  /** Kills the scenario at each of its points, or at every n-th of them from `offset` on. */
+  async everyPoint(scenario: Scenario, every = 1, offset = 0): Promise<CrashReport> {
+    const report = newReport(scenario.name)
+    const log = join(this.folder, `points-${++this.runs}`)
+    await this.once(scenario, { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log }, report)
+    const names = (await readFile(log, 'utf8')).trim().split('\n')
+    report.points = names.length
+    const points = names.map((_, index) => index + 1).filter((at) => at % every === offset % every)
+    await Promise.all(points.map((at) => this.once(scenario, { CELLSFS_CRASH_AT: String(at) }, report, undefined, `${at} (${names[at - 1]})`)))
+    return report
+  }
+
+  /** Kills a busy process at a random moment, `times` times. */
+  async randomMoments(times: number, seed: number): Promise<CrashReport> {
+    const report = newReport('random moments')
+    const random = randomFrom(seed)
+    await Promise.all(Array.from({ length: times }, async () => {
+      const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
+      const ms = random() * 1_500
+      await this.once(load, {}, report, ms, `after ${Math.round(ms)} ms`)
+    }))
+    return report
+  }
+
+  private async once(scenario: Scenario | readonly Scenario[], env: Record<string, string>, report: CrashReport, killAfterMs?: number, what = 'no kill'): Promise<void> {
+    const release = await this.turn()
+    try {
+      await this.onceNow(scenario, env, report, killAfterMs, what)
+    } finally {
+      release()
+    }
+  }
+
+  /** Waits until fewer than the allowed number of runs go on. */
+  private async turn(): Promise<() => void> {
+    while (this.running >= this.parallel) await new Promise<void>((resolve) => this.waiting.push(resolve))
+    this.running++
+    return () => {
+      this.running--
+      this.waiting.shift()?.()
+    }
+  }
+
+  private async onceNow(scenario: Scenario | readonly Scenario[], env: Record<string, string>, report: CrashReport, killAfterMs: number | undefined, what: string): Promise<void> {
+    const scenarios = 'steps' in scenario ? [scenario] : scenario
+    const { remote } = await this.site.place()
+    const home = await mkdtemp(join(this.folder, 'run-'))
+    const tag = `t${++this.runs}`
+    const base = { url: this.site.demo.url, token: this.token, remote, state: join(home, 'state'), tag }
+    const before = scenarios.flatMap((it) => it.before)
+    const ready = worldsOf(before, tag)
+    if (before.length > 0) await runChild({ ...base, cache: join(home, 'cache-0'), lanes: [{ steps: before, firstIndex: 0 }] }, {})
+    const lanes: Lane[] = scenarios.map(({ steps }) => ({ steps, firstIndex: before.length, worlds: worldsOf(steps, tag, ready.at(-1), before.length) }))
+    const ended = await runChild({ ...base, cache: join(home, 'cache-1'), lanes }, env, killAfterMs)
+    if (ended.killed) report.kills++
+    report.acknowledged += ended.acknowledged.reduce((sum, it) => sum + it, 0)
+    const after = await runChild({ ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
+    const wrong = await this.compare(remote, lanes, ended.acknowledged, after, report, what)
+    if (wrong !== undefined) report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong}`)
+    await rm(home, { recursive: true, force: true })
+  }
+
+  /** What is not as acknowledged, on the server or in the mount. */
+  private async compare(remote: string, lanes: readonly Lane[], acknowledged: readonly number[], after: Ended, report: CrashReport, what: string): Promise<string | undefined> {
+    if (after.done === undefined || after.done.failed.length > 0) return `the next process could not send everything: ${JSON.stringify(after.done?.failed)} ${after.stderr}`
+    const server = new Map([...await this.site.tree(remote)].map(([path, node]) => [path, node.kind === 'folder' ? 'folder' : `${node.size} ${node.etag}`]))
+    const mount = new Map(after.done.shown.map((it) => [it.path, it]))
+    const missing: string[] = []
+    for (const [index, { worlds }] of lanes.entries()) {
+      const done = acknowledged[index]!
+      const possible = worlds.slice(done, done + 2)
+      const all = new Set(server.values())
+      // What the step under way takes away may be gone.
+      const kept = possible.map(filesOf).reduce((both, files) => new Map([...both].filter(([key]) => files.has(key))))
+      report.files += kept.size
+      for (const [key, path] of kept) if (!all.has(key) && ![...all].some((it) => it.includes('-') && it.split(' ')[0] === key.split(' ')[0])) report.lost.push(`${report.scenario}, killed at ${what}: ${path} (${key})`)
+      const found = possible.map((world) => differences(world, server, mount, lanes.length === 1))
+      if (!found.some((it) => it.length === 0)) missing.push(found.map((it) => it.join(', ')).join('\n    or '))
+    }
+    return missing.length === 0 ? undefined : missing.join('\n  ')
+  }
+}
+
+/** Size and md5 of each file, with its path. Those of scratch files stay here. */
+function filesOf(world: World): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [path, id] of world.names) {
+    const { type, content } = world.nodes.get(id)!
+    if (type === 'file' && path !== '4913') found.set(`${content.length} ${md5(content)}`, path)
+  }
+  return found
+}
+
+function differences(world: World, server: ReadonlyMap<string, string>, mount: ReadonlyMap<string, ChildShown>, whole: boolean): string[] {
+  const wrong: string[] = []
+  // Of several programs each has a folder.
+  const root = whole ? '' : [...world.names.keys()].find((it) => it !== '')
+  const mine = (path: string): boolean => path !== '' && (whole || (root !== undefined && path.startsWith(root.split('/')[0]!)))
+  for (const path of new Set([...world.names.keys(), ...server.keys(), ...mount.keys()])) {
+    if (!mine(path) || path === '4913') continue
+    const node = world.at(path)
+    const [there, here] = [server.get(path), mount.get(path)]
+    const expected = node === undefined ? undefined : node.type === 'folder' ? 'folder' : `${node.content.length} ${md5(node.content)}`
+    if (there !== expected && !(there?.includes('-') === true && expected?.split(' ')[0] === there.split(' ')[0])) wrong.push(`${path} on the server: ${there ?? 'nothing'}, expected ${node === undefined ? 'nothing' : `${expected} ${shorten(node.content)}`}`)
+    else if (node === undefined ? here !== undefined : here?.type !== node.type) wrong.push(`${path} in the mount: ${here?.type ?? 'nothing'}, expected ${node?.type ?? 'nothing'}`)
+    else if (node?.mode !== undefined && here?.mode !== node.mode) wrong.push(`${path} has mode ${here?.mode?.toString(8)}, expected ${node.mode.toString(8)}`)
+    else if (node?.mtime !== undefined && here?.mtime !== node.mtime.toString()) wrong.push(`${path} has mtime ${here?.mtime}, expected ${node.mtime}`)
+  }
+  return wrong
+}
