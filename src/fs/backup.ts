@@ -45,15 +45,12 @@ export class Backups {
     const contents = this.deps.contents()
     const over = backup.version ?? backup.base
     const place = backup.heldAt
-    await contents.onDraft(backup, undefined, async (draft) => {
-      await draft.fill()
-      await draft.sync()
-      // All of it is a change now: its new node has nothing yet.
-      draft.generation++
-    })
+    await contents.prepare(backup)
     // Deleted meanwhile: the node is the newcomer's already.
     if (backup.heldAt !== place) return over
     this.letGo(backup)
+    contents.recordSecured(backup)
+    await this.deps.journal.flushed()
     // It waits for its own deletion: that is what most editors do next.
     await contents.secure(backup, GRACE_MS)
     return over

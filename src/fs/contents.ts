@@ -285,6 +285,51 @@ export class Contents {
     else this.deps.onSecured(inode, delayMs)
   }
 
+  /**
+   * Brings all of the inode's content to this disk, synced, before it gets another name or node. What follows without a pause may
+   * call `recordSecured`, so that its records and this one are written together or not at all.
+   */
+  async prepare(inode: Inode, signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      if (inode.symlink !== undefined) await this.linkDraft(inode, inode.symlink)
+      else await this.onDraft(inode, undefined, (draft) => draft.fill(signal))
+      const { draft } = inode
+      if (draft === undefined) continue
+      const { generation } = draft
+      await draft.sync()
+      if (inode.draft !== draft || draft.generation !== generation || !draft.complete) continue
+      this.prepared.set(draft, generation)
+      return
+    }
+  }
+
+  private readonly prepared = new WeakMap<Draft, number>()
+
+  /** The content counts as a change (its node, if it has one, has another); the record says that it is safe, if it is. In one step. */
+  recordSecured(inode: Inode): void {
+    const draft = inode.draft!
+    const safe = this.prepared.get(draft) === draft.generation
+    draft.generation++
+    if (safe) draft.secured = draft.generation
+    this.record(inode, safe ? inode.localOnly ? 'local' : 'closed' : 'open')
+    if (safe && inode.localOnly) draft.committed = draft.generation
+  }
+
+  private async linkDraft(inode: Inode, target: string): Promise<void> {
+    if (inode.draft !== undefined) return
+    const { tree } = this.deps
+    const draft = await Draft.create((id) => tree.deps.store.draftFile(id), undefined)
+    await draft.write(0, Buffer.from(target))
+    draft.committed = draft.generation
+    if (inode.draft !== undefined) {
+      await draft.discard()
+      return
+    }
+    inode.base = inode.version
+    inode.draft = draft
+    tree.overlay(inode)
+  }
+
   /** Is there a content that a program was told is saved and that the server does not have? */
   due(inode: Inode): boolean {
     const { draft } = inode
@@ -387,7 +432,7 @@ export class Contents {
     const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
     inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + INDEX_MS : 0
     inode.sent.add(digest.md5)
-    this.record(inode, 'closed', digest)
+    this.recordSent(inode, snapshot, digest, 'closed')
     await journal.flushed()
     const started = performance.now()
     try {
@@ -418,8 +463,20 @@ export class Contents {
     this.settled(inode)
     if (inode.unlinked) return
     this.deps.tree.overlay(inode)
-    this.record(inode, draft?.dirty === true ? 'closed' : 'sent', digest)
+    this.recordSent(inode, snapshot, digest, 'sent')
     this.deps.confirmer.awaitPresent(inode)
+  }
+
+  /** What is being sent, or was. If it has been written to since, the record goes on vouching for what was secured last. */
+  private recordSent(inode: Inode, snapshot: Snapshot, digest: ContentDigest, state: 'closed' | 'sent'): void {
+    const { draft } = inode
+    if (draft !== undefined && draft.generation === snapshot.generation) {
+      this.record(inode, state, digest)
+      return
+    }
+    const { store } = this.deps.tree.deps
+    const record = inode.recordId === undefined ? undefined : store.drafts.get(inode.recordId)
+    if (record !== undefined) store.saveDraft({ ...record, sent: [...inode.sent], ...(inode.base === undefined ? {} : { base: { uuid: inode.base.uuid, etag: inode.base.etag, size: inode.base.size } }) })
   }
 
   /** A free name beside `place` for our version. */

@@ -150,7 +150,7 @@ export class Draft {
   truncate(size: number): Promise<void> {
     return this.change(async () => {
       // A save that begins from nothing: until it is secured itself, a crash must find the last one, so it gets a file of its own.
-      if (size === 0 && this.size > 0 && this.secured > this.committed && this.secured === this.generation) await this.beginAnew()
+      if (size === 0 && this.size > 0 && this.secured === this.generation && this.secured > 0) await this.beginAnew()
       if (size < this.size) {
         await this.file.handle.truncate(size)
         this.written.truncate(size)

@@ -4,13 +4,14 @@
  * them, contents last. A record whose node is gone or has become another one is dropped with a word in the log; content is never
  * dropped.
  */
-import { readdir, unlink } from 'node:fs/promises'
+import { open, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DraftRecord, FolderRecord, MoveRecord } from '../cache/store.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
 import { Draft } from './drafts.js'
+import { digestFile } from './hashing.js'
 import { fromPair, type Inode, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import type { Removals } from './removals.js'
@@ -202,14 +203,29 @@ export class Recovery {
           store.updateFacts(existing.uuid, { ...record.facts, version: shown })
           existing.mode = record.facts.mode ?? existing.mode
           if (record.facts.mtime !== undefined) existing.mtime = existing.ctime = fromPair(record.facts.mtime)
+          // Looked up before it was known to be a link.
+          if (record.facts.symlink !== undefined && existing.type === 'file') inodes.detach(existing)
         }
         await store.drafts.remove(record.id)
         await unlink(store.draftFile(record.id))
         return
       }
     }
+    if (record.state === 'sent' && record.complete && record.md5 !== undefined && await this.changedSince(record)) {
+      // The server has what was acknowledged; what was written after it was not.
+      const where = await contents.toLostAndFound(record)
+      logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
+      return
+    }
     const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && record.sent?.includes(shown) === true))
-    const inode = mine ? existing : inodes.create('file', place.folder, await this.freeName(place, existing), '', record.facts.ino, tree.ownership('file'))
+    const type = record.facts.symlink === undefined ? 'file' : 'symlink'
+    const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.freeName(place, mine ? undefined : existing), '', record.facts.ino, tree.ownership(type))
+    if (mine && inode !== existing) {
+      const { uuid } = existing
+      inodes.detach(existing)
+      place.folder.children.set(place.name, inode)
+      inodes.setUuid(inode, uuid)
+    }
     const base = record.complete || record.base === undefined ? undefined : contents.baseOf(inode, record.base)
     inode.draft = await Draft.reopen((id) => store.draftFile(id), record.id, record.size, base === undefined ? undefined : { base, baseLimit: record.baseLimit!, written: record.written! })
     inode.recordId = record.id
@@ -226,6 +242,16 @@ export class Recovery {
     if (record.state !== 'local') {
       logger.info('sending a change of an earlier run', { path: record.path })
       this.deps.uploader.add(inode)
+    }
+  }
+
+  private async changedSince(record: DraftRecord): Promise<boolean> {
+    const file = await open(this.deps.tree.deps.store.draftFile(record.id), 'r')
+    try {
+      const { size } = await file.stat()
+      return size !== record.size || (await digestFile(file, size)).md5 !== record.md5
+    } finally {
+      await file.close()
     }
   }
 

@@ -110,8 +110,7 @@ export class Renamer {
     if (source.onServer && !source.localOnly && !localOnly && (inherits || this.clashes(source, to, newName))) await this.becomeNew(source, caller)
     if (localOnly && source.onServer && !source.special) {
       // The server's node stays as it was deleted: a scratch name never reaches it.
-      await this.complete(source, caller)
-      await this.leaveNode(source)
+      await this.leaveNode(source, caller)
     }
     const wasLocal = source.localOnly
     source.localOnly = localOnly
@@ -158,10 +157,10 @@ export class Renamer {
     const { tree, contents, confirmer, journal, removals, uploader } = this.deps
     const { inodes } = tree.deps
     const [to, newName] = [target.parent!, target.name]
-    await this.complete(source, caller)
     await contents.stopSending(source)
     await contents.stopSending(target)
     await contents.keepForReaders(target, caller.signal)
+    await contents.prepare(source, caller.signal)
     // From here on without a pause, so that nobody sees half of it.
     const [from, name] = [source.parent!, source.name]
     const old = source.onServer && !source.localOnly ? source.serverPlace : undefined
@@ -193,23 +192,16 @@ export class Renamer {
     tree.leave(from, name)
     tree.overlay(source)
     journal.move(source)
-    source.draft!.generation++
+    contents.recordSecured(source)
     if (target.opens === 0) void contents.dropDraft(target)
-    // What was acknowledged of the source is acknowledged under its new name.
-    await contents.secure(source)
     uploader.add(source)
-  }
-
-  /** All of the file's content is in its draft, on this disk. */
-  private async complete(source: Inode, caller: Caller): Promise<void> {
-    await this.deps.contents.onDraft(source, undefined, (draft) => draft.fill(caller.signal))
   }
 
   /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
   private async becomeNew(source: Inode, caller: Caller): Promise<void> {
     const { tree, contents, confirmer, removals, journal } = this.deps
-    await this.complete(source, caller)
     await contents.stopSending(source)
+    await contents.prepare(source, caller.signal)
     const place = source.serverPlace
     const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
     if (place !== undefined) removals.add(place, source.uuid, etags, source)
@@ -220,14 +212,14 @@ export class Renamer {
     source.base = undefined
     source.sent.clear()
     journal.move(source)
-    source.draft!.generation++
-    await contents.secure(source)
+    contents.recordSecured(source)
   }
 
   /** The inode is a local file from now on; its node on the server is deleted. */
-  private async leaveNode(source: Inode): Promise<void> {
+  private async leaveNode(source: Inode, caller: Caller): Promise<void> {
     const { tree, contents, confirmer, unlinks, journal } = this.deps
     await contents.stopSending(source)
+    await contents.prepare(source, caller.signal)
     const place = source.serverPlace
     if (place !== undefined) unlinks.add(place)
     confirmer.drop(source)
@@ -237,7 +229,8 @@ export class Renamer {
     source.base = undefined
     source.sent.clear()
     journal.move(source)
-    source.draft!.generation++
+    source.localOnly = true
+    contents.recordSecured(source)
   }
 
   /** A target that has to go: to the bin, or just away if the server never had it. */
