@@ -12,13 +12,13 @@ import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { CellsNode } from '../cells/types.js'
-import { compareWithNode, Digester } from '../cells/digest.js'
+import { compareWithNode } from '../cells/digest.js'
 import type { ContentDigest } from '../cells/digest.js'
 import type { ByteRange } from './byte-ranges.js'
+import { Gathered, InlineFollower, ThreadFollower } from './download-follow.js'
+import type { Follower } from './download-follow.js'
 import { fetchSmall, writeSmall } from './download-small.js'
-import { FileDigest } from './file-digest.js'
 import type { RateLimiter } from './limiter.js'
-import { readRange } from './local-file.js'
 import { PartialFile } from './partial.js'
 import { MIB } from './parts.js'
 import type { Semaphore } from './pool.js'
@@ -173,7 +173,7 @@ async function settled(node: CellsNode, context: DownloadContext): Promise<Cells
 async function fetchVersion(node: CellsNode, partial: PartialFile, context: DownloadContext): Promise<ContentDigest | undefined> {
   const big = node.size >= BIG
   const pieces = partial.ranges.gaps(node.size, big ? RANGE : Infinity)
-  const follower = big ? new ThreadFollower(partial, node.size) : new InlineFollower(partial)
+  const follower = big ? new ThreadFollower(partial, node.size, node.hash !== '') : new InlineFollower(partial, node.hash !== '')
   const stop = new AbortController()
   const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) }
   let isThisVersion = true
@@ -221,13 +221,18 @@ async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: Par
         body.stream.destroy()
         return false
       }
-      for await (const chunk of body.stream) {
-        if (position + chunk.length > end) return false
-        await context.limiter?.take(chunk.length, context.signal)
-        await partial.write(chunk, position)
-        follower.written(position, chunk)
-        position += chunk.length
-        context.onProgress(partial.ranges.total)
+      const gathered = new Gathered(partial, follower)
+      try {
+        for await (const chunk of body.stream) {
+          if (position + chunk.length > end) return false
+          await context.limiter?.take(chunk.length, context.signal)
+          await gathered.add(chunk, position)
+          position += chunk.length
+          context.onProgress(partial.ranges.total + gathered.size)
+        }
+      } finally {
+        // What came before a break counts too.
+        await gathered.flush()
       }
       await partial.save()
     } catch (error) {
@@ -240,59 +245,4 @@ async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: Par
     }
   }
   return true
-}
-
-/** Takes the digest of the whole while its pieces arrive. */
-interface Follower {
-  written(position: number, chunk: Buffer): void
-  finish(size: number): Promise<ContentDigest>
-  stop(): Promise<void>
-}
-
-/** As the bytes pass by, if they do so in order; what was not seen is read at the end. */
-class InlineFollower implements Follower {
-  readonly #partial: PartialFile
-  readonly #digester = new Digester()
-
-  constructor(partial: PartialFile) {
-    this.#partial = partial
-  }
-
-  written(position: number, chunk: Buffer): void {
-    if (position === this.#digester.size) this.#digester.update(chunk)
-  }
-
-  async finish(size: number): Promise<ContentDigest> {
-    const seen = this.#digester.size
-    for await (const chunk of readRange(this.#partial.handle, seen, size - seen)) this.#digester.update(chunk)
-    return this.#digester.finish()
-  }
-
-  async stop(): Promise<void> {}
-}
-
-class ThreadFollower implements Follower {
-  readonly #partial: PartialFile
-  readonly #digest: FileDigest
-  #told = 0
-
-  constructor(partial: PartialFile, size: number) {
-    this.#partial = partial
-    this.#digest = new FileDigest(partial.handle.fd, size)
-  }
-
-  written(): void {
-    const { frontier } = this.#partial.ranges
-    if (frontier - this.#told < MIB) return
-    this.#told = frontier
-    this.#digest.advance(frontier)
-  }
-
-  finish(size: number): Promise<ContentDigest> {
-    return this.#digest.finish(size)
-  }
-
-  stop(): Promise<void> {
-    return this.#digest.stop()
-  }
 }

@@ -36,7 +36,7 @@ export interface UploadContext {
 }
 
 /**
- * @returns digest of what was sent
+ * @returns digest of what was sent; of a large file without Cells' internal hash
  * @throws CellsError; TransferError `changed`, `mismatch`, `unsupported`; errors of the local file system
  */
 export async function uploadFile(source: string, target: string, context: UploadContext): Promise<ContentDigest> {
@@ -84,9 +84,9 @@ async function * replay(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Arra
 }
 
 async function sendStream(handle: FileHandle, target: string, size: number, context: UploadContext): Promise<ContentDigest> {
-  let latest = new Digester()
+  let latest = new Digester(false)
   const body: BodySource = () => {
-    const digester = new Digester()
+    const digester = new Digester(false)
     latest = digester
     return limited(readRange(handle, 0, size, chunk => digester.update(chunk)), context)
   }
