@@ -34,6 +34,9 @@ const INDEX_WAIT_MS = 30_000
 /** From this size on a file comes in ranges, several at a time. */
 const BIG = 32 * MIB
 const RANGE = 8 * MIB
+/** Larger ones for larger files: each range costs a way there and back. What has come of one is kept byte by byte. */
+const RANGES = 64
+const LARGEST_RANGE = 64 * MIB
 
 export interface DownloadContext {
   readonly server: CellsServer
@@ -172,7 +175,7 @@ async function settled(node: CellsNode, context: DownloadContext): Promise<Cells
 /** What is missing of one version; undefined when the server has moved on to another. */
 async function fetchVersion(node: CellsNode, partial: PartialFile, context: DownloadContext): Promise<ContentDigest | undefined> {
   const big = node.size >= BIG
-  const pieces = partial.ranges.gaps(node.size, big ? RANGE : Infinity)
+  const pieces = partial.ranges.gaps(node.size, big ? Math.min(LARGEST_RANGE, Math.max(RANGE, Math.ceil(node.size / RANGES))) : Infinity)
   const follower = big ? new ThreadFollower(partial, node.size, node.hash !== '') : new InlineFollower(partial, node.hash !== '')
   const stop = new AbortController()
   const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) }
