@@ -242,7 +242,9 @@ class MountEngine implements Engine {
     }
     const { inodes } = this.tree.deps
     const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent')
-    const inode = mine ? existing : inodes.create('file', place.folder, await this.freeName(place, existing), '', record.facts.ino, this.tree.ownership('file'))
+    const type = record.facts.symlink === undefined ? 'file' : 'symlink'
+    const inode = mine ? existing : inodes.create(type, place.folder, await this.freeName(place, existing), '', record.facts.ino, this.tree.ownership(type))
+    if (inode.type === 'symlink') inode.symlink = record.facts.symlink
     inode.draft = await Draft.reopen((id) => this.store.draftFile(id), record.id, record.size)
     inode.recordId = record.id
     inode.base = record.base
