@@ -60,7 +60,8 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
     const user = await server.whoami()
     const account = accountIdOf(connection.url, user)
     const folders = mountFolders(account, remote, mountpoint)
-    if (settings.logFile === '' && hooks.log === 'file') write = fileLog(folders.logFile)
+    const logFile = settings.logFile === '' && hooks.log === 'file' ? folders.logFile : settings.logFile
+    if (settings.logFile === '' && logFile !== '') write = fileLog(logFile)
     const cacheDir = settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir
     unlock = await lockCache(cacheDir)
     const session = await runMount({
@@ -77,6 +78,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       noExec: settings.noExec,
       writeback: settings.writeback,
       autoUnmount: settings.autoUnmount,
+      ...(logFile !== '' && { logFile }),
       logger,
     })
     const release = endOnSignals(session, hooks.signals, logger)
