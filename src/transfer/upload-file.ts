@@ -3,6 +3,7 @@
  * streamed from the file and hashed as it passes; every try of a request reads again from its
  * first byte. What the server must report afterwards is returned, to be confirmed by the caller.
  */
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { BodySource, CellsServer } from '../cells/server.js'
 import { Digester } from '../cells/digest.js'
@@ -46,14 +47,14 @@ export async function uploadFile(source: string, target: string, context: Upload
     for (let attempt = 1; ; attempt++) {
       try {
         const digest = await send(handle, source, target, before.size, context)
-        const after = await handle.stat()
+        const after = fstatSync(handle.fd)
         if (after.size === before.size && after.mtimeMs === before.mtimeMs) return digest
         throw new TransferError('changed', 'the file changed while it was sent')
       } catch (error) {
         const changed = error instanceof TransferError && error.kind === 'changed'
         if (!changed || attempt === TRIES || context.signal.aborted) throw error
         context.onDetail?.(`${source} changed while it was sent, sending it again`)
-        before = await handle.stat()
+        before = fstatSync(handle.fd)
       }
     }
   } finally {
@@ -74,7 +75,8 @@ async function sendWhole(handle: FileHandle, target: string, size: number, conte
     chunks.push(chunk)
   }
   const digest = digester.finish()
-  await context.server.put(target, () => limited(replay(chunks), context), size, { ...callFor(size, context), md5: digest.md5, onProgress: context.onProgress })
+  const content = chunks.length === 1 ? chunks[0] ?? new Uint8Array() : Buffer.concat(chunks)
+  await context.server.put(target, context.limiter === undefined ? content : () => limited(replay(chunks), context), size, { ...callFor(size, context), md5: digest.md5, onProgress: context.onProgress })
   return digest
 }
 
