@@ -168,6 +168,7 @@ describe('cellsfs', { concurrency: 2 }, () => {
     refused(await mount('--cache-size', 'much', empty), /not a size/, 2)
     refused(await mount('--driver', 'magic', empty), /driver/i, 2)
     refused(await world.cellsfs(['umount', empty]), /not mounted/)
+    refused(await world.cellsfs(['umount', drive.dir]), new RegExp(`a folder of the mount at ${drive.path}\\.`))
     refused(await world.cellsfs(['umount', join(empty, 'missing')]), /does not exist/)
   }))
 
