@@ -106,6 +106,9 @@ async function main(): Promise<void> {
   }
 }
 
+// Ends what was started, too (processes.ts).
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+
 await main().catch((error: unknown) => {
   say(error instanceof Error ? error.message : String(error))
   process.exitCode = 1

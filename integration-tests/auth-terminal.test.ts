@@ -1,5 +1,6 @@
 /** What cec asks about accounts, on a terminal: rows C of cec-reference section 13 that need an answer. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -95,4 +96,22 @@ test('C2 C5 config add token and client-auth ask what they do not know, secrets 
   assert.equal(login.code, 0, login.stdout)
   assert.match(login.stdout, /✔ Signed in as bob/)
   assert.doesNotMatch(token.stdout + login.stdout, /pat-of-alice|bob-P4ss|TLS/)
+})
+
+test('C2 config add token over https asks about the verification of certificates', { skip: noTerminal }, async t => {
+  const home = await freshHome(t)
+  const [key, cert] = [join(home.dir, 'key.pem'), join(home.dir, 'cert.pem')]
+  if (spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert]).status !== 0) {
+    t.skip('openssl is not installed')
+    return
+  }
+  const stub = await startStub({ tls: { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') } })
+  t.after(() => stub.close())
+  const questions = (answer: string): Parameters<typeof onTerminal>[3] => [{ prompt: 'Server URL', keys: `${stub.url}\r` }, { prompt: 'verification of TLS', keys: answer }, { prompt: 'access token', keys: 'pat-of-alice\r' }]
+  const strict = await onTerminal(home, {}, ['config', 'add', 'token', '--skip-keyring'], questions('\r'))
+  assert.equal(strict.code, 1, strict.stdout)
+  assert.match(strict.stdout, /certificate is self-signed/)
+  const skipping = await onTerminal(home, {}, ['config', 'add', 'token', '--skip-keyring'], questions(`${DOWN}\r`))
+  assert.equal(skipping.code, 0, skipping.stdout)
+  assert.match(await readFile(join(home.config, 'config.json'), 'utf8'), /"skipVerify": true/)
 })

@@ -225,6 +225,18 @@ const hasScript = ((): boolean => {
   }
 })()
 
+test('L6 L8 a name that would move the cursor does not on a terminal, and is as it is elsewhere', { skip: hasScript ? isReal && 'needs the embedded server' : 'the script program is not installed' }, async t => {
+  const { home, ws, ok } = await bench(t)
+  await files.seed(ws, { 'red\u009b31m': 'x' })
+  assert.equal((await ok('ls', '-r', ws)).stdout, `${ws}/red\u009b31m\n`)
+  for (const words of [['ls', '-r', ws], ['ls', ws], ['find', ws, '--type', 'f'], ['tree', ws], ['ls', '--format', '{{.Name}}\t{{.Path}}', ws]]) {
+    const shown = await onTerminal(home, words, '')
+    assert.equal(shown.code, 0, shown.stdout)
+    assert.match(shown.stdout, /red\?31m/)
+    assert.doesNotMatch(shown.stdout, /\u009b/)
+  }
+})
+
 test('R1 R2 R3 rm asks on a terminal: yes, no, Ctrl-C', { skip: hasScript ? false : 'the script program is not installed' }, async t => {
   const { home, ws } = await bench(t)
   await files.seed(ws, { a: 'a' })

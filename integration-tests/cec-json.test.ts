@@ -183,7 +183,10 @@ test('JSON of watch', { skip }, async (t) => {
   await files.seed(ws, { made: 'x' })
   await files.server.move(`${ws}/made`, `${ws}/moved`)
   await files.server.remove([`${ws}/moved`], { permanently: true })
+  // Fewer than three would be waited for for ever.
+  const timer = setTimeout(() => child.kill('SIGINT'), 60_000)
   await ended
+  clearTimeout(timer)
   checked('watch', { code: 0, stdout: text, stderr: '' })
 })
 

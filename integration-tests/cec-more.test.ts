@@ -66,6 +66,7 @@ test('ls --json, stat: all facts, stable fields', async t => {
   const [fact] = await json<Entry[]>('stat', `${ws}/a.txt`)
   assert.deepEqual([fact?.path, fact?.size, fact?.etag], [`${ws}/a.txt`, 5, createHash('md5').update('hello').digest('hex')])
   assert.match((await ok('stat', `${ws}/a.txt`, `${ws}/sub`)).stdout, /Type: +File\n(?:.*\n)+.*Type: +Folder\n/)
+  assert.equal((await json<Entry[]>('stat', WS))[0]?.type, 'workspace')
   const some = await cec(['stat', '--json', `${ws}/a.txt`, `${ws}/none`])
   assert.equal(some.code, 1)
   assert.equal((JSON.parse(some.stdout) as Entry[]).length, 1)

@@ -190,3 +190,45 @@ describe('what the kernel is told', { concurrency: 4, timeout: 120_000, skip: pr
     await other.waitFor(`${ROOT}/e/g`, (node) => node !== undefined)
   }))
 })
+
+describe('what only the kernel driver asks of the engine', { concurrency: 4, timeout: 120_000, skip: problem ?? false }, () => {
+  it('copies large files on the server', () => withDrive(async (drive) => {
+    const { demo, put, sh, other } = drive
+    await put('f', 'x'.repeat(5_000_000))
+    await drive.sees('stat -c %s f', '5000000\n')
+    await drive.calls()
+    const [gets, puts] = [demo.requests.get('GET s3') ?? 0, demo.requests.get('PUT s3') ?? 0]
+    await sh('cp f g')
+    const calls = await drive.calls()
+    assert.ok(calls.includes('copyFileRange'))
+    assert.deepEqual(calls.filter((call) => call === 'read' || call === 'write'), [])
+    assert.deepEqual([demo.requests.get('GET s3') ?? 0, demo.requests.get('PUT s3') ?? 0], [gets, puts])
+    const [f, g] = [await other.stat(`${ROOT}/f`), await other.stat(`${ROOT}/g`)]
+    assert.deepEqual([g?.etag, g?.size, g?.uuid !== f?.uuid], [f?.etag, 5_000_000, true])
+    assert.equal(await sh('cmp f g && cp -p f h && cmp f h && ls -I recycle_bin; [ $(stat -c %Y f) = $(stat -c %Y h) ] && echo same'), 'f\ng\nh\nsame\n')
+    // Over a file that is there, and of one that is being changed: as any other program, and right.
+    await sh('cp g f; echo more >> g; cp g f; cmp g f; cp f small 2>/dev/null; cmp f small')
+    assert.equal(await sh('stat -c %s small'), '5000005\n')
+  }))
+
+  it('finds the holes of a file that is not sent yet', () => withDrive(async ({ sh }) => {
+    assert.equal(await sh(`exec 3<> f; truncate -s 1M f; printf x | dd of=f bs=1 seek=500000 conv=notrunc status=none
+      perl -e 'open F, "<", "f"; print sysseek(F, 0, 3), " ", sysseek(F, 500000, 4), " "; sysseek(F, 600000, 3) or print "$!\n"'`),
+    '500000 500001 No such device or address\n')
+  }))
+
+  it('lets a program go that waits for a server that has stalled', () => withDrive(async (drive) => {
+    const { demo, put, dir } = drive
+    await put('f', 'x'.repeat(100_000))
+    await drive.sees('stat -c %s f', '100000\n')
+    demo.onRequest = ({ route }) => route === 'GET s3' ? { stall: 'forever' } : undefined
+    await drive.calls()
+    const reader = new Service('cat', ['f'], { cwd: dir })
+    await until('it waits', async () => (await drive.calls()).includes('read'))
+    const before = Date.now()
+    assert.notEqual(await reader.stop('SIGINT', 20_000), 0)
+    assert.ok(Date.now() - before < 10_000)
+    demo.onRequest = undefined
+    await drive.sees('ls -I recycle_bin', 'f\n')
+  }))
+})

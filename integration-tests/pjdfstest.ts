@@ -1,110 +1,115 @@
 /**
- * Runs pjdfstest (a POSIX file system test suite, not part of this repository) in a folder of a mount and says of every
- * failed case why it cannot pass, by the rules of pjdfstest-exclusions.md. A failure that no rule explains fails the run.
+ * Runs pjdfstest (github:pjd/pjdfstest, a POSIX file system test suite; not part of this repository) in a folder of a mount. Every
+ * case passes or stands in pjdfstest-exclusions.md; one that fails and does not stand there fails the run, and so does one that
+ * stands there and passes.
  *
- *   node dist/integration-tests/pjdfstest.js SUITE_FOLDER FOLDER_IN_A_MOUNT [part of a test's path]
+ *   node dist/integration-tests/pjdfstest.js SUITE FOLDER_IN_A_MOUNT [--only PART] [--reference TMPFS_FOLDER [--write]]
  *
- * Runs as root, on a mount with --allow-other. Each case is a shell command traced with `sh -x`, so that a follow-up ("stat the fifo
- * that could not be made") is told from a failure of its own.
+ * Runs as root, on a mount with --allow-other; SUITE is built. With a reference the failures are compared with those on a local file
+ * system that refuses the same calls (helpers/pjdfstest.ts) instead of with the list, and `--write` makes the list of them.
  */
-import { spawn } from 'node:child_process'
-import { readdir } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { failAlike, type Case, type Ran, type Reason, REASONS, REFUSALS, runFile, standIn } from './helpers/pjdfstest.js'
+import { Exclusions } from './helpers/pjdfstest-exclusions.js'
+import { PROJECT } from './helpers/project.js'
 
-interface Case {
-  readonly file: string
-  readonly number: number
-  readonly command: string
-  readonly outcome: string
-}
+/** Files at a time: many cases sleep for a second. */
+const PARALLEL = 3
+const LIST = join(PROJECT, 'integration-tests/pjdfstest-exclusions.md')
 
-/** What the server cannot hold; the headings of pjdfstest-exclusions.md. */
-type Reason = 'hard links' | 'special files' | 'path length'
-
-const NAME_LIMIT = 'Names and paths of the server end at about 1000 bytes of path'
-
-/** The reason why making something is refused, and the name that is then missing. */
-function refused(words: readonly string[]): { reason: Reason; name: string } | undefined {
-  const call = words.findIndex((word) => ['link', 'mkfifo', 'mknod', 'bind'].includes(word))
-  if (call === -1) return undefined
-  if (words[call] === 'link') return { reason: 'hard links', name: words[call + 2] ?? '' }
-  return { reason: 'special files', name: words[call + 1] ?? '' }
-}
-
-/** Gives each failure its reason, in the order of the file. */
-class Explainer {
-  private readonly missing = new Map<string, Reason>()
-  private lastExplained: { number: number; reason: Reason } | undefined
-
-  explain(it: Case, failed: boolean): Reason | undefined {
-    const words = it.command.split(/\s+/)
-    const made = refused(words)
-    if (!failed) {
-      // Made anew as something that exists.
-      if (/^expect 0 (?:-\S+ \S+ )*(?:create|mkdir|symlink|open|rename)\b/.test(it.command)) for (const word of words) this.missing.delete(word)
-      return undefined
-    }
-    const reason = this.reasonOf(it, words, made)
-    if (reason !== undefined) this.lastExplained = { number: it.number, reason }
-    return reason
-  }
-
-  private reasonOf(it: Case, words: readonly string[], made: { reason: Reason; name: string } | undefined): Reason | undefined {
-    if (words.some((word) => Buffer.byteLength(word) > 900)) return 'path length'
-    if (made !== undefined) {
-      this.missing.set(made.name, made.reason)
-      return made.reason
-    }
-    for (const [name, reason] of this.missing) if (name !== '' && words.some((word) => word === name || word.startsWith(`${name}/`) || word.endsWith(`/${name}`))) return reason
-    // A comparison of what an explained command printed names no file.
-    if (it.command.startsWith('test_check') && this.lastExplained !== undefined && it.number - this.lastExplained.number <= 4) return this.lastExplained.reason
-    return undefined
-  }
-}
-
-async function runFile(file: string, cwd: string): Promise<{ cases: Array<Case & { failed: boolean }>; planned: number }> {
-  // Trace and results in one pipe, so that their order is that of writing.
-  const child = spawn('sh', ['-c', 'exec sh -x "$0" 2>&1', file], { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
-  const chunks: Buffer[] = []
-  child.stdout.on('data', (data: Buffer) => chunks.push(data))
-  await new Promise((resolve) => child.once('close', resolve))
-  const cases: Array<Case & { failed: boolean }> = []
-  let command = ''
-  let planned = 0
-  for (const line of Buffer.concat(chunks).toString('latin1').split('\n')) {
-    const traced = /^\++ ((?:expect|jexpect|test_check|create_file)\b.*)$/.exec(line)
-    if (traced !== null) command = traced[1]!
-    const plan = /^1\.\.(\d+)/.exec(line)
-    if (plan !== null) planned = Number(plan[1])
-    const result = /^(not ok|ok) (\d+)(.*)$/.exec(line)
-    if (result !== null) cases.push({ file, number: Number(result[2]), command, outcome: line, failed: result[1] === 'not ok' && !line.includes('# TODO') })
-  }
-  return { cases, planned }
-}
-
-const [suite, folder, part = ''] = process.argv.slice(2)
-if (suite === undefined || folder === undefined) {
-  console.error('usage: pjdfstest.js SUITE_FOLDER FOLDER_IN_A_MOUNT [part]')
+const { positionals: [suite, folder], values: { only = '', reference, write = false } } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string' }, reference: { type: 'string' }, write: { type: 'boolean' } },
+})
+if (suite === undefined || folder === undefined || (write && (reference === undefined || only !== ''))) {
+  console.error('usage: pjdfstest.js SUITE FOLDER_IN_A_MOUNT [--only PART] [--reference TMPFS_FOLDER [--write]]')
   process.exit(2)
 }
-const tests = (await readdir(join(suite, 'tests'), { recursive: true })).filter((it) => it.endsWith('.t') && it.includes(part)).sort()
-const excluded = new Map<string, number>()
-const unexplained: string[] = []
-let passed = 0
-let total = 0
-for (const test of tests) {
-  const { cases, planned } = await runFile(join(suite, 'tests', test), folder)
-  const explainer = new Explainer()
-  total += planned
-  for (const it of cases) {
-    const reason = explainer.explain(it, it.failed)
-    if (!it.failed) passed++
-    else if (reason !== undefined) excluded.set(reason, (excluded.get(reason) ?? 0) + 1)
-    else unexplained.push(`${test} ${it.number}: ${it.command.slice(0, 200)} => ${it.outcome.slice(-60)}`)
+
+/** Runs a file in a new folder. */
+async function runIn(parent: string, file: string, env?: NodeJS.ProcessEnv): Promise<Ran> {
+  const cwd = await mkdtemp(join(parent, 'pjd-'))
+  try {
+    await chmod(cwd, 0o777)
+    return await runFile(file, cwd, env)
+  } finally {
+    await rm(cwd, { recursive: true, force: true })
   }
-  if (cases.length < planned) unexplained.push(`${test}: only ${cases.length} of ${planned} cases ran`)
 }
-for (const line of unexplained) console.log(`unexplained: ${line}`)
-for (const [reason, count] of excluded) console.log(`excluded: ${count} ${reason === 'path length' ? NAME_LIMIT : reason}`)
-console.log(`pjdfstest: ${passed} passed, ${[...excluded.values()].reduce((a, b) => a + b, 0)} excluded, ${unexplained.length} unexplained, ${total} in all`)
-process.exit(unexplained.length === 0 ? 0 : 1)
+
+/** What fails of a file where the calls of these reasons are refused, by number. */
+async function refusedLocally(test: string, reasons: readonly Reason[]): Promise<ReadonlyMap<number, Case>> {
+  const stand = await mkdtemp(join(tmpdir(), 'pjdfstest-'))
+  try {
+    const env = await standIn(suite!, stand, reasons)
+    const { cases } = await runIn(reference!, join(stand, 'tests', test), env)
+    return new Map(cases.map((it) => [it.number, it]))
+  } finally {
+    await rm(stand, { recursive: true, force: true })
+  }
+}
+
+/** Finds for each failed case the refusal that it follows from. */
+async function explain(test: string, failed: readonly Case[], into: Exclusions): Promise<void> {
+  if (failed.length === 0) return
+  const add = (reason: Reason, it: Case): void => into.add(reason, test, it.number, REFUSALS[reason].is(it.command) ? 'refused' : 'follows')
+  let left = failed
+  for (const reason of REASONS) {
+    if (left.length === 0) return
+    const local = await refusedLocally(test, [reason])
+    for (const it of left) if (failAlike(it, local.get(it.number))) add(reason, it)
+    left = left.filter((it) => into.of(test, it.number) === undefined)
+  }
+  if (left.length === 0) return
+  // From several refusals together.
+  const local = await refusedLocally(test, REASONS)
+  for (const it of left) if (failAlike(it, local.get(it.number))) add(REASONS.find((reason) => REFUSALS[reason].is(it.command)) ?? reasonNear(into, test, it), it)
+}
+
+/** The reason of the explained case before this one. */
+function reasonNear(exclusions: Exclusions, test: string, { number }: Case): Reason {
+  for (let before = number; before > 0; before--) {
+    const found = exclusions.of(test, before)
+    if (found !== undefined) return found.reason
+  }
+  return REASONS[0]
+}
+
+const tests = (await readdir(join(suite, 'tests'), { recursive: true })).filter((it) => it.endsWith('.t') && it.includes(only)).sort()
+const text = await readFile(LIST, 'utf8')
+const listed = Exclusions.parse(text)
+const exclusions = reference === undefined ? listed : new Exclusions()
+const problems: string[] = []
+const counts = new Map<string, number>()
+let [passed, excluded, total] = [0, 0, 0]
+
+async function judge(test: string): Promise<void> {
+  const { cases, planned } = await runIn(folder!, join(suite!, 'tests', test))
+  if (reference !== undefined) await explain(test, cases.filter((it) => it.failed), exclusions)
+  total += planned
+  if (cases.length !== planned) problems.push(`${test}: ${cases.length} of ${planned} cases ran`)
+  for (const it of cases) {
+    const why = exclusions.of(test, it.number)
+    if (!it.failed && why === undefined) passed++
+    else if (!it.failed) problems.push(`${test} ${it.number} passes and is excluded: ${it.command.slice(0, 200)}`)
+    else if (why === undefined) problems.push(`${test} ${it.number} fails: ${it.command.slice(0, 200)} => ${it.answer.slice(0, 80)}`)
+    else {
+      excluded++
+      const label = `${why.reason}, ${why.how}`
+      counts.set(label, (counts.get(label) ?? 0) + 1)
+    }
+  }
+}
+
+const queue = [...tests]
+await Promise.all(Array.from({ length: PARALLEL }, async () => {
+  for (let test = queue.shift(); test !== undefined; test = queue.shift()) await judge(test)
+}))
+for (const problem of problems.sort()) console.log(`problem: ${problem}`)
+for (const [label, count] of [...counts].sort()) console.log(`excluded: ${count} ${label}`)
+console.log(`pjdfstest: ${passed} passed, ${excluded} excluded, ${problems.length} problems, ${total} in all`)
+if (write) await writeFile(LIST, exclusions.format(text))
+process.exit(problems.length === 0 ? 0 : 1)

@@ -28,6 +28,7 @@ const NOT_RUN: ReadonlyMap<string, string> = new Map([
   ['CELLS_URL=https://files.example.com CELLS_LOGIN=alice CELLS_PASSWORD=... npm test -- mount', 'needs a server that this test does not have'],
   ['CELLS_URL=https://files.example.com CELLS_LOGIN=alice CELLS_PASSWORD=... npm run bench -- real', 'needs a server that this test does not have'],
   ['npm run bench -- demo --latency 25', 'takes minutes; figures are no matter of tests'],
+  ['npm run bench -- driver', 'takes minutes; figures are no matter of tests'],
 ])
 /** Programs that set-up does not install: their commands are left out where they are missing. */
 const OPTIONAL = ['getfattr', 'git', 'script'] as const

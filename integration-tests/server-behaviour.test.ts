@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { BareServer, md5 } from './helpers/bare-server.js'
+import { BareServer, md5, realUrl } from './helpers/bare-server.js'
 
 describe('a 2.x server, objects that come and go', { timeout: 300_000 }, () => {
   let server: BareServer
@@ -185,6 +185,53 @@ describe('a 2.x server, objects that come and go', { timeout: 300_000 }, () => {
     assert.deepEqual([await uuid('i/a'), await uuid('i/b')], [a, b])
   })
 
+  it('tells nothing of nodes whose own name begins with a dot', async () => {
+    const { events, stop } = await watch()
+    const { uuid: dot } = await server.save('r/.dot', content('r'))
+    await server.job('move', 'r/.dot', 'r/.other')
+    await server.until('the move', async () => await server.stat('r/.other') !== undefined)
+    const { uuid: below } = await server.save('r/.folder/below', content('r below'))
+    const folder = await uuid('r/.folder')
+    await server.remove('r/.other')
+    await server.settled()
+    const { uuid: plain } = await server.save('r/plain', content('r plain'))
+    const told = (id: string | undefined): boolean => events().some((event) => event.endsWith(` ${id}`))
+    await server.until('the events', () => Promise.resolve(told(plain) && told(below)))
+    assert.deepEqual([told(dot), told(folder)], [false, false])
+    // One that gets or loses its dot is told of.
+    await server.job('move', 'r/plain', 'r/.plain')
+    await server.until('the move', () => Promise.resolve(events().some((event) => event === `UPDATE_PATH ${plain}`)))
+    stop()
+  })
+
+  it('leaves a folder behind that has come into being with an upload in parts or as the target of a job', async () => {
+    await server.save('k/file', 'moved')
+    await server.job('move', 'k/file', 'k/made/file')
+    await server.until('the move', async () => await server.stat('k/made/file') !== undefined)
+    await server.settled()
+    const { uuid: made } = (await server.stat('k/made'))!
+    const { uuid: inside } = (await server.stat('k/made/file'))!
+    await server.job('move', 'k/made', 'k/moved')
+    await server.until('the move', async () => await server.stat('k/moved/file') !== undefined)
+    await server.settled()
+    assert.equal(await uuid('k/made'), made)
+    assert.deepEqual(await server.list('k/made'), [])
+    assert.notEqual(await uuid('k/moved'), made)
+    assert.equal(await uuid('k/moved/file'), inside)
+    const begun = await server.client.s3('POST', server.at('k/parts/file'), { query: '?uploads' })
+    await server.client.s3('DELETE', server.at('k/parts/file'), { query: `?uploadId=${/<UploadId>(.*)<\/UploadId>/.exec(begun.text)?.[1] ?? ''}` })
+    await server.settled()
+    const { uuid: parts } = (await server.stat('k/parts'))!
+    await server.deleteJob('k/parts')
+    await server.settled()
+    assert.equal(await uuid('k/parts'), parts)
+    // With a marker it goes like any other.
+    await server.mkdir('k/parts')
+    await server.settled()
+    await server.deleteJob('k/parts')
+    await server.until('it gone', async () => await server.stat('k/parts') === undefined)
+  })
+
   /** Node events from now on, as `TYPE uuid`. */
   async function watch(): Promise<{ events: () => string[]; stop: () => void }> {
     const stream = await server.client.events()
@@ -217,6 +264,8 @@ describe('a 2.x server, names with wildcards', { timeout: 300_000 }, () => {
   })
 
   it('finds the child that lies first in the folder, where a new one fills the gap of a deleted one', async () => {
+    // Names that begin alike elsewhere, so that the database looks at the folder first.
+    for (let i = 0; i < 12; i++) await server.put(`elsewhere/c${i}`, 'c')
     for (const name of ['c1', 'c2', 'c3']) await server.save(`b/${name}`, name)
     assert.equal(await found('b/c_'), 'c1')
     await server.remove('b/c1')
@@ -226,6 +275,14 @@ describe('a 2.x server, names with wildcards', { timeout: 300_000 }, () => {
     assert.equal(await found('b/c_'), 'c9')
     await server.save('b/c0', 'c0')
     assert.equal(await found('b/c_'), 'c9')
+  })
+
+  it('or the first by name, where few names begin like the one that is looked for', { skip: realUrl === undefined && 'the embedded server goes by place always' }, async () => {
+    for (let i = 0; i < 30; i++) await server.put(`n/other ${i}`, 'x')
+    const start = server.base.slice(-6)
+    for (const name of [`${start}-2`, `${start}-1`, `${start}_`]) await server.save(`n/${name}`, name)
+    assert.equal(await found(`n/${start}-_`), `${start}-1`)
+    assert.equal(await found(`n/${start}_%`), `${start}-1`)
   })
 
   it('keeps both names apart when the one with the wildcard came first', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { silentLogger } from '../log.js'
 import { BLOCK_SIZE, BlockCache, type VersionKey } from './blocks.js'
+import { contentBuffers } from './buffer-pool.js'
 
 describe('BlockCache', () => {
   const folders: string[] = []
@@ -84,5 +85,52 @@ describe('BlockCache', () => {
     await handle.close()
     assert.deepEqual(await cache.read(key, 0, 0, BLOCK_SIZE), content.subarray(0, BLOCK_SIZE))
     assert.deepEqual(await cache.read(key, 1, 0, 1000), content.subarray(BLOCK_SIZE))
+  })
+
+  it('reads parts of more blocks than it keeps in memory and open, all at once', async () => {
+    const dir = await folder()
+    const first = await BlockCache.open(dir, 1 << 26, silentLogger)
+    const content = Array.from({ length: 200 }, (_, index) => ({ key: { uuid: `u${index}`, etag: 'e', size: 5_000 }, data: randomBytes(5_000) }))
+    for (const { key: one, data } of content) await first.put(one, 0, data)
+    first.close()
+    for (const cache of [first, await BlockCache.open(dir, 1 << 26, silentLogger)]) {
+      for (let round = 0; round < 2; round++) {
+        await Promise.all(content.map(async ({ key: one, data }) => {
+          // A file that was closed in favour of another is opened again.
+          for (;;) {
+            const part = await cache.read(one, 0, 100, 4_900)
+            if (part === undefined) {
+              assert.equal(cache.has(one, 0), true)
+              continue
+            }
+            assert.equal(part.equals(data.subarray(100, 4_900)), true)
+            return
+          }
+        }))
+      }
+      cache.close()
+    }
+  })
+
+  it('gives content that nobody else writes to, also when memory is used again', async () => {
+    const dir = await folder()
+    const cache = await BlockCache.open(dir, 1 << 26, silentLogger)
+    const data = randomBytes(BLOCK_SIZE)
+    const big: VersionKey = { uuid: 'u', etag: 'e', size: 60 * BLOCK_SIZE }
+    await cache.put(big, 0, data)
+    // Out of memory, onto the disk.
+    for (let index = 1; index < 40; index++) await cache.put(big, index, Buffer.alloc(BLOCK_SIZE, index))
+    const one = await cache.read(big, 0, 0, 4_096)
+    const two = await cache.read(big, 0, 4_096, 8_192)
+    assert.equal(one!.equals(data.subarray(0, 4_096)), true)
+    contentBuffers.give(one!)
+    const three = await cache.read(big, 1, 0, 4_096)
+    assert.equal(three!.equals(Buffer.alloc(4_096, 1)), true)
+    assert.equal(two!.equals(data.subarray(4_096, 8_192)), true)
+    // A block in memory is shared, and stays what it is.
+    contentBuffers.give((await cache.read(big, 39, 0, 4_096))!)
+    await cache.read(big, 2, 0, 4_096)
+    assert.equal((await cache.read(big, 39, 0, 4_096))!.equals(Buffer.alloc(4_096, 39)), true)
+    cache.close()
   })
 })

@@ -76,7 +76,7 @@ export class MetadataCache {
   /** Will the stream tell when the answer about this name stops being right? */
   covered(folder: number, name: string): boolean {
     const listing = this.listings.get(folder)
-    if (listing === undefined || this.connectedAt === undefined || listing.doubted.has(name)) return false
+    if (listing === undefined || this.connectedAt === undefined || listing.doubted.has(name) || isUntold(name)) return false
     const at = Math.max(listing.answers.get(name)?.at ?? 0, listing.completeAt)
     return at >= this.connectedAt && this.fresh(at)
   }
@@ -91,10 +91,10 @@ export class MetadataCache {
     if (this.connectedAt !== undefined) this.connectedAt = this.now()
   }
 
-  private fresh(at: number): boolean {
+  private fresh(at: number, name = ''): boolean {
     if (at === 0) return false
     const age = this.now() - at
-    return this.connectedAt !== undefined && at >= this.connectedAt ? age < PUSH_TTL_MS : age < POLL_TTL_MS
+    return this.connectedAt !== undefined && at >= this.connectedAt && !isUntold(name) ? age < PUSH_TTL_MS : age < POLL_TTL_MS
   }
 
   /** 'unknown' when the server has to be asked. */
@@ -103,7 +103,7 @@ export class MetadataCache {
     if (listing === undefined || listing.doubted.has(name)) return 'unknown'
     const answer = listing.answers.get(name)
     const at = Math.max(answer?.at ?? 0, listing.completeAt)
-    if (!this.fresh(at)) return 'unknown'
+    if (!this.fresh(at, name)) return 'unknown'
     if (answer !== undefined) return answer.node
     return listing.completeAt > 0 ? undefined : 'unknown'
   }
@@ -172,6 +172,11 @@ export class MetadataCache {
   forget(folder: number): void {
     this.listings.delete(folder)
   }
+}
+
+/** A 2.x server sends no events about nodes whose own name begins with a dot (seen on a real one): nobody tells us when an answer ends. */
+function isUntold(name: string): boolean {
+  return name.startsWith('.')
 }
 
 /** Is `node` something else than what was known of the name? Where nothing was known, nothing was said. */

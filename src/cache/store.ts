@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { crashPoint } from '../crashpoints.js'
 import { takeLock } from './lock.js'
+import { StoreRoom } from './room.js'
 
+const FILE = 'store.mdb'
 /** Raised with every change of a record's shape; migrate() brings older stores up. */
 const SCHEMA = 1
 
@@ -130,6 +132,7 @@ export class Store {
   readonly specials: Database<SpecialRecord, string>
   private readonly root: RootDatabase
   private readonly unlock: () => void
+  private readonly room: StoreRoom
   private closing = false
 
   private constructor(dir: string, root: RootDatabase, unlock: () => void) {
@@ -144,6 +147,10 @@ export class Store {
     this.folders = root.openDB<FolderRecord, string>({ name: 'folders' })
     this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
     this.specials = root.openDB<SpecialRecord, string>({ name: 'specials' })
+    this.room = new StoreRoom(join(dir, FILE), () => {
+      const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
+      return (lastPageNumber + 1) * pageSize
+    })
   }
 
   /**
@@ -162,14 +169,15 @@ export class Store {
       throw new StoreError('in-use', `The cache folder ${dir} is in use by another mount (process ${unlock})`)
     }
     try {
-      const root = open({ path: join(dir, 'store.mdb'), noSubdir: true, maxDbs: 16, mapSize: 1 << 30 })
+      const root = open({ path: join(dir, FILE), noSubdir: true, maxDbs: 16, mapSize: 1 << 30 })
       const meta = root.openDB<number, string>({ name: 'meta' })
       const schema = meta.get('schema') ?? SCHEMA
       if (schema > SCHEMA) {
         unlock()
         throw new StoreError('newer', `The folder ${dir} was written by a newer version of cellsfs (schema ${schema}); use that one`)
       }
-      meta.putSync('schema', SCHEMA)
+      // Not written again: it must open on a full disk too.
+      if (meta.get('schema') !== schema) meta.putSync('schema', schema)
       return new Store(dir, root, unlock)
     } catch (error) {
       if (error instanceof StoreError) throw error
@@ -198,8 +206,14 @@ export class Store {
     if (!this.closing) void this.specials.put(id, record)
   }
 
+  /** Is the disk full? Then nothing new is to be begun; what goes on has room for its records. */
+  get full(): boolean {
+    return this.room.full
+  }
+
   /** Resolves when everything put so far is on disk. */
   async flushed(): Promise<void> {
+    this.room.look()
     crashPoint('before the store is flushed')
     await this.root.flushed
     crashPoint('after the store is flushed')

@@ -75,8 +75,14 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
     mkdir: (paths, call) => tree.mkdir(paths, call),
     remove: (paths, call) => jobs.remove(paths, call),
     restore: (paths, call) => jobs.restore(paths, call),
-    move: (source, target, call) => jobs.move(source, target, call),
-    copy: (source, target, call) => jobs.copy(source, target, call),
+    move: async (source, target, call) => {
+      await jobs.move(source, target, call)
+      tombstones.taken(checkExistingPath(target))
+    },
+    copy: async (source, target, call) => {
+      await jobs.copy(source, target, call)
+      tombstones.taken(checkExistingPath(target))
+    },
     startJob: (name, sources, target, targetIsParent, call) => jobs.startJob(name, sources, target, targetIsParent, call),
     waitForJob: (job, call) => jobs.waitForJob(job, call),
     waitFor,

@@ -14,6 +14,7 @@ export const HASH_BLOCK = 10 * 1024 * 1024
 export interface ContentDigest {
   readonly size: number
   readonly md5: string
+  /** '' when it was not taken. */
   readonly cellsHash: string
   /** What S3 calls the ETag of a multipart object: md5 over the md5s of the parts, `-N`. */
   readonly partsEtag?: string
@@ -25,6 +26,12 @@ export class Digester {
   #blockLength = 0
   #blocks: Hash | undefined
   #size = 0
+  readonly #withBlocks: boolean
+
+  /** @param withBlocks also Cells' internal hash, for as much work again; `cellsHash` is '' without it */
+  constructor(withBlocks = true) {
+    this.#withBlocks = withBlocks
+  }
 
   get size(): number {
     return this.#size
@@ -32,6 +39,10 @@ export class Digester {
 
   update(chunk: Uint8Array): void {
     this.#size += chunk.length
+    if (!this.#withBlocks) {
+      this.#whole.update(chunk)
+      return
+    }
     let rest = chunk
     // The first block is the beginning of the whole: it is not hashed twice unless there is a second one.
     while (rest.length > 0) {
@@ -52,7 +63,7 @@ export class Digester {
   }
 
   finish(): ContentDigest {
-    this.#closeBlock()
+    if (this.#withBlocks) this.#closeBlock()
     const cellsHash = this.#blocks?.digest('hex') ?? ''
     return { size: this.#size, md5: this.#whole.digest('hex'), cellsHash }
   }
@@ -65,6 +76,11 @@ export function etagOfParts(md5s: readonly string[]): string {
   const all = createHash('md5')
   for (const md5 of md5s) all.update(Buffer.from(md5, 'hex'))
   return `${all.digest('hex')}-${md5s.length}`
+}
+
+/** Whether only Cells' internal hash, which was not taken, could tell if `node` has this content. */
+export function needsCellsHash(digest: ContentDigest, node: CellsNode): boolean {
+  return digest.cellsHash === '' && node.kind === 'file' && node.hash !== '' && node.size === digest.size && node.etag !== ETAG_TEMPORARY && compareWithNode(digest, node) === 'other'
 }
 
 /**

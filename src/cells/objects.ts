@@ -63,7 +63,7 @@ export class Objects {
     }
   }
 
-  async put(path: string, body: BodySource, size: number, options: PutOptions = {}): Promise<void> {
+  async put(path: string, body: BodySource | Uint8Array, size: number, options: PutOptions = {}): Promise<void> {
     const key = checkPath(path, await this.#parts.features.nameRules([path], options.signal))
     if (!key.includes('/')) throw new CellsError('forbidden', `could not write ${key}: files live inside workspaces`)
     await this.#parts.tombstones.settle(key, options.signal)
@@ -143,16 +143,18 @@ export class Objects {
     }
   }
 
-  async #upload(key: string, query: Record<string, string>, body: BodySource, size: number, options: PutOptions, doing: string): Promise<string> {
+  async #upload(key: string, query: Record<string, string>, body: BodySource | Uint8Array, size: number, options: PutOptions, doing: string): Promise<string> {
     const deadline = this.#deadline(options, putTimeout(size), doing)
+    if (body instanceof Uint8Array && body.length !== size) throw new CellsError('invalid', `could not ${doing}: the content is not as long as announced`)
     const headers: Record<string, string> = { 'content-length': String(size) }
     if (options.md5 !== undefined) headers['content-md5'] = Buffer.from(options.md5, 'hex').toString('base64')
     try {
       const reply = await this.#try({
         method: 'PUT', key, query, headers, pool: 'data', deadline,
-        // A new stream for each attempt; an empty body has none.
-        open: size === 0 ? undefined : () => upload(body, size, deadline, options.onProgress),
+        // A new stream for each attempt; an empty body has none, and one that is at hand needs none.
+        ...(size === 0 ? {} : body instanceof Uint8Array ? { body } : { open: () => upload(body, size, deadline, options.onProgress) }),
       }, [200], 'write')
+      if (body instanceof Uint8Array) options.onProgress?.(size)
       await readText(reply, deadline)
       return bareEtag(reply.header('etag'))
     } finally {

@@ -76,7 +76,7 @@ export interface CellsServer {
   /** `end` is inclusive. `versionId`: an earlier version (versions.ts). With `ifMatch` the etag of the answer must agree, else `precondition`. `not-found` is decided by stat, never by an S3 500. */
   get(path: string, range?: { start: number; end: number }, options?: CallOptions & { ifMatch?: string; versionId?: string }): Promise<ObjectBody>
   /** One PUT. Creates missing parents. Resolves when the server has answered 200; the index may lag (traps 1, 2). */
-  put(path: string, body: BodySource, size: number, options?: PutOptions): Promise<void>
+  put(path: string, body: BodySource | Uint8Array, size: number, options?: PutOptions): Promise<void>
   multipartStart(path: string, options?: CallOptions): Promise<string>
   multipartPart(path: string, uploadId: string, number: number, body: BodySource, size: number, options?: PutOptions): Promise<MultipartPart>
   multipartComplete(path: string, uploadId: string, parts: readonly MultipartPart[], options?: CallOptions): Promise<void>

@@ -31,6 +31,11 @@ export class Tombstones {
     }
   }
 
+  /** A node has come to the path since, and stat shows it: there is no emptiness to wait for. */
+  taken(path: string): void {
+    this.#deleted.delete(path)
+  }
+
   /**
    * Before a PUT.
    *

@@ -10,7 +10,7 @@ import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
 import { cleanPath } from './remote-path.js'
 import { parseSize } from './scp-options.js'
-import { printable } from './table.js'
+import { forStdout } from './printable.js'
 import { walk, WalkErrors } from './walk.js'
 
 type Test = (node: CellsNode) => boolean
@@ -80,7 +80,7 @@ async function handler(argv: CecArgv): Promise<void> {
     for await (const entry of walk(server, path, { signal, maxDepth })) {
       if (errors.take(entry) || entry.node.path === '' || !tests.every(test => test(entry.node))) continue
       if (json) found.push(entry.node)
-      else process.stdout.write((process.stdout.isTTY ? printable(rawPath(entry.node)) : rawPath(entry.node)) + end)
+      else process.stdout.write(forStdout(rawPath(entry.node)) + end)
     }
     if (json) printJson(found.map(entryJson))
     if (errors.count > 0) throw new SilentFailure()

@@ -13,6 +13,7 @@ import { CommandError, SilentFailure } from './errors.js'
 import { humanDate, humanSize } from './human.js'
 import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
+import { forStdout } from './printable.js'
 import { cleanPath, demandNode } from './remote-path.js'
 import { compileTemplate } from './template.js'
 import type { Template } from './template.js'
@@ -22,8 +23,8 @@ function attributes(node: CellsNode): Record<string, string> {
   return {
     Type: typeOf(node),
     Uuid: node.uuid,
-    Name: baseOf(node.path),
-    Path: node.path,
+    Name: forStdout(baseOf(node.path)),
+    Path: forStdout(node.path),
     Hash: node.kind === 'file' ? node.hash : '',
     HumanSize: humanSize(node.size),
     SizeBytes: String(node.size),
@@ -107,7 +108,7 @@ async function handler(argv: CecArgv): Promise<void> {
   const path = cleanPath((argv['path'] as string | undefined) ?? '')
   await withFiles(argv, [path], async (server, { signal }) => {
     if (argv['exists'] === true) await printExists(server, path, signal)
-    else if (argv['raw'] === true) await printLines(server, path, rawPath, signal)
+    else if (argv['raw'] === true) await printLines(server, path, node => forStdout(rawPath(node)), signal)
     else if (wantsJson(argv)) await printEntries(server, path, signal)
     else if (template !== undefined) await printLines(server, path, node => template(attributes(node)), signal)
     else if (path === '') await printWorkspaces(server, argv['details'] === true, signal)

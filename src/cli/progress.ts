@@ -78,6 +78,8 @@ function jsonEvents(): TransferListener {
 const summary = (counts: PlanCounts): string =>
   `${counted(counts.removals, 'item')} to delete, ${counted(counts.folders, 'folder')} to create, ${counted(counts.files, 'file')} to transfer (${humanSize(counts.bytes)})`
 
+/** Bars of files at a time; more small files than that may be on their way. */
+const MOST_BARS = 3
 /** Columns for the text behind a bar. */
 const TEXT = 34
 /** Columns for a rate and a time left. */
@@ -123,10 +125,10 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     showOverall()
   }
   const end = (task: FileTask): void => {
+    meters.delete(task.id)
     const bar = files.get(task.id)
     if (bar === undefined) return
     files.delete(task.id)
-    meters.delete(task.id)
     // The only bar of a single file stays and shows 100 %.
     if (many) multi.remove(bar)
   }
@@ -137,7 +139,7 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     },
     onStep: step,
     onStart: task => {
-      files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label), rate: '' }))
+      if (files.size < MOST_BARS) files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label), rate: '' }))
       meters.set(task.id, new RateMeter())
     },
     onProgress: (task, bytes) => {

@@ -7,6 +7,7 @@ import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
 import { counted } from './human.js'
 import type { CecArgv } from './options.js'
+import { hasTerminal } from './prompts.js'
 import { childrenOf, cleanPath, isWildcard } from './remote-path.js'
 
 /** Paths in one request: what fails then costs no more than its batch. */
@@ -40,7 +41,7 @@ async function find(server: CellsServer, words: readonly string[], logger: Logge
  * @throws CommandError without a terminal; the prompt's own error at Ctrl-C
  */
 async function confirmed(paths: readonly string[], signal: AbortSignal): Promise<boolean> {
-  if (process.stdin.isTTY !== true) throw new CommandError('there is no terminal to ask for confirmation, nothing was deleted; use --force to delete without asking')
+  if (!hasTerminal()) throw new CommandError('there is no terminal to ask for confirmation, nothing was deleted; use --force to delete without asking')
   const { select } = await import('@inquirer/prompts')
   const what = paths.length === 1 ? paths[0] ?? '' : `${paths.length} items`
   return select({ message: `Delete ${what}?`, choices: [{ name: 'No', value: false }, { name: 'Yes', value: true }] }, { output: process.stderr, signal })

@@ -1,10 +1,11 @@
 /** `cec stat`: everything that the server says about files and folders. */
+import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { withFiles } from './context.js'
 import { CommandError, SilentFailure } from './errors.js'
-import { entryJson, typeOf } from './entry.js'
+import { entryJson, typeOf, workspaceNode } from './entry.js'
 import { humanDate, humanSize } from './human.js'
 import { declareJson, isoTime, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
@@ -25,13 +26,20 @@ function describe(node: CellsNode): string {
   return lines.map(([name, value]) => `${`${name}:`.padEnd(15)}${printable(value === '' ? '-' : value)}`).join('\n')
 }
 
+/** A workspace is a folder to the server's own stat; what kind of workspace its list tells. */
+async function withScopes(server: CellsServer, nodes: CellsNode[], signal: AbortSignal): Promise<CellsNode[]> {
+  if (nodes.every(({ path }) => path.includes('/'))) return nodes
+  const workspaces = new Map((await server.workspaces({ signal })).map(each => [each.slug, workspaceNode(each)]))
+  return nodes.map(node => ({ ...node, meta: { ...workspaces.get(node.path)?.meta, ...node.meta } }))
+}
+
 /** JSON: a list of entries, those that exist. */
 async function handler(argv: CecArgv): Promise<void> {
   const paths = wordsOf(argv).map(cleanPath)
   if (paths.includes('')) throw new CommandError('please name a file or folder: workspace/path')
   await withFiles(argv, paths, async (server, { signal, logger }) => {
     const found = await server.statMany(paths, { signal })
-    const nodes = paths.flatMap(path => found.get(path) ?? [])
+    const nodes = await withScopes(server, paths.flatMap(path => found.get(path) ?? []), signal)
     if (wantsJson(argv)) printJson(nodes.map(entryJson))
     else if (nodes.length > 0) print(nodes.map(describe).join('\n\n'))
     const missing = paths.filter(path => !found.has(path))

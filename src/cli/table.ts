@@ -4,6 +4,7 @@
  * between rows.
  */
 import Table from 'cli-table3'
+import { printable } from './printable.js'
 
 const WRAP_COLUMNS = 30
 
@@ -13,8 +14,7 @@ const CHARS = {
   left: '|', 'left-mid': '', mid: '', 'mid-mid': '', right: '|', 'right-mid': '', middle: '|',
 }
 
-/** A name from the server must not move the cursor: control characters become `?`. */
-export const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+export { printable }
 
 /** Lines of at most 30 columns, broken at spaces; a longer word stays whole. */
 function wrap(cell: string): string {

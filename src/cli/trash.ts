@@ -11,6 +11,8 @@ import { entryJson, rawPath } from './entry.js'
 import { counted, humanDate, humanSize } from './human.js'
 import { declareJson, printJson, wantsJson } from './json.js'
 import type { CecArgv } from './options.js'
+import { forStdout } from './printable.js'
+import { hasTerminal } from './prompts.js'
 import { cleanPath } from './remote-path.js'
 import { formatTable, printable } from './table.js'
 import { declareWords, wordsOf } from './words.js'
@@ -36,7 +38,7 @@ async function list(argv: CecArgv): Promise<void> {
   await withServer(argv, async (server, { signal }) => {
     const found = await binned(server, argv, signal)
     if (wantsJson(argv)) printJson(found.map(entryJson))
-    else if (argv['raw'] === true) for (const node of found) print(rawPath(node))
+    else if (argv['raw'] === true) for (const node of found) print(forStdout(rawPath(node)))
     else if (found.length === 0) print('The recycle bin is empty.')
     else print(formatTable(['Path', 'Size', 'Modified'], found.map(node => [rawPath(node), humanSize(node.size), humanDate(node.mtime)]), { wrap: false }))
   })
@@ -79,7 +81,7 @@ async function empty(argv: CecArgv): Promise<void> {
 
 /** @throws CommandError without a terminal; the prompt's own error at Ctrl-C */
 async function confirmed(found: readonly CellsNode[], signal: AbortSignal): Promise<boolean> {
-  if (process.stdin.isTTY !== true) throw new CommandError('there is no terminal to ask for confirmation, nothing was deleted; use --force to delete without asking')
+  if (!hasTerminal()) throw new CommandError('there is no terminal to ask for confirmation, nothing was deleted; use --force to delete without asking')
   const { select } = await import('@inquirer/prompts')
   return select({ message: `Delete ${counted(found.length, 'item')} for good?`, choices: [{ name: 'No', value: false }, { name: 'Yes', value: true }] }, { output: process.stderr, signal })
 }

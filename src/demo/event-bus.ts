@@ -1,7 +1,8 @@
 /**
  * Changes of the tree as they leave the server. CREATE, UPDATE_CONTENT and UPDATE_META wait a moment and are merged by
  * node; UPDATE_PATH and DELETE go at once, UPDATE_PATH three times and DELETE twice, as recorded (contract, section 7).
- * A listener gets snapshots, because by the time it writes the message the node may be gone.
+ * A listener gets snapshots, because by the time it writes the message the node may be gone. On a structured source nothing
+ * is told of nodes whose own name begins with a dot (observed on a real server; what is below such a folder is told of).
  */
 import type { Place, Tree, NodeRecord } from './tree.js'
 
@@ -33,7 +34,7 @@ const SILENT_PER_SECOND = 20
 export class EventBus {
   readonly #tree: Tree
   readonly #delayMs: number
-  readonly #dropsSilent: boolean
+  readonly #flat: boolean
   readonly #listeners = new Set<BusListener>()
   readonly #batch = new Map<string, { type: ChangeType; timer: NodeJS.Timeout }>()
   readonly #repeats = new Set<NodeJS.Timeout>()
@@ -41,11 +42,11 @@ export class EventBus {
   #silentSecond = 0
   #silentSent = 0
 
-  /** `dropsSilent`: as 4.x and 5.x do (newer-servers 3.7). */
-  constructor(tree: Tree, delayMs: number, dropsSilent: boolean) {
+  /** `flat`: drops "silent" events beyond a rate, as 4.x and 5.x do (newer-servers 3.7). */
+  constructor(tree: Tree, delayMs: number, flat: boolean) {
     this.#tree = tree
     this.#delayMs = delayMs
-    this.#dropsSilent = dropsSilent
+    this.#flat = flat
   }
 
   /** Returns the function that ends the subscription. */
@@ -91,7 +92,7 @@ export class EventBus {
   /** Call before the nodes leave the tree, the topmost first. */
   deleted(nodes: readonly NodeRecord[]): void {
     for (const [i, node] of nodes.entries()) {
-      if (i > 0 && this.#dropsSilent && !this.#silentAllowed()) return
+      if (i > 0 && this.#flat && !this.#silentAllowed()) return
       const event: BusEvent = { kind: 'node', type: 'DELETE', source: this.snapshot(node) }
       this.emit(event)
       this.#repeat(1, event)
@@ -106,6 +107,7 @@ export class EventBus {
   }
 
   emit(event: BusEvent): void {
+    if (event.kind === 'node' && !this.#flat && ends(event).every(({ node }) => node.name.startsWith('.'))) return
     for (const listener of this.#listeners) listener(event)
   }
 
@@ -116,4 +118,9 @@ export class EventBus {
     }, ms)
     this.#repeats.add(timer)
   }
+}
+
+function ends(event: Extract<BusEvent, { kind: 'node' }>): Snapshot[] {
+  if (event.type === 'UPDATE_PATH') return [event.source, event.target]
+  return [event.type === 'DELETE' ? event.source : event.target]
 }

@@ -110,12 +110,12 @@ export class Indexer {
     return folder
   }
 
-  /** The folder below `parent`, made if missing as the target of a job: it has no marker file. */
+  /** The folder below `parent`, made if missing as the target of a job, or of an upload in parts: it has no marker file. */
   folderForJob(parent: NodeRecord, name: string): NodeRecord {
     const { tree, bus } = this.#o
     if (this.flat || tree.found(parent.uuid, name)) return this.folderForPut(parent, name)
     const uuid = randomUUID()
-    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: md5(uuid), indexed: true, unmarked: true })
+    const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, etag: md5(uuid), indexed: true, unmarked: true, bare: true })
     bus.changed('CREATE', folder)
     return folder
   }
@@ -166,7 +166,8 @@ export class Indexer {
     let at = root
     names.forEach((name, i) => {
       const existing = tree.found(at.uuid, name)
-      if (existing) at = existing
+      // A mkdir writes the marker that was missing.
+      if (existing) at = existing.bare ? tree.update(existing.uuid, { bare: undefined, unmarked: undefined }) : existing
       else at = this.#newFolder(at, name, i === names.length - 1)
     })
     return at
@@ -231,7 +232,8 @@ export class Indexer {
     const told: Promise<void>[] = []
     for (const each of [...tree.walk(uuid)]) {
       if (each.blob) this.#discard(each.blob)
-      told.push(this.#sync.deleted(tree.update(each.uuid, { deleting: true, blob: undefined })))
+      // Without a marker there is nothing whose end could be told.
+      if (!each.bare) told.push(this.#sync.deleted(tree.update(each.uuid, { deleting: true, blob: undefined })))
     }
     await Promise.all(told)
   }

@@ -254,6 +254,7 @@ export class Mutations {
     const { tree, bus, blobs } = this.#d
     const node = tree.get(uuid)
     if (!node) throw new Error('Errors found while copy/move node, stopping')
+    if (node.bare) return this.#moveWithin(node, folder, wanted, change)
     const before = bus.snapshot(node)
     const across = tree.place(node).chain[0] !== tree.place(folder).chain[0]
     const name = this.#freeName(folder, wanted, node.folder)
@@ -263,6 +264,15 @@ export class Mutations {
     const after = tree.move(uuid, folder.uuid, found?.name ?? name, { origin: undefined, ...(across && !node.folder ? { mtime: nowSeconds() } : {}), ...change })
     if (found) strand(this.#d, after, name)
     bus.moved(before, after)
+  }
+
+  /** A folder without a marker stays, empty; what is in it goes to a new one. */
+  #moveWithin(node: NodeRecord, folder: NodeRecord, wanted: string, change: Partial<NodeRecord>): void {
+    const { tree, bus, indexer } = this.#d
+    if ([...tree.walk(node.uuid)].every(each => each.folder && each.bare)) return
+    const made = indexer.folderForJob(folder, this.#freeName(folder, wanted, true))
+    bus.changed('CREATE', tree.update(made.uuid, change))
+    for (const child of tree.children(node.uuid)) if (!child.hidden) this.#moveTo(child.uuid, made, child.name)
   }
 
   async #copy(source: NodeRecord, target: Target): Promise<void> {

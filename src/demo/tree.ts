@@ -31,6 +31,8 @@ export interface NodeRecord {
   readonly stale?: boolean
   /** A folder that came into being without a `.pydio` marker (target of a move, child of a ghost): adds no bytes. */
   readonly unmarked?: boolean
+  /** A folder that the storage has no marker of: made in the index only, by a job or by the beginning of an upload in parts. A job takes along what is in it, and leaves it. */
+  readonly bare?: boolean
   readonly blob?: Blob
   /** Where it was before it went to the recycle bin: uuid of the folder. */
   readonly origin?: string
@@ -95,14 +97,16 @@ export class Tree {
     return uuid === undefined ? undefined : this.#rows.get(uuid)
   }
 
-  /** What the index finds when it looks for a name: itself, or by SQL LIKE the first of what it matches, by slot. */
+  /**
+   * What the index finds when it looks for a name: itself, or by SQL LIKE the first of what it matches, by place. (A real database
+   * reads its index of names instead where few names begin like the one that is looked for: then the first by name.)
+   */
   found(parent: string, name: string): NodeRecord | undefined {
     if (!this.#patterns || !isPattern(name)) return this.child(parent, name)
     const matches = liker(name)
     let best: NodeRecord | undefined
     for (const [each, uuid] of this.#children.get(parent) ?? []) {
-      if (!matches(each)) continue
-      const node = this.#rows.get(uuid)
+      const node = matches(each) ? this.#rows.get(uuid) : undefined
       if (node && !node.hidden && (!best || this.#slots.before(node.uuid, best.uuid))) best = node
     }
     return best ?? this.child(parent, name)

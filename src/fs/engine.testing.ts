@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '../cells/client.js'
+import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsEvent } from '../cells/types.js'
 import { type DemoServer, startDemoServer } from '../demo/index.js'
@@ -51,12 +52,16 @@ export class World {
   /** Tells the engine that was opened last of something, as the server's event stream would. */
   tell: (event: CellsEvent) => void = () => {}
 
+  /** Nothing can be sent. */
+  unreachable = false
+
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
       return server.events(listener)
     }
-    return new Proxy(server, { get: (target, name) => name === 'events' ? events : bound(target, name) })
+    const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
+    return new Proxy(server, { get: (target, name) => name === 'events' ? events : name === 'put' ? put : bound(target, name) })
   }
 
   /** An engine with its own state; the same name is the same state. */

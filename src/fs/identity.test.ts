@@ -78,3 +78,18 @@ it('a name stays gone whose new file was deleted before the server was told of t
   assert.deepEqual(await fs.readdir(''), ['.#name'])
   assert.equal(await world.onServer('name'), false)
 }))
+
+it('a symbolic link that could not be sent is one after a restart, too', { timeout: 60_000 }, withWorld(4, async (world) => {
+  const first = await world.open('a')
+  world.unreachable = true
+  await assert.rejects(first.fs.symlink('target', 'link'))
+  await first.engine.close()
+  world.unreachable = false
+  const { engine, fs } = await world.open('a')
+  assert.equal(await fs.readlink('link'), 'target')
+  assert.deepEqual((await engine.sync()).failed, [])
+  assert.equal(await world.onServer('link'), true)
+  fs.forgetAll()
+  assert.equal((await fs.stat('link')).type, 'symlink')
+  assert.equal(await fs.readlink('link'), 'target')
+}))

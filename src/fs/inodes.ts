@@ -13,6 +13,7 @@ import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.j
 import type { VersionReader } from './reader.js'
 
 const PAST_KEPT = 16
+const DONE: Promise<void> = Promise.resolve()
 
 /** A name in a folder. */
 export interface Place {
@@ -55,10 +56,6 @@ export class Inode {
   recordId: string | undefined
   /** The version the draft was made over; undefined: the file is new. */
   base: VersionKey | undefined
-  /** md5s sent since the server last agreed: any of them may show up on the server. */
-  readonly sent = new Set<string>()
-  /** ETags of earlier versions, the last few: an event or an index that lags can show them again. */
-  readonly past = new Set<string>()
   /** Content that the server has answered 200 to and does not show yet. */
   expected: ContentDigest | undefined
   /** Before this moment (metadata.now()) the server may show `expected` because it had the same content once before. */
@@ -84,11 +81,12 @@ export class Inode {
   /** ... and how many there were when the kernel was last given the names to keep. */
   listingKept = -1
   /** Tail of the queue of commits. */
-  commits: Promise<void> = Promise.resolve()
-  /** Live children by name: the dentries. */
-  readonly children = new Map<string, Inode>()
-  /** Names where our truth differs from the server's last word: null is "not there". */
-  readonly local = new Map<string, Inode | null>()
+  commits = DONE
+  // Made when first asked for: almost all inodes are files that are only looked at, by the thousand.
+  #sent: Set<string> | undefined
+  #past: Set<string> | undefined
+  #children: Map<string, Inode> | undefined
+  #local: Map<string, Inode | null> | undefined
 
   constructor(ino: Ino, type: FileType, parent: Inode | undefined, name: string, owner: { mode: number; uid: number; gid: number }) {
     this.ino = ino
@@ -98,6 +96,31 @@ export class Inode {
     this.mode = owner.mode
     this.uid = owner.uid
     this.gid = owner.gid
+  }
+
+  /** md5s sent since the server last agreed: any of them may show up on the server. */
+  get sent(): Set<string> {
+    return this.#sent ??= new Set()
+  }
+
+  /** ETags of earlier versions, the last few: an event or an index that lags can show them again. */
+  get past(): Set<string> {
+    return this.#past ??= new Set()
+  }
+
+  /** Live children by name: the dentries. */
+  get children(): Map<string, Inode> {
+    return this.#children ??= new Map()
+  }
+
+  /** Names where our truth differs from the server's last word: null is "not there". */
+  get local(): Map<string, Inode | null> {
+    return this.#local ??= new Map()
+  }
+
+  /** Has it live children, or names of ours? */
+  get hasNames(): boolean {
+    return (this.#children?.size ?? 0) > 0 || (this.#local?.size ?? 0) > 0
   }
 
   get size(): number {
@@ -297,7 +320,7 @@ export class InodeTable {
   private drop(inode: Inode): void {
     for (let at: Inode | undefined = inode; at !== undefined && at !== this.root; at = at.parent) {
       if (this.byIno.get(at.ino) !== at) return
-      if (at.lookups > 0 || at.pins > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.children.size > 0 || at.local.size > 0) return
+      if (at.lookups > 0 || at.pins > 0 || at.opens > 0 || at.writing > 0 || at.draft !== undefined || at.unconfirmed || at.hasNames) return
       if (at.heldAt !== undefined || (at.parent?.local.get(at.name) === at && !at.unlinked)) return
       if (!at.unlinked && this.hasListing(at.ino)) return
       this.byIno.delete(at.ino)

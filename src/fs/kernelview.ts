@@ -112,7 +112,10 @@ export class KernelView {
   /** The file has another content, which did not come through the kernel. */
   content(inode: Inode): void {
     inode.content++
-    this.pages(inode)
+    // Pages of a file that nobody has open go with the next open (pages.ts), which may be the very one that found the change: a notice would meet
+    // its first read, and wait for it.
+    if (inode.opens > 0) this.pages(inode)
+    else this.attributes(inode)
   }
 
   /** The kernel's pages are to go: they may be another version's. */

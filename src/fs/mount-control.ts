@@ -19,6 +19,8 @@ export interface MountStatus extends EngineStatus {
   readonly driver: string
   /** ISO 8601. */
   readonly since: string
+  /** The file of the log; absent when it goes to stderr. */
+  readonly log?: string
 }
 
 export type ControlRequest =

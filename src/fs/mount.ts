@@ -30,6 +30,8 @@ export interface MountSessionOptions {
   /** See MountOptions. */
   readonly writeback?: boolean
   readonly autoUnmount?: boolean
+  /** Where the log is, for `cellsfs status`. */
+  readonly logFile?: string
   readonly logger: Logger
 }
 
@@ -63,7 +65,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   const since = new Date().toISOString()
 
   const control = await serveControl(mountpoint, {
-    status: (): MountStatus => ({ ...engine.status(), mountpoint, pid: process.pid, driver: driver.name, since }),
+    status: (): MountStatus => ({ ...engine.status(), mountpoint, pid: process.pid, driver: driver.name, since, ...(options.logFile !== undefined && { log: options.logFile }) }),
     sync: ({ path }) => engine.sync(path),
     unmount: (request) => stop(request),
   }).catch(async (error: unknown) => {

@@ -18,10 +18,7 @@ const BIG = 32 * MIB
 export async function digestOfFile(path: string): Promise<ContentDigest> {
   const { handle, stats: { size } } = await openForSending(path)
   try {
-    if (size >= BIG) {
-      const digest = new FileDigest(handle.fd, size)
-      return await digest.finish(size).finally(() => digest.stop())
-    }
+    if (size >= BIG) return await FileDigest.of(handle.fd, size)
     const digester = new Digester()
     for await (const chunk of readRange(handle, 0, size)) digester.update(chunk)
     return digester.finish()

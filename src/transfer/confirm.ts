@@ -31,8 +31,13 @@ const PAUSE = 0.15
 const GATHER = 0.2
 const SHORTEST_GATHER_MS = 10
 const LONGEST_GATHER_MS = 250
-/** The same while there is more to send: then nobody waits for the answer, and each question takes from the server what sending needs. */
-const LEISURE_MS = 1500
+/**
+ * On top of that while there is more to send: then nobody waits for the answer, and each question takes from the server, and from us,
+ * what sending needs. The shorter one from so many paths on.
+ */
+const LEISURE_MS = 10_000
+const SHORT_LEISURE_MS = 1500
+const MANY = 2000
 
 interface Pending {
   readonly path: string
@@ -52,6 +57,8 @@ export class Confirmer {
   readonly #stop = new AbortController()
   #running = false
   #wake = new AbortController()
+  /** When the pause that is under way ends. */
+  #asleepUntil = -Infinity
   /** Milliseconds from hand-over to agreement, as seen so far. */
   #usual = 0
   #lastQuestion = -Infinity
@@ -87,7 +94,7 @@ export class Confirmer {
       const now = performance.now()
       const next = now + this.#usual
       this.#pending.add({ path, wanted, since: now, deadline: now + timeoutMs, next, last: undefined, resolve, reject })
-      this.#wake.abort()
+      if (Math.max(next, this.#notBefore()) < this.#asleepUntil) this.#wake.abort()
       if (!this.#running) {
         this.#running = true
         void this.#run()
@@ -121,7 +128,8 @@ export class Confirmer {
   }
 
   #notBefore(): number {
-    return this.#lastQuestion + (this.#leisure && this.#usual > SHORTEST_GATHER_MS ? LEISURE_MS : 0) + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
+    const leisure = !this.#leisure || this.#usual === 0 ? 0 : this.#pending.size >= MANY ? SHORT_LEISURE_MS : LEISURE_MS
+    return this.#lastQuestion + leisure + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
   }
 
   async #pauseUntilDue(): Promise<void> {
@@ -133,8 +141,10 @@ export class Confirmer {
     }
     earliest = Math.max(earliest, this.#notBefore())
     this.#wake = new AbortController()
+    this.#asleepUntil = earliest
     const wait = Math.max(1, earliest - performance.now())
     await sleep(wait, undefined, { signal: AbortSignal.any([this.#wake.signal, this.#stop.signal]) }).catch(() => {})
+    this.#asleepUntil = -Infinity
   }
 
   async #ask(due: readonly Pending[]): Promise<void> {

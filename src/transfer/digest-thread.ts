@@ -6,8 +6,8 @@ import type { DigestReply } from './file-digest.js'
 
 const CHUNK = 1024 * 1024
 
-const { fd, size } = workerData as { fd: number; size: number }
-const digester = new Digester()
+const { fd, size, withBlocks } = workerData as { fd: number; size: number; withBlocks: boolean }
+const digester = new Digester(withBlocks)
 const buffer = Buffer.allocUnsafe(CHUNK)
 let ended = false
 

@@ -12,13 +12,13 @@ import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { CellsNode } from '../cells/types.js'
-import { compareWithNode, Digester } from '../cells/digest.js'
+import { compareWithNode } from '../cells/digest.js'
 import type { ContentDigest } from '../cells/digest.js'
 import type { ByteRange } from './byte-ranges.js'
+import { Gathered, InlineFollower, ThreadFollower } from './download-follow.js'
+import type { Follower } from './download-follow.js'
 import { fetchSmall, writeSmall } from './download-small.js'
-import { FileDigest } from './file-digest.js'
 import type { RateLimiter } from './limiter.js'
-import { readRange } from './local-file.js'
 import { PartialFile } from './partial.js'
 import { MIB } from './parts.js'
 import type { Semaphore } from './pool.js'
@@ -34,6 +34,9 @@ const INDEX_WAIT_MS = 30_000
 /** From this size on a file comes in ranges, several at a time. */
 const BIG = 32 * MIB
 const RANGE = 8 * MIB
+/** Larger ones for larger files: each range costs a way there and back. What has come of one is kept byte by byte. */
+const RANGES = 64
+const LARGEST_RANGE = 64 * MIB
 
 export interface DownloadContext {
   readonly server: CellsServer
@@ -172,8 +175,8 @@ async function settled(node: CellsNode, context: DownloadContext): Promise<Cells
 /** What is missing of one version; undefined when the server has moved on to another. */
 async function fetchVersion(node: CellsNode, partial: PartialFile, context: DownloadContext): Promise<ContentDigest | undefined> {
   const big = node.size >= BIG
-  const pieces = partial.ranges.gaps(node.size, big ? RANGE : Infinity)
-  const follower = big ? new ThreadFollower(partial, node.size) : new InlineFollower(partial)
+  const pieces = partial.ranges.gaps(node.size, big ? Math.min(LARGEST_RANGE, Math.max(RANGE, Math.ceil(node.size / RANGES))) : Infinity)
+  const follower = big ? new ThreadFollower(partial, node.size, node.hash !== '') : new InlineFollower(partial, node.hash !== '')
   const stop = new AbortController()
   const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) }
   let isThisVersion = true
@@ -221,13 +224,18 @@ async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: Par
         body.stream.destroy()
         return false
       }
-      for await (const chunk of body.stream) {
-        if (position + chunk.length > end) return false
-        await context.limiter?.take(chunk.length, context.signal)
-        await partial.write(chunk, position)
-        follower.written(position, chunk)
-        position += chunk.length
-        context.onProgress(partial.ranges.total)
+      const gathered = new Gathered(partial, follower)
+      try {
+        for await (const chunk of body.stream) {
+          if (position + chunk.length > end) return false
+          await context.limiter?.take(chunk.length, context.signal)
+          await gathered.add(chunk, position)
+          position += chunk.length
+          context.onProgress(partial.ranges.total + gathered.size)
+        }
+      } finally {
+        // What came before a break counts too.
+        await gathered.flush()
       }
       await partial.save()
     } catch (error) {
@@ -240,59 +248,4 @@ async function fetchPiece(node: CellsNode, [start, end]: ByteRange, partial: Par
     }
   }
   return true
-}
-
-/** Takes the digest of the whole while its pieces arrive. */
-interface Follower {
-  written(position: number, chunk: Buffer): void
-  finish(size: number): Promise<ContentDigest>
-  stop(): Promise<void>
-}
-
-/** As the bytes pass by, if they do so in order; what was not seen is read at the end. */
-class InlineFollower implements Follower {
-  readonly #partial: PartialFile
-  readonly #digester = new Digester()
-
-  constructor(partial: PartialFile) {
-    this.#partial = partial
-  }
-
-  written(position: number, chunk: Buffer): void {
-    if (position === this.#digester.size) this.#digester.update(chunk)
-  }
-
-  async finish(size: number): Promise<ContentDigest> {
-    const seen = this.#digester.size
-    for await (const chunk of readRange(this.#partial.handle, seen, size - seen)) this.#digester.update(chunk)
-    return this.#digester.finish()
-  }
-
-  async stop(): Promise<void> {}
-}
-
-class ThreadFollower implements Follower {
-  readonly #partial: PartialFile
-  readonly #digest: FileDigest
-  #told = 0
-
-  constructor(partial: PartialFile, size: number) {
-    this.#partial = partial
-    this.#digest = new FileDigest(partial.handle.fd, size)
-  }
-
-  written(): void {
-    const { frontier } = this.#partial.ranges
-    if (frontier - this.#told < MIB) return
-    this.#told = frontier
-    this.#digest.advance(frontier)
-  }
-
-  finish(size: number): Promise<ContentDigest> {
-    return this.#digest.finish(size)
-  }
-
-  stop(): Promise<void> {
-    return this.#digest.stop()
-  }
 }

@@ -191,7 +191,7 @@ export class FakeServer implements CellsServer {
     return { totalSize: node.size, length, etag: node.etag, stream: Object.assign(bodyOf(bytes, length), { destroy: () => {} }) }
   }
 
-  async put(path: string, body: BodySource, size: number, options: PutOptions = {}): Promise<void> {
+  async put(path: string, body: BodySource | Uint8Array, size: number, options: PutOptions = {}): Promise<void> {
     checkPath(path)
     await this.#enter('put', path)
     const content = await collect(body, size, options)
@@ -342,10 +342,10 @@ export class FakeServer implements CellsServer {
 
 export const md5 = (content: string | Buffer): string => createHash('md5').update(content).digest('hex')
 
-async function collect(body: BodySource, size: number, options: PutOptions): Promise<Buffer> {
+async function collect(body: BodySource | Uint8Array, size: number, options: PutOptions): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let sent = 0
-  for await (const chunk of body()) {
+  for await (const chunk of body instanceof Uint8Array ? [body] : body()) {
     options.signal?.throwIfAborted()
     chunks.push(chunk)
     sent += chunk.length

@@ -13,9 +13,12 @@ export class FileDigest {
   readonly #worker: Worker
   readonly #result: Promise<DigestReply>
 
-  /** @param fd of an open file; must stay open until `finish` or `stop` have resolved */
-  constructor(fd: number, size: number) {
-    this.#worker = new Worker(new URL('./digest-thread.js', import.meta.url), { workerData: { fd, size } })
+  /**
+   * @param fd of an open file; must stay open until `finish` or `stop` have resolved
+   * @param withBlocks also Cells' internal hash, for as much work again
+   */
+  constructor(fd: number, size: number, withBlocks: boolean) {
+    this.#worker = new Worker(new URL('./digest-thread.js', import.meta.url), { workerData: { fd, size, withBlocks } })
     this.#result = new Promise((resolve, reject) => {
       this.#worker.once('message', resolve)
       this.#worker.once('error', reject)
@@ -37,6 +40,12 @@ export class FileDigest {
     if ('digest' in reply) return reply.digest
     if ('short' in reply) throw new TransferError('changed', 'the file became shorter while it was read')
     throw new Error(reply.error)
+  }
+
+  /** Of a file that is there as a whole. @throws as `finish` */
+  static async of(fd: number, size: number): Promise<ContentDigest> {
+    const digest = new FileDigest(fd, size, true)
+    return digest.finish(size).finally(() => digest.stop())
   }
 
   async stop(): Promise<void> {

@@ -141,16 +141,18 @@ export class PartialFile {
     await this.#record?.save(null)
   }
 
-  async write(chunk: Buffer, position: number): Promise<void> {
-    let done = 0
+  /** Chunks that follow one another, from `position` on. */
+  async write(chunks: readonly Buffer[], position: number): Promise<void> {
+    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     this.#touched = true
-    while (done < chunk.length) {
-      const { bytesWritten } = await this.handle.write(chunk, done, chunk.length - done, position + done)
-      done += bytesWritten
+    let { bytesWritten: done } = await this.handle.writev(chunks, position)
+    if (done < size) {
+      const rest = Buffer.concat(chunks)
+      while (done < size) done += (await this.handle.write(rest, done, size - done, position + done)).bytesWritten
     }
-    this.ranges.add(position, position + chunk.length)
+    this.ranges.add(position, position + size)
     const now = performance.now()
-    this.#unsaved += chunk.length
+    this.#unsaved += size
     if (this.#record === undefined || (now - this.#lastSave < SAVE_EVERY_MS && this.#unsaved < SAVE_EVERY_BYTES)) return
     this.#lastSave = now
     this.#unsaved = 0

@@ -3,6 +3,7 @@
  * streamed from the file and hashed as it passes; every try of a request reads again from its
  * first byte. What the server must report afterwards is returned, to be confirmed by the caller.
  */
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { BodySource, CellsServer } from '../cells/server.js'
 import { Digester } from '../cells/digest.js'
@@ -36,7 +37,7 @@ export interface UploadContext {
 }
 
 /**
- * @returns digest of what was sent
+ * @returns digest of what was sent; of a large file without Cells' internal hash
  * @throws CellsError; TransferError `changed`, `mismatch`, `unsupported`; errors of the local file system
  */
 export async function uploadFile(source: string, target: string, context: UploadContext): Promise<ContentDigest> {
@@ -46,14 +47,14 @@ export async function uploadFile(source: string, target: string, context: Upload
     for (let attempt = 1; ; attempt++) {
       try {
         const digest = await send(handle, source, target, before.size, context)
-        const after = await handle.stat()
+        const after = fstatSync(handle.fd)
         if (after.size === before.size && after.mtimeMs === before.mtimeMs) return digest
         throw new TransferError('changed', 'the file changed while it was sent')
       } catch (error) {
         const changed = error instanceof TransferError && error.kind === 'changed'
         if (!changed || attempt === TRIES || context.signal.aborted) throw error
         context.onDetail?.(`${source} changed while it was sent, sending it again`)
-        before = await handle.stat()
+        before = fstatSync(handle.fd)
       }
     }
   } finally {
@@ -74,7 +75,8 @@ async function sendWhole(handle: FileHandle, target: string, size: number, conte
     chunks.push(chunk)
   }
   const digest = digester.finish()
-  await context.server.put(target, () => limited(replay(chunks), context), size, { ...callFor(size, context), md5: digest.md5, onProgress: context.onProgress })
+  const content = chunks.length === 1 ? chunks[0] ?? new Uint8Array() : Buffer.concat(chunks)
+  await context.server.put(target, context.limiter === undefined ? content : () => limited(replay(chunks), context), size, { ...callFor(size, context), md5: digest.md5, onProgress: context.onProgress })
   return digest
 }
 
@@ -84,9 +86,9 @@ async function * replay(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Arra
 }
 
 async function sendStream(handle: FileHandle, target: string, size: number, context: UploadContext): Promise<ContentDigest> {
-  let latest = new Digester()
+  let latest = new Digester(false)
   const body: BodySource = () => {
-    const digester = new Digester()
+    const digester = new Digester(false)
     latest = digester
     return limited(readRange(handle, 0, size, chunk => digester.update(chunk)), context)
   }

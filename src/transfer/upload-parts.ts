@@ -36,30 +36,32 @@ export async function sendInParts(handle: FileHandle, source: string, target: st
   const { ledger, old, isSame } = await openLedger(source, target, file, size, context)
   const partSize = isSame && old !== undefined ? old.partSize : partSizeFor(size, context.rules)
   const parts = cutIntoParts(size, { ...context.rules, partSize, maxParts: Infinity })
-  const digest = new FileDigest(handle.fd, size)
+  // Its internal hash is only asked about where nothing else can be compared.
+  const digest = new FileDigest(handle.fd, size, false)
   let before = ledger.count
   try {
-    if (isSame && await isOver(digest, target, size, ledger, context)) {
+    const whole = async (): Promise<ContentDigest> => ({ ...await FileDigest.of(handle.fd, size), partsEtag: partsEtag(ledger) })
+    if (isSame && await isOver(whole, target, size, ledger, context)) {
       await ledger.forget()
-      return { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
+      return await whole()
     }
     if (isSame && ledger.uploadId !== '' && await context.requests.run(() => context.server.multipartExists(target, ledger.uploadId, { signal: context.signal }))) {
       context.onDetail?.(`${target}: going on, ${ledger.count} of ${parts.length} parts are there`)
     } else {
-      if (isSame && await isOverSoon(digest, target, size, ledger, context)) {
+      if (isSame && await isOverSoon(whole, target, ledger, context)) {
         await ledger.forget()
-        return { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
+        return await whole()
       }
       await begin(target, old, ledger, context)
       before = 0
       context.onDetail?.(`${target}: ${size} bytes in ${parts.length} parts of ${parts[0]?.size ?? 0} bytes`)
     }
     await sendParts(handle, target, parts, ledger, digest, context)
-    const whole = await digest.finish(size)
+    const sent = { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
     if (!isSameVersion(file, versionOf(await handle.stat({ bigint: true })))) throw new TransferError('changed', 'the file changed while it was sent')
-    await join(target, ledger, { ...whole, partsEtag: partsEtag(ledger) }, context)
+    await join(target, ledger, whole, context)
     await ledger.forget()
-    return { ...whole, partsEtag: partsEtag(ledger) }
+    return sent
   } catch (error) {
     if (isAnswer(error) && ledger.count <= before) await ledger.refused()
     if (!ledger.isKept || !mayGoOn(error, context.signal) || ledger.refusals >= MOST_REFUSALS) await giveUp(target, ledger, context)
@@ -126,19 +128,18 @@ async function abort(uploadId: string, target: string, context: UploadContext): 
 }
 
 /** After a run that was told to join and did not learn what came of it. */
-async function isOver(digest: FileDigest, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
+async function isOver(whole: () => Promise<ContentDigest>, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
   if (!ledger.isJoining) return false
   const node = await context.server.stat(target, { signal: context.signal })
   if (node?.kind !== 'file' || node.size !== size) return false
-  return compareWithNode({ ...await digest.finish(size), partsEtag: partsEtag(ledger) }, node) === 'same'
+  return compareWithNode(await whole(), node) === 'same'
 }
 
 /** The same, when the upload is no longer there: the parts have just been joined and the index does not show it yet, or all is lost. */
-async function isOverSoon(digest: FileDigest, target: string, size: number, ledger: Ledger, context: UploadContext): Promise<boolean> {
+async function isOverSoon(whole: () => Promise<ContentDigest>, target: string, ledger: Ledger, context: UploadContext): Promise<boolean> {
   if (!ledger.isJoining) return false
-  const whole = { ...await digest.finish(size), partsEtag: partsEtag(ledger) }
   try {
-    await waitUntilJoined(target, whole, context)
+    await waitUntilJoined(target, await whole(), context)
     return true
   } catch (error) {
     if (isCellsError(error, 'timeout')) return false
@@ -150,7 +151,7 @@ const waitUntilJoined = (target: string, whole: ContentDigest, { server, signal 
   server.waitFor(target, node => node !== undefined && compareWithNode(whole, node) === 'same', { signal, timeoutMs: JOINED_MS })
 
 /** Joins the parts. When the answer is lost, the index tells whether it was done. */
-async function join(target: string, ledger: Ledger, whole: ContentDigest, context: UploadContext): Promise<void> {
+async function join(target: string, ledger: Ledger, whole: () => Promise<ContentDigest>, context: UploadContext): Promise<void> {
   const { server, requests, signal } = context
   await ledger.joining()
   try {
@@ -158,7 +159,7 @@ async function join(target: string, ledger: Ledger, whole: ContentDigest, contex
   } catch (error) {
     if (signal.aborted || !isCellsError(error) || !error.transient) throw error
     context.onDetail?.(`${target}: ${error.message}, looking whether the parts were joined`)
-    await waitUntilJoined(target, whole, context).catch(() => {
+    await waitUntilJoined(target, await whole(), context).catch(() => {
       throw error
     })
   }

@@ -227,6 +227,24 @@ describe('upload: content and trouble', () => {
     })
   })
 
+  it('S20 three files at a time, small ones eight', async () => {
+    for (const [size, limit] of [[1, 8], [MIB, 8], [MIB + 1, 3]] as const) {
+      let inside = 0
+      let most = 0
+      const server = new FakeServer({ before: async operation => {
+        if (operation !== 'put') return
+        most = Math.max(most, ++inside)
+        for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+        inside--
+      } })
+      await withFolder(async folder => {
+        await writeTree(join(folder, 'dir'), Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`f${index}`, 'x'.repeat(size)])))
+        clean(await send(server, join(folder, 'dir'), 'ws'))
+      })
+      assert.ok(most <= limit && most > 1, `${most} of ${size} bytes`)
+    }
+  })
+
   it('aborts the upload on the server when a part fails for good', async () => {
     const before = (operation: string): void => {
       if (operation === 'part 2') throw new CellsError('forbidden', 'no')

@@ -3,10 +3,14 @@ import { isCellsError } from '../cells/errors.js'
 import { baseOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import { Confirmer } from './confirm.js'
-import { compareWithNode } from '../cells/digest.js'
+import { compareWithNode, needsCellsHash } from '../cells/digest.js'
+import type { ContentDigest } from '../cells/digest.js'
+import type { CellsNode } from '../cells/types.js'
+import { digestOfFile } from './compare.js'
 import { partRules } from './parts.js'
 import type { PartRules } from './parts.js'
 import { TransferRun } from './run.js'
+import { TransferError } from './types.js'
 import type { TransferOptions, TransferReport } from './types.js'
 import { uploadFile } from './upload-file.js'
 import { planUpload } from './upload-plan.js'
@@ -131,12 +135,20 @@ class Upload {
         onDetail: message => this.#run.listener.onDetail?.(message),
       })
       finished()
-      await this.#confirmer.confirm(step.path, node => {
+      const shown = await this.#confirmer.confirm(step.path, node => {
         if (node === undefined) return false
-        return compareWithNode(digest, node) !== 'other' || (this.#options.skipDigest === true && node.size === digest.size)
+        return compareWithNode(digest, node) !== 'other' || needsCellsHash(digest, node) || (this.#options.skipDigest === true && node.size === digest.size)
       }, this.#confirmMs + digest.size / CONFIRM_BYTES_PER_MS)
+      if (shown !== undefined && this.#options.skipDigest !== true && needsCellsHash(digest, shown)) await demandSame(step.source, digest, shown)
     })
   }
+}
+
+/** Reads the file once more, for the hash that this server compares by. @throws TransferError `mismatch` */
+async function demandSame(source: string, sent: ContentDigest, node: CellsNode): Promise<void> {
+  const now = await digestOfFile(source)
+  if (now.md5 !== sent.md5) throw new TransferError('changed', 'the file changed after it was sent')
+  if (compareWithNode(now, node) === 'other') throw new TransferError('mismatch', `the server reports other content (etag ${node.etag})`)
 }
 
 /**

@@ -60,7 +60,8 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
     const user = await server.whoami()
     const account = accountIdOf(connection.url, user)
     const folders = mountFolders(account, remote, mountpoint)
-    if (settings.logFile === '' && hooks.log === 'file') write = fileLog(folders.logFile)
+    const logFile = settings.logFile === '' && hooks.log === 'file' ? folders.logFile : settings.logFile
+    if (settings.logFile === '' && logFile !== '') write = fileLog(logFile)
     const cacheDir = settings.cacheDir === '' ? folders.cacheDir : settings.cacheDir
     unlock = await lockCache(cacheDir)
     const session = await runMount({
@@ -77,6 +78,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       noExec: settings.noExec,
       writeback: settings.writeback,
       autoUnmount: settings.autoUnmount,
+      ...(logFile !== '' && { logFile }),
       logger,
     })
     const release = endOnSignals(session, hooks.signals, logger)
@@ -96,13 +98,23 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
 
 /** The engine locks its own folder; this one can be given by hand. */
 async function lockCache(folder: string): Promise<() => void> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const end = Date.now() + LOCK_MS
   for (;;) {
-    const lock = takeLock(join(folder, 'lock'))
+    const lock = tryLock(folder)
     if (typeof lock !== 'number') return lock
     if (Date.now() > end) throw new CommandError(`the cache folder ${folder} is in use by another mount (process ${lock})`)
     await sleep(LOCK_RETRY_MS)
+  }
+}
+
+function tryLock(folder: string): (() => void) | number {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    return takeLock(join(folder, 'lock'))
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const full = code === 'ENOSPC' || code === 'EDQUOT'
+    throw new CommandError(full ? `the disk of the cache folder ${folder} is full: free some space, or name another one with --cache-dir` : `the cache folder ${folder} cannot be used (${code ?? String(cause)})`, { cause })
   }
 }
 

@@ -4,8 +4,11 @@ import { print, type CecCommand } from '../command.js'
 import { humanSize } from '../human.js'
 import type { CecArgv } from '../options.js'
 
+/** A process that is stopped must not keep the others from being shown. */
+const ANSWER_MS = 5_000
+
 async function statuses(): Promise<MountStatus[]> {
-  const answers = await Promise.all((await liveSockets()).map((socket) => ask(socket, { op: 'status' }).catch(() => undefined)))
+  const answers = await Promise.all((await liveSockets()).map((socket) => ask(socket, { op: 'status' }, AbortSignal.timeout(ANSWER_MS)).catch(() => undefined)))
   return answers.filter((status) => status !== undefined).sort((a, b) => a.mountpoint.localeCompare(b.mountpoint))
 }
 
@@ -21,6 +24,7 @@ function describe(status: MountStatus): string {
     `  cache    ${humanSize(cache.bytes)} of ${humanSize(cache.limit)}`,
     `  open     ${status.openHandles}`,
     `  process  ${status.pid} (${status.driver}, cellsfs ${status.version}) since ${status.since}`,
+    ...(status.log === undefined ? [] : [`  log      ${status.log}`]),
   ].join('\n')
 }
 

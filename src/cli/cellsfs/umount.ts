@@ -31,7 +31,10 @@ async function handler(argv: CecArgv): Promise<void> {
 
 /** Nobody answers behind it: the process has died, or belongs to somebody else and then saves by itself. */
 async function unmountAlone(path: string, mountpoint: string, lazy: boolean): Promise<void> {
-  const mount = (await mounts()).findLast((it) => it.mountpoint === mountpoint)
+  const all = await mounts()
+  const mount = all.findLast((it) => it.mountpoint === mountpoint)
+  const around = all.filter((it) => it.fstype === 'fuse.cellsfs' && mountpoint.startsWith(`${it.mountpoint}/`)).pop()
+  if (mount === undefined && around !== undefined) throw new MountError('not-mounted', `${path} is not mounted, but a folder of the mount at ${around.mountpoint}.`)
   if (mount !== undefined && mount.fstype !== 'fuse.cellsfs') {
     throw new MountError('not-mounted', `${path} is mounted, but not by cellsfs (${mount.fstype}): use \`umount ${path}\`.`)
   }

@@ -42,7 +42,7 @@ export async function initiate(request: S3Request): Promise<void> {
   const id = randomUUID()
   let made = ''
   try {
-    made = placeholder(request, await writeTarget(request))
+    made = placeholder(request, await writeTarget(request), true)
   } catch (error) {
     // 2.x says 200 even without the right to write: the error comes with the parts.
     if (!(error instanceof S3Error) || ctx.version !== 2) throw error

@@ -105,9 +105,9 @@ export async function putObject(request: S3Request): Promise<void> {
 }
 
 /** A node without content, if the name is free: Etag `temporary`, no size. Returns its uuid, '' if there was a node. */
-export function placeholder({ ctx }: S3Request, { location, name }: WriteTarget): string {
+export function placeholder({ ctx }: S3Request, { location, name }: WriteTarget, inParts = false): string {
   if (ctx.access.find(location)) return ''
-  const folder = location.names.slice(0, -1).reduce((at, each) => ctx.indexer.folderForPut(at, each), location.view.root)
+  const folder = location.names.slice(0, -1).reduce((at, each) => inParts ? ctx.indexer.folderForJob(at, each) : ctx.indexer.folderForPut(at, each), location.view.root)
   const node = ctx.tree.insert({ parent: folder.uuid, name, folder: false, etag: 'temporary' })
   ctx.bus.changed('CREATE', node)
   return node.uuid

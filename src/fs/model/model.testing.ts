@@ -9,13 +9,14 @@
  * are `loose`, and only the rules of a conflict are checked, at the next quiescence: both sides agree, and nobody's
  * work is lost.
  */
-import { Errno, isBelow, NodeIds, World } from './world.testing.js'
+import { Errno, isBelow, NodeIds, parentOf, World } from './world.testing.js'
 
 export type Outcome<T> = { readonly value: T } | { readonly code: string }
 
 /** A content that somebody was told is safe. */
 export interface Work {
-  readonly who: 'we' | 'they'
+  /** `both`: it was there, on both sides, at the last quiescence. */
+  readonly who: 'we' | 'they' | 'both'
   readonly path: string
   /** performance.now() of the acknowledgement. */
   readonly at: number
@@ -64,6 +65,12 @@ export class Model {
 
   loosen(...paths: readonly string[]): void {
     for (const path of paths) this.loose.add(path)
+  }
+
+  /** The same, and the folders above that are gone: they may come back with it. */
+  loosenWithFolders(path: string): void {
+    this.loosen(path)
+    for (let at = parentOf(path); at !== ''; at = parentOf(at)) if (this.newest.at(at) === undefined) this.loosen(at)
   }
 
   get looseNames(): readonly string[] {

@@ -68,7 +68,7 @@ export class Runner {
     const { remote, state } = await this.site.place()
     this.remote = remote
     this.state = state
-    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id), confirmed: () => this.engine.sync('', AbortSignal.timeout(this.quiescenceMs / 2)) })
+    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id), confirmed: () => this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 2))) })
     this.trouble.calm()
     await this.open()
     this.trouble.resume()
@@ -387,7 +387,7 @@ export class Runner {
     const uncertain = this.uncertain(outcome)
     if (handle.loose) {
       // Deleted there and changed here: it may come back under its name.
-      this.model.loosen(path ?? handle.path)
+      this.model.loosenWithFolders(path ?? handle.path)
       this.model.partial.add(path ?? handle.path)
       this.model.releasedAt(path ?? handle.path)
       return
@@ -487,7 +487,7 @@ export class Runner {
   }
 
   private async disagreement(): Promise<string | Map<string, Shown>> {
-    const { failed } = await this.engine.sync('', AbortSignal.timeout(this.quiescenceMs / 3))
+    const { failed } = await this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 3)))
     if (failed.length > 0) return `sync reports ${JSON.stringify(failed)}`
     try {
       const [mount, server] = [await mountTree(this.fs), await this.site.tree(this.remote)]
@@ -510,7 +510,7 @@ export class Runner {
       present.set(key, path)
     }
     const missing = [...this.model.work].filter(([key]) => !present.has(key) && !/^\0*$/.test(key))
-    const lost = missing.length === 0 ? [] : await this.notInBin(missing.filter(([, it]) => it.who === 'we' || !this.wire.couldNotKnow(it, INDEX_DELAY_MS)))
+    const lost = missing.length === 0 ? [] : await this.notInBin(missing.filter(([, it]) => it.who !== 'they' || !this.wire.couldNotKnow(it, INDEX_DELAY_MS)))
     if (lost.length > 0) {
       throw new Mismatch(`lost work:\n  ${lost.map(([key, it]) => `${it.who} wrote ${shorten(Buffer.from(key, 'latin1'))} to ${it.path}`).join('\n  ')}\n  found: ${[...mount].map(([path, it]) => `${path} ${shorten(it.content)}`).join(', ')}`)
     }
@@ -538,6 +538,6 @@ export class Runner {
     }
     model.settle(world)
     this.wire.forget()
-    for (const [path, { type, content }] of mount) if (type === 'file') model.acknowledged('we', path, content)
+    for (const [path, { type, content }] of mount) if (type === 'file') model.acknowledged('both', path, content)
   }
 }

@@ -32,6 +32,8 @@ export class Inflight {
   readonly #calls = new Map<bigint, Call>()
   /** Calls by the inode they concern, which the kernel may have locked. */
   readonly #nodes = new Map<number, number>()
+  /** Of these, reads: the kernel has locked the pages that wait for them. */
+  readonly #reads = new Map<number, number>()
   #bytes = 0
   #timer: NodeJS.Timeout | undefined
   #drained: (() => void)[] = []
@@ -54,9 +56,15 @@ export class Inflight {
     return this.#nodes.has(nodeid)
   }
 
+  /** Does a read of this inode wait for its pages? */
+  reading(nodeid: number): boolean {
+    return this.#reads.has(nodeid)
+  }
+
   add(call: Call): void {
     this.#calls.set(call.unique, call)
-    this.#nodes.set(call.nodeid, (this.#nodes.get(call.nodeid) ?? 0) + 1)
+    count(this.#nodes, call.nodeid, 1)
+    if (call.op === 'read') count(this.#reads, call.nodeid, 1)
     this.#bytes += call.bytes
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS)
   }
@@ -64,9 +72,8 @@ export class Inflight {
   /** The engine is done with it. */
   remove(call: Call): void {
     if (this.#calls.get(call.unique) === call) this.#calls.delete(call.unique)
-    const users = this.#nodes.get(call.nodeid)! - 1
-    if (users > 0) this.#nodes.set(call.nodeid, users)
-    else this.#nodes.delete(call.nodeid)
+    count(this.#nodes, call.nodeid, -1)
+    if (call.op === 'read') count(this.#reads, call.nodeid, -1)
     this.#bytes -= call.bytes
     if (this.#calls.size === 0) for (const done of this.#drained.splice(0)) done()
   }
@@ -117,4 +124,10 @@ export class Inflight {
     if (call.op !== 'flush' && call.op !== 'fsync' && call.op !== 'release') call.abort()
     this.#options.give(call, constants.errno.EINTR)
   }
+}
+
+function count(users: Map<number, number>, nodeid: number, change: number): void {
+  const now = (users.get(nodeid) ?? 0) + change
+  if (now > 0) users.set(nodeid, now)
+  else users.delete(nodeid)
 }

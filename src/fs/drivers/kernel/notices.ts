@@ -4,7 +4,9 @@
  * The kernel takes locks to carry a notice out: a folder's for a name in it, a page's for content. Whoever holds such a lock
  * may be waiting for a reply of ours. So a notice is written by another thread, never by the one that replies;
  * and it is held back while a request works on the same inode, because one that waits holds up
- * all behind it. Held back for `PATIENCE_MS` at most: a busy folder must not keep its old names.
+ * all behind it. Held back for `PATIENCE_MS` at most: a busy folder must not keep its old names. Only a notice about pages waits for
+ * as long as one is being read: nothing but the reply unlocks it, and a thread that waits for a lock which only this process can
+ * open outlives even its SIGKILL, and with it the mount. The attributes are told of meanwhile.
  *
  * Notices for the same thing coalesce while they wait. Whatever the kernel answers is no error: what it does not know (ENOENT) needs no notice.
  */
@@ -47,6 +49,8 @@ export interface NoticeDeps {
   readonly send: (message: Parts) => Promise<number>
   /** Does a request work on this inode? */
   readonly busy: (ino: Ino) => boolean
+  /** Is content of this inode being read? */
+  readonly reading: (ino: Ino) => boolean
   readonly agreement: Agreement
 }
 
@@ -71,6 +75,7 @@ export class NoticeQueue implements Required<KernelNotices> {
 
   invalidateInode(ino: Ino): void {
     this.#waiting.delete(`a${ino}`)
+    if (this.#deps.reading(ino)) this.#add(`a${ino}`, ino, () => attributesNotice(ino))
     this.#add(`i${ino}`, ino, () => notice(NOTICES.invalInode, layouts.InvalInodeOut, { ino, offset: 0, length: 0 }))
   }
 
@@ -129,7 +134,8 @@ export class NoticeQueue implements Required<KernelNotices> {
     const late = performance.now() - PATIENCE_MS
     let looked = 0
     for (const [key, { node, since, message }] of this.#waiting) {
-      if (since > late && this.#deps.busy(node)) {
+      const pages = key === `i${node}` && this.#deps.reading(node)
+      if (pages || (since > late && this.#deps.busy(node))) {
         if (++looked === LOOK) break
         continue
       }

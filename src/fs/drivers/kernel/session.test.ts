@@ -234,6 +234,38 @@ describe('session', () => {
     })
   })
 
+  it('says when the content of a read is not needed any more, once, also when nobody waited for it', async () => {
+    const { open, opened } = gate()
+    const lent = new Set<Buffer>()
+    await withSession(async ({ kernel, session }) => {
+      const { ino, fh } = await create(kernel, 'f')
+      const data = Buffer.alloc(10_000, 'x')
+      await kernel.ask('write', { ...TRANSFER, fh, offset: 0, size: data.length, writeFlags: 0, data }, { nodeid: ino })
+      const reads = Array.from({ length: 3 }, () => kernel.post('read', { ...TRANSFER, fh, offset: 0, size: 10_000, readFlags: 0 }, { nodeid: ino }))
+      kernel.gone.add(reads[1]!.unique)
+      await kernel.ask('statfs', {})
+      assert.equal(lent.size, 0)
+      open()
+      assert.equal((await reads[0]!.reply).body.equals(data), true)
+      assert.equal((await reads[2]!.reply).body.equals(data), true)
+      while (session.inflight > 0) await new Promise(setImmediate)
+      assert.equal(lent.size, 0)
+    }, {
+      wrap: (fs) => {
+        const read = fs.read.bind(fs)
+        return Object.assign(fs, {
+          read: async (...args: Parameters<FileSystem['read']>) => {
+            await opened
+            const content = await read(...args)
+            lent.add(content)
+            return content
+          },
+          readDone: (content: Buffer) => { assert.equal(lent.delete(content), true) },
+        })
+      },
+    })
+  })
+
   it('refuses kernels that it does not know, and asks newer ones again', async () => {
     const kernel = new FakeKernel()
     const session = new Session({ device: kernel, fs: new MemoryFs(), errnoOf: toErrno, log: silentLogger, release: '5.0.0' })

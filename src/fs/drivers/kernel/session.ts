@@ -195,7 +195,7 @@ export class Session {
     const again = offer.major > agreement.reply.major
     if (!again) {
       this.#context = new Context({ ...this.#options, agreement, attributesChanged: (ino) => void device.write(attributesNotice(ino)) })
-      this.#notices = new NoticeQueue({ send: (parts) => device.notify(parts), busy: (ino) => this.#inflight.busy(ino), agreement })
+      this.#notices = new NoticeQueue({ send: (parts) => device.notify(parts), busy: (ino) => this.#inflight.busy(ino), reading: (ino) => this.#inflight.reading(ino), agreement })
     }
     device.write(seal(reply(InitOut, agreement.reply), header.unique))
     if (!again) this.#resolveReady(agreement)

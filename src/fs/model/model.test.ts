@@ -1,0 +1,68 @@
+/**
+ * Random operations on the mount engine and by a second client, compared with the reference model after every step and at each
+ * quiescence. CI runs a few seconds of it; a long run: MODEL_OPS=1000000 MODEL_WORKERS=4 node <build>/src/fs/model/long.testing.js
+ * (see there). What it finds is printed as a test, to be pasted below.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { RunKind } from './operations.testing.js'
+import { replay, search } from './search.testing.js'
+
+const seed = Number(process.env['MODEL_SEED'] ?? 1_000)
+const operations = Number(process.env['MODEL_OPS'] ?? 1_500)
+
+/** What ends a search in the engine of today; the tests below have the smallest cases. */
+const UNFINISHED: Partial<Record<RunKind, string>> = { shared: 'M1', rough: 'M1' }
+
+describe('model', { concurrency: true, timeout: 24 * 3_600_000 }, () => {
+  const kinds: readonly { readonly kind: RunKind; readonly share: number; readonly what: string }[] = [
+    { kind: 'solo', share: 1, what: 'alone' },
+    { kind: 'shared', share: 0.3, what: 'with a second client' },
+    { kind: 'rough', share: 0.3, what: 'with a second client, failing requests and events that come late, twice, out of turn or never' },
+  ]
+  for (const { kind, share, what } of kinds) {
+    it(`answers as the model does, ${what}`, { todo: UNFINISHED[kind] ?? false }, async () => {
+      const report = await search({ kinds: [kind], operations: operations * share, length: 50, seed, engines: kind === 'solo' ? 6 : 3, shrinkMs: operations > 10_000 ? 300_000 : 5_000 })
+      console.log(`model, ${kind}: ${report.operations} operations in ${report.runs} runs, ${Math.round(report.operations / report.seconds)} operations/s, ${report.failures.length} failures (seed ${seed})`)
+      assert.deepEqual(report.failures.join('\n'), '')
+    })
+  }
+})
+
+/** Found by the search, made small. */
+describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
+  it('a save that the index shows while the next one is being sent is no conflict', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['write', 'a', 8], ['truncate', 'a', 47], ['write', 'a', 30], ['append', 'a', 9], ['sync']],
+  }))
+
+  it('the mode of a folder stays as it was set', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['unlink', 'd/a'], ['chmod', 'd', 0o600], ['sync'], ['restart', 'warm']],
+  }))
+
+  it('a link renamed over a file', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['write', 'b', 13], ['symlink', 'a', 'l'], ['rename', 'l', 'b'], ['sync']],
+  }))
+
+  it('an open file with unsent changes is renamed: the old name is gone', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['open', 1, 'd/a~', 'c'], ['list', 'd'], ['sync'], ['hwrite', 1, 2, 5_000], ['rename', 'd/a~', 'a'], ['sync']],
+  }))
+
+  it('an open file with unsent changes is renamed over another: the old name does not come back', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['write', 'a', 58], ['open', 1, 'b', 'c'], ['sync'], ['hwrite', 1, 2, 5_000], ['rename', 'b', 'a'], ['sync']],
+  }))
+
+  it('a file that is read while it is confirmed stays in its folder', () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['write', 'd/a', 38], ['read', 'e'], ['sync']],
+  }))
+
+  it('M1: a content that somebody deletes before the server shows it is no longer waited for', { todo: 'the confirmer waits without end; a delete event or a proven absence after the index had its time must decide', skip: process.env['MODEL_KNOWN_BUGS'] !== '0' && 'takes a minute; MODEL_KNOWN_BUGS=0 runs it' }, () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [['write', 'a', 14], ['their delete', 'a'], ['sync']],
+  }))
+})
