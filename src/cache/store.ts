@@ -72,6 +72,8 @@ export interface MoveRecord {
   readonly folder?: boolean
   /** On the server, below the remote folder. */
   readonly from: string
+  /** Or there, if a move that was under way came through. */
+  readonly also?: string
   /** Here, below the mount. */
   readonly to: string
   /** Milliseconds since the epoch. */

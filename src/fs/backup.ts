@@ -96,5 +96,6 @@ export class Backups {
     heir.base = version ?? base
     for (const md5 of sent) heir.sent.add(md5)
     for (const etag of past) heir.past.add(etag)
+    this.deps.contents().rebase(heir)
   }
 }

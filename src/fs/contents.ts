@@ -474,9 +474,18 @@ export class Contents {
       this.record(inode, state, digest)
       return
     }
+    this.rebase(inode)
+  }
+
+  /** The inode has another base than its record says, and the same content. */
+  rebase(inode: Inode): void {
     const { store } = this.deps.tree.deps
+    const { base } = inode
     const record = inode.recordId === undefined ? undefined : store.drafts.get(inode.recordId)
-    if (record !== undefined) store.saveDraft({ ...record, sent: [...inode.sent], ...(inode.base === undefined ? {} : { base: { uuid: inode.base.uuid, etag: inode.base.etag, size: inode.base.size } }) })
+    if (record === undefined) return
+    const { base: before, ...rest } = record
+    void before
+    store.saveDraft({ ...rest, sent: [...inode.sent], ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
   }
 
   /** A free name beside `place` for our version. */

@@ -67,6 +67,8 @@ export class Inode {
    * the same name, or not at all. Set through Tree.hold.
    */
   heldAt: Place | undefined
+  /** The server has been told to move it there, and has not answered, or the answer was lost. */
+  movingTo: Place | undefined
   /** A rename that looks like an editor's: until this moment (metadata.now()) the node may stay with the place it came from (backup.ts). */
   graceUntil = 0
   /** Why the last attempt to send failed, for people. */

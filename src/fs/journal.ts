@@ -25,9 +25,10 @@ export class Journal {
   /** Keeps, or removes, the record that the server has the inode elsewhere. Durable with the next `flushed()`. */
   move(inode: Inode): void {
     const { store } = this.tree.deps
-    const { heldAt, parent } = inode
+    const { heldAt, parent, movingTo } = inode
     const key = this.moves.get(inode)
-    if (heldAt === undefined || parent === undefined || inode.unlinked || (heldAt.folder === parent && heldAt.name === inode.name)) {
+    const home = heldAt !== undefined && heldAt.folder === parent && heldAt.name === inode.name
+    if (heldAt === undefined || parent === undefined || inode.unlinked || (home && movingTo === undefined)) {
       if (key === undefined) return
       this.moves.delete(inode)
       void store.moves.remove(key)
@@ -36,7 +37,7 @@ export class Journal {
     const id = key ?? randomUUID()
     this.moves.set(inode, id)
     void store.moves.put(id, {
-      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), to: this.tree.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
+      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), ...(movingTo === undefined ? {} : { also: this.serverPath(movingTo) }), to: this.tree.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
     })
   }
 

@@ -43,7 +43,8 @@ export class Recovery {
     const { store } = this.deps.tree.deps
     const records = [...store.drafts.getRange()].map(({ value }) => value)
     const files = await this.sweep(new Set(records.map((it) => it.id)))
-    await this.names()
+    const strays: MoveRecord[] = []
+    await this.names(strays)
     for (const record of records) {
       await this.attempt(record.path, async () => {
         if (!files.has(record.id)) {
@@ -52,6 +53,13 @@ export class Recovery {
         } else {
           await this.draft(record)
         }
+      })
+    }
+    for (const { from, to, sent } of strays) {
+      await this.attempt(from, async () => {
+        const place = await this.place(from)
+        const keeper = await this.inode(to)
+        if (place !== undefined && keeper !== undefined && sent !== undefined) this.deps.removals.add(place, '', sent, keeper)
       })
     }
     for (const { key, value } of [...store.removals.getRange()]) {
@@ -84,7 +92,7 @@ export class Recovery {
   }
 
   /** Renames, new folders and deletes. */
-  private async names(): Promise<void> {
+  private async names(strays: MoveRecord[]): Promise<void> {
     const { tree, unlinks, journal, uploader, logger } = this.deps
     const { store, inodes } = tree.deps
     const moves: Array<{ key: string; record: MoveRecord; inode: Inode; from: Place }> = []
@@ -92,10 +100,19 @@ export class Recovery {
     const folders: Array<{ key: string; record: FolderRecord }> = [...store.folders.getRange()].map(({ key, value }) => ({ key, record: value }))
     for (const { key, value } of [...store.moves.getRange()]) {
       await this.attempt(value.from, async () => {
-        const from = await this.place(value.from)
-        const inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
-        const same = inode !== undefined && (value.uuid === '' ? (value.sent ?? []).includes(inode.version?.etag ?? '') : inode.uuid === value.uuid)
-        if (from === undefined || inode === undefined || !same) {
+        if (value.uuid === '') {
+          // Sent, not known to the server's index, and renamed: sent again under its new name, and the old one goes if it comes.
+          await store.moves.remove(key)
+          strays.push(value)
+          return
+        }
+        let from = await this.place(value.from)
+        let inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
+        if (inode?.uuid !== value.uuid && value.also !== undefined) {
+          from = await this.place(value.also)
+          inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
+        }
+        if (from === undefined || inode === undefined || inode.uuid !== value.uuid) {
           logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
           await store.moves.remove(key)
           return

@@ -138,7 +138,8 @@ export class Renamer {
     const [from, name] = [source.parent!, source.name]
     const place: Place = { folder: to, name: newName }
     if (source.onServer && !source.localOnly) {
-      const home = source.heldAt?.folder === to && source.heldAt.name === newName
+      // A move that is under way may have taken it away from there.
+      const home = source.heldAt?.folder === to && source.heldAt.name === newName && source.movingTo === undefined
       tree.hold(source, home ? undefined : source.heldAt ?? { folder: from, name })
     }
     tree.deps.inodes.move(source, place.folder, place.name)

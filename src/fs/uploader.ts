@@ -253,7 +253,7 @@ export class Uploader {
       if (this.deps.contents.due(heir)) await this.settle(heir)
       if (inode.heldAt !== undefined) return
     }
-    if (inode.heldAt !== undefined && this.moved(inode)) {
+    if (inode.heldAt !== undefined && (this.moved(inode) || inode.movingTo !== undefined)) {
       await this.shown(inode)
       await this.inLane(() => this.sendMove(inode, []))
     }
@@ -354,6 +354,7 @@ export class Uploader {
   /** `chain`: moves that wait for this one. */
   private async sendMove(inode: Inode, chain: readonly Inode[]): Promise<void> {
     const { tree, locks, logger } = this.deps
+    await this.whereIs(inode)
     for (;;) {
       if (inode.unlinked || inode.parent === undefined || inode.heldAt === undefined || !this.moved(inode)) return
       await this.shown(inode)
@@ -388,9 +389,27 @@ export class Uploader {
     }
   }
 
+  /** The answer to a move was lost: asks where the node is. */
+  private async whereIs(inode: Inode): Promise<void> {
+    const { tree, journal } = this.deps
+    const { heldAt, movingTo } = inode
+    if (heldAt === undefined || movingTo === undefined || inode.unlinked) return
+    const target = tree.pathAt(movingTo.folder, movingTo.name)
+    const node = await tree.deps.server.stat(target, { signal: this.stop.signal })
+    if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
+    if (node !== undefined && node.uuid === inode.uuid) {
+      this.nowAt(inode, heldAt, movingTo)
+      return
+    }
+    inode.movingTo = undefined
+    if (!this.moved(inode)) tree.hold(inode, undefined)
+    journal.move(inode)
+    tree.overlay(inode)
+  }
+
   /** The locks are held and the target is ours to take, as far as is known here. */
   private async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
-    const { tree, contents } = this.deps
+    const { tree, contents, journal } = this.deps
     const { server } = tree.deps
     const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
     const signal = this.stop.signal
@@ -409,6 +428,9 @@ export class Uploader {
       contents.aside(inode, place, to, theirs)
     }
     const path = tree.pathAt(place.folder, place.name)
+    inode.movingTo = place
+    journal.move(inode)
+    await journal.flushed()
     await tree.move(inode, async () => {
       if (!arrived) await this.moveOnServer(source, path)
       this.nowAt(inode, from, place)
@@ -441,6 +463,7 @@ export class Uploader {
     const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
     const path = tree.pathAt(place.folder, place.name)
     inode.graceUntil = 0
+    inode.movingTo = undefined
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.hold(inode, home ? undefined : place)
@@ -463,6 +486,7 @@ export class Uploader {
     logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
     tree.hold(inode, undefined)
     inode.graceUntil = 0
+    inode.movingTo = undefined
     confirmer.drop(inode)
     tree.deps.inodes.setUuid(inode, '')
     inode.sent.clear()
