@@ -19,7 +19,7 @@ import { Contents, type Place } from './contents.js'
 import { Draft } from './drafts.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
-import { refuseWhenFull } from './full-disk.js'
+import { refuseAdding } from './full-disk.js'
 import { fromPair, type Inode, InodeTable } from './inodes.js'
 import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
@@ -155,7 +155,7 @@ class MountEngine implements Engine {
       fourByteNames: () => this.fourByteNames,
       quota: (inode) => this.quotaOf(inode),
     })
-    refuseWhenFull(this.fs, () => this.store.full)
+    refuseAdding(this.fs, () => (this.store.full ? 'ENOSPC' : undefined))
   }
 
   private readonly quotas = new Map<string, { total: number; used: number }>()
