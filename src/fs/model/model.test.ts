@@ -17,8 +17,8 @@ const UNFINISHED: Partial<Record<RunKind, string>> = { shared: 'M1', rough: 'M1'
 describe('model', { concurrency: true, timeout: 24 * 3_600_000 }, () => {
   const kinds: readonly { readonly kind: RunKind; readonly share: number; readonly what: string }[] = [
     { kind: 'solo', share: 1, what: 'alone' },
-    { kind: 'shared', share: 0.3, what: 'with a second client' },
-    { kind: 'rough', share: 0.3, what: 'with a second client, failing requests and events that come late, twice, out of turn or never' },
+    { kind: 'shared', share: 0.2, what: 'with a second client' },
+    { kind: 'rough', share: 0.2, what: 'with a second client, failing requests and events that come late, twice, out of turn or never' },
   ]
   for (const { kind, share, what } of kinds) {
     it(`answers as the model does, ${what}`, { todo: UNFINISHED[kind] ?? false }, async () => {
