@@ -185,6 +185,7 @@ export class Confirmer {
     const { tree } = this.deps
     const ours = agrees(inode, node)
     this.drop(inode)
+    inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) inode.outdated(inode.base.etag)
     for (const md5 of inode.sent) if (md5 !== node.etag) inode.outdated(md5)
     inode.past.delete(node.etag)

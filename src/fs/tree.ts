@@ -192,10 +192,10 @@ export class Tree {
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
     const live = folder.children.get(name)
-    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
+    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
     else if (node !== undefined) {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
-      if (elsewhere !== undefined) this.refresh(elsewhere, node)
+      if (elsewhere !== undefined) this.refresh(elsewhere, node, at)
     }
   }
 
@@ -229,7 +229,7 @@ export class Tree {
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = folder.children.get(name) ?? this.deps.inodes.ofUuid(node.uuid)
-      if (this.isAbout(live, node, at)) this.refresh(live, node)
+      if (this.isAbout(live, node, at)) this.refresh(live, node, at)
     }
   }
 
@@ -270,7 +270,7 @@ export class Tree {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)
         const live = folder.children.get(name)
-        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
+        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
       }
       if (metadata.complete(folder.ino) !== undefined) return
     }
@@ -348,12 +348,13 @@ export class Tree {
   }
 
   /** The server's word about a live inode. */
-  refresh(inode: Inode, node: CellsNode): void {
+  refresh(inode: Inode, node: CellsNode, askedAt = Infinity): void {
     if (this.offer(inode, node)) return
     if (inode.draft !== undefined || inode.unconfirmed || inode.unlinked) return
     const { version } = inode
     const content = inode.type !== 'folder' && (version === undefined || version.etag !== node.etag || version.size !== node.size)
     if (!content && inode.type !== 'folder' && inode.readOnly === node.readOnly) return
+    if (content && askedAt < inode.versionAt) return
     const { mode, mtime } = inode.attr()
     this.applyNode(inode, node)
     if (content) this.kernel.content(inode)
