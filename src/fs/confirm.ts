@@ -357,5 +357,5 @@ function isWithin(inode: Inode, folder: Inode): boolean {
 function agrees(inode: Inode, node: CellsNode): boolean {
   if (inode.expected === undefined) return false
   const verdict = compareWithNode(inode.expected, node)
-  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag)
+  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !inode.past.has(node.etag))
 }

@@ -151,7 +151,9 @@ export class Tree {
       const at = metadata.now()
       const node = await this.deps.server.stat(this.pathAt(folder, name), { signal })
       this.learn(folder, name, node, at)
-      return node
+      // A newer answer, or a confirmation of our own, may have come meanwhile.
+      const newest = metadata.listing(folder.ino)?.answers.get(name)
+      return newest !== undefined && newest.at > at ? newest.node : node
     }
     return metadata.listing(folder.ino)?.answers.get(name)?.node
   }

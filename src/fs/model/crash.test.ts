@@ -8,8 +8,8 @@ import { after, before, describe, it } from 'node:test'
 import { LARGE_SCENARIOS, SCENARIOS } from './crash-steps.testing.js'
 import { CrashHarness, type CrashReport } from './crash.testing.js'
 
-const every = Number(process.env['CRASH_EVERY'] ?? 24)
-const kills = Number(process.env['CRASH_KILLS'] ?? 3)
+const every = Number(process.env['CRASH_EVERY'] ?? 40)
+const kills = Number(process.env['CRASH_KILLS'] ?? 2)
 const parallel = Number(process.env['CRASH_PARALLEL'] ?? 6)
 const seed = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000)
 
