@@ -398,6 +398,8 @@ export class Contents {
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
     const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
     inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + INDEX_MS : 0
+    // Its event can be here before the answer.
+    inode.sent.add(digest.md5)
     this.record(inode, 'closed', digest)
     const started = performance.now()
     await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)

@@ -42,6 +42,9 @@ export interface Listed {
   readonly attr: Attr
 }
 
+/** An event can be this late on a busy server; bounded. */
+const SPENT_MS = 120_000
+const MAX_SPENT = 50_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
 /** Names that a node has left lately are remembered, this many. */
@@ -167,6 +170,19 @@ export class Tree {
   leave(folder: Inode, name: string): void {
     if (this.isGoing(folder, name)) folder.local.set(name, null)
     else folder.local.delete(name)
+  }
+
+  /** `<Uuid>/<ETag>` of contents that we sent or wrote over. Beyond the life of an inode: the kernel can forget it before the last event is here. */
+  private readonly spent = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
+
+  /** The node had this content, or may show it for a moment. */
+  remember(uuid: string, etag: string): void {
+    if (uuid !== '') this.spent.set(`${uuid}/${etag}`, true)
+  }
+
+  /** Is it a content of the node that we sent or wrote over a while ago? */
+  isSpent(node: CellsNode): boolean {
+    return this.spent.has(`${node.uuid}/${node.etag}`)
   }
 
   private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })
