@@ -1,8 +1,8 @@
 /**
- * `cec scp` that dies at random moments (issue 5): a big file and a folder, both ways, ten moments each. Then the same command
+ * `cec scp` that dies at random moments (issue 5): a big file and a folder, both ways, several moments each. Then the same command
  * again: what arrives is what was sent, and nothing that was answered and written down is sent or fetched a second time.
  *
- * CEC_KILL_SEED chooses other moments (the seed is printed), CEC_KILL_MIB another size of the big file.
+ * CEC_KILL_MOMENTS=10 takes more of them, CEC_KILL_SEED chooses others (the seed is printed), CEC_KILL_MIB another size of the big file.
  */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
@@ -20,7 +20,7 @@ import type { Home } from './helpers/run-cec.js'
 const MIB = 1024 * 1024
 const BIG = Number(process.env['CEC_KILL_MIB'] ?? 47) * MIB
 const SEED = Number(process.env['CEC_KILL_SEED'] ?? 20_261_122)
-const MOMENTS = 10
+const MOMENTS = Number(process.env['CEC_KILL_MOMENTS'] ?? 4)
 const CONCURRENCY = 2
 const FLAGS = ['-n', '--part-size', '10', '--multipart-threshold', '10', '--parts-concurrency', String(CONCURRENCY), '--retry-max-attempts', '1']
 /** For a program that has lost its server: then a person presses Ctrl-C. */

@@ -139,10 +139,17 @@ describe('durability', { concurrency: 8, timeout: 230_000 }, () => {
     assert.equal(await third.at.sh(facts), before)
     await third.drive.stop()
   })
+})
+
+// A server of its own: a 2.x index learns nothing while anybody writes without a pause, and the others above wait for it.
+describe('durability, ended in the middle of work', { timeout: 230_000 }, () => {
+  const suite = useSuite({ bare: true })
 
   it('saves everything and ends with 0 on SIGTERM, also in the middle of work', async () => {
-    const { drive, at } = await start('term')
-    const writer = node(at, WRITER)
+    const remote = await suite.remoteFolder(suite.root)
+    const drive = await suite.mount({ name: 'term', remote })
+    const at = suite.cornerAt(drive.path, remote)
+    const writer = new Service(process.execPath, ['-e', WRITER], { cwd: at.dir })
     const names: string[] = []
     while (names.length < 10) names.push(await writer.line())
     assert.equal(await drive.stop('SIGTERM'), 0, drive.service.stderr.slice(-500))

@@ -185,6 +185,19 @@ describe('a 2.x server, objects that come and go', { timeout: 300_000 }, () => {
     assert.deepEqual([await uuid('i/a'), await uuid('i/b')], [a, b])
   })
 
+  it('loses a folder made with its parent in one call when more than ten things happen in the same batch', async () => {
+    assert.equal((await server.mkdir('s/few/inside')).status, 200)
+    await server.settled()
+    assert.equal((await server.stat('s/few/inside'))?.folder, true)
+    for (let i = 0; i < 12; i++) await server.put(`s/${i}`, content(`s ${i}`))
+    assert.equal((await server.mkdir('s/many/inside')).status, 200)
+    assert.equal((await server.mkdir('s/alone')).status, 200)
+    await server.settled()
+    assert.equal(await server.stat('s/many'), undefined)
+    assert.equal(await server.stat('s/many/inside'), undefined)
+    assert.equal((await server.stat('s/alone'))?.folder, true)
+  })
+
   it('tells nothing of nodes whose own name begins with a dot', async () => {
     const { events, stop } = await watch()
     const { uuid: dot } = await server.save('r/.dot', content('r'))

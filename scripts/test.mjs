@@ -63,7 +63,7 @@ const count = (outcome) => ({ details, skip, todo }) => {
 }
 async function pass(some) {
   // Mounts, servers and clients of one file already keep more than one core busy.
-  const stream = run({ files: some.map((file) => join(ROOT, file)), concurrency: Math.max(1, Math.min(4, availableParallelism())), timeout: FILE_MS })
+  const stream = run({ files: some.map((file) => join(ROOT, file)), concurrency: Math.max(3, Math.min(4, availableParallelism())), timeout: FILE_MS })
   stream.on('test:pass', count('passed'))
   stream.on('test:fail', count('failed'))
   stream.compose(new spec()).pipe(process.stdout, { end: false })

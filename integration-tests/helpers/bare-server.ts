@@ -22,6 +22,8 @@ export interface Entry {
   readonly size: number
 }
 
+const CUT_MS = 10_000
+
 export class BareServer {
   readonly url: string
   /** Time without a change after which the index looks at what happened, milliseconds. */
@@ -103,9 +105,12 @@ export class BareServer {
     return ((answer.json?.['Nodes'] ?? []) as Record<string, unknown>[]).map(entryOf)
   }
 
-  /** Status and content; 'cut' for a body that ends early. */
+  /** Status and content; 'cut' for a body that ends early, or never: fetch does not always see that its connection has gone. */
   async read(path: string): Promise<string> {
-    return this.client.s3('GET', this.at(path)).then(({ status, text }) => status === 200 ? text : String(status), () => 'cut')
+    let timer: NodeJS.Timeout | undefined
+    const never = new Promise<string>((resolve) => { timer = setTimeout(() => resolve('cut'), CUT_MS) })
+    const answer = this.client.s3('GET', this.at(path)).then(({ status, text }) => status === 200 ? text : String(status), () => 'cut')
+    return Promise.race([answer, never]).finally(() => clearTimeout(timer))
   }
 
   /** Writes and waits for the index. */

@@ -125,6 +125,8 @@ export class MetadataCache {
   /** One answer. `at` is when the question was asked. */
   set(folder: number, name: string, node: CellsNode | undefined, at: number): void {
     const listing = this.listings.get(folder)
+    // An answer to an older question, overtaken.
+    if ((listing?.answers.get(name)?.at ?? 0) > at) return
     const changed = listing !== undefined && !listing.doubted.has(name) && differs(listing, name, node)
     this.ours(folder, name, node, at)
     if (changed) this.onChange(folder, name)

@@ -106,6 +106,7 @@ export class Indexer {
     const ghost = this.#ghosts.get(key)
     this.#ghosts.delete(key)
     const folder = tree.insert({ uuid: ghost ?? randomUUID(), parent: parent.uuid, name, folder: true, etag: '-1', ...(ghost === undefined ? {} : { unmarked: true }) })
+    if (!this.flat) this.#sync.madeParent(folder)
     bus.changed('CREATE', folder)
     return folder
   }
@@ -185,7 +186,7 @@ export class Indexer {
     if (ghost) return { uuid: ghost, parent: parent.uuid, name, folder: true, size: 0, mtime: nowSeconds(), etag: '', indexed: false, hidden: true }
     const uuid = randomUUID()
     const folder = tree.insert({ uuid, parent: parent.uuid, name, folder: true, hidden: true, etag: md5(uuid), indexed: !last })
-    this.#sync.madeFolder(folder)
+    this.#sync.madeFolder(folder, !last)
     return folder
   }
 

@@ -7,7 +7,8 @@
  *   path gets the Uuid of the deleted one, also if it had one of its own;
  * - a file written and deleted in one batch is dropped from the batch: its node stays, with what the index last knew, and
  *   nothing but another write at its path (or an aborted multipart upload, if it was never indexed) gets rid of it;
- * - a file deleted and written again in one batch keeps its old entry (trap 6).
+ * - a file deleted and written again in one batch keeps its old entry (trap 6);
+ * - a folder that a mkdir made on the way to another one is lost in a batch of more than ten events, and that one with it.
  */
 import type { Logger } from '../log.js'
 import type { Blob, BlobStore } from './blobs.js'
@@ -35,10 +36,16 @@ interface Batch {
   /** By the object's key: the node's Uuid or the stray's place. */
   readonly puts: Map<string, Put>
   readonly deletes: Map<string, string>
-  readonly folders: Set<string>
+  /** Whether each was only made on the way to another one. */
+  readonly folders: Map<string, boolean>
+  /** One for a file, two for a folder with its marker. */
+  events: number
   readonly done: (() => void)[]
   timer: NodeJS.Timeout
 }
+
+/** Above this many events the index is told in a way that does not make missing parents. */
+const MANY = 10
 
 const ASTRAL = /[\u{10000}-\u{10ffff}]/u
 /** Names that the sync service never looks at. */
@@ -54,19 +61,30 @@ export class SyncService {
 
   /** New content of a node, at its own place or (`stray`) where the index took the path for the node's. */
   wrote(node: NodeRecord, stray?: string): void {
-    if (!isIgnored(node.name)) this.#batch(node).puts.set(stray ?? node.uuid, { uuid: node.uuid, stray })
+    if (isIgnored(node.name)) return
+    const batch = this.#batch(node)
+    batch.puts.set(stray ?? node.uuid, { uuid: node.uuid, stray })
+    batch.events++
   }
 
   /** An object or a folder has gone. Resolves when the index knows. */
   deleted(node: NodeRecord, stray?: string): Promise<void> {
     const batch = this.#batch(node)
     batch.deletes.set(stray ?? node.uuid, node.uuid)
+    batch.events++
     return new Promise(resolve => batch.done.push(resolve))
   }
 
-  /** A hidden folder was made in the storage. */
-  madeFolder(node: NodeRecord): void {
-    this.#batch(node).folders.add(node.uuid)
+  /** A hidden folder was made in the storage; `onTheWay` to another one. */
+  madeFolder(node: NodeRecord, onTheWay: boolean): void {
+    const batch = this.#batch(node)
+    batch.folders.set(node.uuid, onTheWay)
+    if (!onTheWay) batch.events += 2
+  }
+
+  /** A folder was made that the index shows already. */
+  madeParent(node: NodeRecord): void {
+    this.#batch(node).events += 2
   }
 
   close(): void {
@@ -96,12 +114,12 @@ export class SyncService {
       if (ended) this.#process(ended).catch((error: unknown) => this.#d.logger.error('demo: indexing failed', { error }))
     }, this.#d.quietMs())
     if (batch) batch.timer = timer
-    else this.#batches.set(source, (batch = { puts: new Map(), deletes: new Map(), folders: new Set(), done: [], timer }))
+    else this.#batches.set(source, (batch = { puts: new Map(), deletes: new Map(), folders: new Map(), events: 0, done: [], timer }))
     return batch
   }
 
   async #process(batch: Batch): Promise<void> {
-    this.#showFolders(batch.folders)
+    this.#showFolders(batch)
     this.#dropUndecided(batch)
     const contents = new Map<string, Blob>()
     for (const [key, put] of batch.puts) {
@@ -115,13 +133,16 @@ export class SyncService {
   }
 
   /** Trap 9: one name that the database cannot hold takes the whole batch with it. */
-  #showFolders(folders: ReadonlySet<string>): void {
+  #showFolders({ folders, events }: Batch): void {
     const { tree, bus } = this.#d
-    const nodes = [...folders].map(uuid => tree.get(uuid)).filter(node => node !== undefined)
+    const nodes = [...folders.keys()].map(uuid => tree.get(uuid)).filter(node => node !== undefined)
     const poisoned = nodes.some(node => ASTRAL.test(node.name))
-    for (const node of nodes) {
-      if (poisoned || isIgnored(node.name)) tree.remove(node.uuid)
-      else bus.changed('CREATE', node.hidden ? tree.update(node.uuid, { hidden: undefined }) : node)
+    for (const { uuid } of nodes) {
+      const node = tree.get(uuid)
+      if (!node) continue
+      const unseen = events > MANY && node.hidden === true && folders.get(uuid) === true
+      if (poisoned || unseen || isIgnored(node.name)) tree.remove(uuid)
+      else bus.changed('CREATE', node.hidden ? tree.update(uuid, { hidden: undefined }) : node)
     }
   }
 

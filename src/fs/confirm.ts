@@ -144,7 +144,7 @@ export class Confirmer {
       return true
     }
     // An older content, ours or the one we wrote over: the index lags.
-    if (inode.sent.has(node.etag) || inode.past.has(node.etag) || node.etag === inode.base?.etag) return true
+    if (inode.sent.has(node.etag) || inode.past.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.isSpent(node)) return true
     // Somebody wrote after us. Their content is the newer one; ours was on the server before it.
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
     this.settleFile(inode, node)
@@ -190,7 +190,12 @@ export class Confirmer {
     const { tree } = this.deps
     const ours = agrees(inode, node)
     this.drop(inode)
-    if (inode.base !== undefined) inode.outdated(inode.base.etag)
+    inode.versionAt = tree.deps.metadata.now()
+    if (inode.base !== undefined) {
+      inode.outdated(inode.base.etag)
+      tree.remember(node.uuid, inode.base.etag)
+    }
+    for (const md5 of inode.sent) tree.remember(node.uuid, md5)
     for (const md5 of inode.sent) if (md5 !== node.etag) inode.outdated(md5)
     inode.past.delete(node.etag)
     inode.sent.clear()
@@ -354,5 +359,5 @@ export class Confirmer {
 function agrees(inode: Inode, node: CellsNode): boolean {
   if (inode.expected === undefined) return false
   const verdict = compareWithNode(inode.expected, node)
-  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag)
+  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !inode.past.has(node.etag))
 }

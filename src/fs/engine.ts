@@ -17,7 +17,7 @@ import { ConnectionWatch } from './connection.js'
 import { Contents } from './contents.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
-import { refuseWhenFull } from './full-disk.js'
+import { refuseAdding } from './full-disk.js'
 import { type Inode, InodeTable } from './inodes.js'
 import { Journal } from './journal.js'
 import { Recovery } from './recovery.js'
@@ -168,7 +168,7 @@ class MountEngine implements Engine {
       fourByteNames: () => this.fourByteNames,
       quota: (inode) => this.quotaOf(inode),
     })
-    refuseWhenFull(this.fs, () => this.store.full)
+    refuseAdding(this.fs, () => (this.store.full ? 'ENOSPC' : undefined))
   }
 
   private readonly quotas = new Map<string, { total: number; used: number }>()

@@ -82,7 +82,7 @@ it('a name stays gone whose new file was deleted before the server was told of t
 it('a symbolic link that could not be sent is one after a restart, too', { timeout: 60_000 }, withWorld(4, async (world) => {
   const first = await world.open('a')
   world.unreachable = true
-  await assert.rejects(first.fs.symlink('target', 'link'))
+  await first.fs.symlink('target', 'link')
   await first.engine.close()
   world.unreachable = false
   const { engine, fs } = await world.open('a')

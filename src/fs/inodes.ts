@@ -12,7 +12,8 @@ import type { Draft } from './drafts.js'
 import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.js'
 import type { VersionReader } from './reader.js'
 
-const PAST_KEPT = 16
+/** A program can save many times before the event of the first save is here. */
+const PAST_KEPT = 1_000
 const DONE: Promise<void> = Promise.resolve()
 
 /** A name in a folder. */
@@ -60,6 +61,8 @@ export class Inode {
   expected: ContentDigest | undefined
   /** Before this moment (metadata.now()) the server may show `expected` because it had the same content once before. */
   trustAfter = 0
+  /** When the server confirmed `version` (metadata.now()): what was asked before may be about an older one. */
+  versionAt = 0
   /** A content or a folder of ours that the server does not show yet. */
   unconfirmed = false
   /**

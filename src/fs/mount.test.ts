@@ -26,6 +26,8 @@ afterEach(async () => {
 interface Fakes {
   readonly calls: string[]
   readonly end: () => void
+  /** What the driver got. */
+  readonly fs: Engine['fs']
   busy: boolean
   report: SyncReport
 }
@@ -35,9 +37,10 @@ async function session(change: { mountFails?: boolean } = {}): Promise<{ fakes: 
   const calls: string[] = []
   let end = (): void => {}
   const ended = new Promise<void>((resolve) => { end = resolve })
-  const fakes: Fakes = { calls, end: () => end(), busy: false, report: { failed: [] } }
+  const fs = { write: () => Promise.resolve(1) } as unknown as Engine['fs']
+  const fakes: Fakes = { calls, fs, end: () => end(), busy: false, report: { failed: [] } }
   const engine: Engine = {
-    fs: {} as Engine['fs'],
+    fs,
     attachNotices: () => { calls.push('notices') },
     sync: (path) => {
       calls.push(path === undefined ? 'sync' : `sync ${path}`)
@@ -84,7 +87,10 @@ describe('a mount session', () => {
     fakes.busy = true
     await assert.rejects(mount.stop(), { code: 'EBUSY' })
     assert.equal(fakes.calls.includes('close'), false)
+    const write = (): Promise<number> => fakes.fs.write(2, 1, 0, Buffer.alloc(1), { uid: 0, gid: 0, pid: 0 })
+    assert.equal(await write(), 1)
     await mount.stop({ lazy: true })
+    await assert.rejects(write(), { code: 'EIO' }, 'or a program that writes on would make the last save endless')
     assert.deepEqual(fakes.calls.slice(-3), ['unmount lazily', 'sync', 'close'])
   })
 

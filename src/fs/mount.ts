@@ -2,19 +2,22 @@
  * A mount session: the engine, a driver and the control socket, from the first check to the last byte
  * saved. Knows nothing of command lines and signals (src/cli/cellsfs).
  *
- * The order at the end: what can be saved while programs still look on is saved (`sync`), then the mount goes, then
- * what the last closes left behind is saved (`close`). Nothing is reported as unmounted before that.
+ * The order at the end: what can be saved in some seconds while programs still look on is saved (`sync`), then the mount goes, then
+ * the rest and what the last closes left behind is saved (`close`). Nothing is reported as unmounted before that.
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from '../log.js'
 import { cacheHome, stateHome } from '../paths.js'
 import type { Driver } from './drivers/driver.js'
+import { refuseAdding } from './full-disk.js'
 import { serveControl, type MountStatus } from './mount-control.js'
 import { checkMountpoint } from './mountpoint.js'
 import type { Engine, SyncReport } from './status.js'
 
-/** Time for programs to close their files after a lazy unmount, before the engine goes away under them. */
+/** How long is saved while programs look on: one that writes without end must not keep the mount. */
+const LOOK_ON_MS = 5_000
+/** Time for programs to close their files after a lazy unmount, before they can add nothing more and the engine goes away under them. */
 const LAZY_MS = 3_000
 
 export interface MountSessionOptions {
@@ -73,6 +76,9 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
     throw error
   })
 
+  let over: Promise<SyncReport> | undefined
+  // Who still works inside a mount that was taken away would make the last save endless.
+  refuseAdding(engine.fs, () => (over === undefined ? undefined : 'EIO'))
   const mounted = await driver.mount(engine.fs, {
     mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, noExec: options.noExec, debug: false,
     writeback: options.writeback, autoUnmount: options.autoUnmount,
@@ -84,7 +90,6 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   engine.attachNotices(mounted.notices)
   logger.info('mounted', { mountpoint, driver: driver.name })
 
-  let over: Promise<SyncReport> | undefined
   const { promise: finished, resolve: finish, reject: fail } = deferred<SyncReport>()
   const close = (): Promise<SyncReport> => {
     if (over === undefined) {
@@ -102,7 +107,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
 
   async function end(lazy: boolean): Promise<SyncReport> {
     if (over !== undefined) return over
-    await engine.sync().catch(unsaved)
+    if (!lazy) await within(engine.sync().then(() => {}, () => {}), LOOK_ON_MS)
     await mounted.unmount({ lazy })
     if (lazy) await within(mounted.ended, LAZY_MS)
     return close()

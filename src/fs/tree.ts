@@ -42,6 +42,9 @@ export interface Listed {
   readonly attr: Attr
 }
 
+/** An event can be this late on a busy server; bounded. */
+const SPENT_MS = 120_000
+const MAX_SPENT = 50_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
 /** Names that a node has left lately are remembered, this many. */
@@ -203,7 +206,9 @@ export class Tree {
       const at = metadata.now()
       const node = await this.whileStill(folder, () => this.deps.server.stat(this.pathAt(folder, name), { signal }))
       this.learn(folder, name, node, at)
-      return node
+      // A newer answer, or a confirmation of our own, may have come meanwhile.
+      const newest = metadata.listing(folder.ino)?.answers.get(name)
+      return newest !== undefined && newest.at > at ? newest.node : node
     }
     return metadata.listing(folder.ino)?.answers.get(name)?.node
   }
@@ -216,6 +221,19 @@ export class Tree {
   /** A folder made here that the server does not have yet has nothing to ask for. */
   private onServer(folder: Inode): boolean {
     return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
+  }
+
+  /** `<Uuid>/<ETag>` of contents that we sent or wrote over. Beyond the life of an inode: the kernel can forget it before the last event is here. */
+  private readonly spent = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
+
+  /** The node had this content, or may show it for a moment. */
+  remember(uuid: string, etag: string): void {
+    if (uuid !== '') this.spent.set(`${uuid}/${etag}`, true)
+  }
+
+  /** Is it a content of the node that we sent or wrote over a while ago? */
+  isSpent(node: CellsNode): boolean {
+    return this.spent.has(`${node.uuid}/${node.etag}`)
   }
 
   private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })
@@ -244,10 +262,10 @@ export class Tree {
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
     const live = this.atServerPlace(folder, name)
-    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
+    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
     else if (node !== undefined) {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
-      if (elsewhere !== undefined) this.refresh(elsewhere, node)
+      if (elsewhere !== undefined) this.refresh(elsewhere, node, at)
     }
   }
 
@@ -268,7 +286,7 @@ export class Tree {
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
-      if (this.isAbout(live, node, at)) this.refresh(live, node)
+      if (this.isAbout(live, node, at)) this.refresh(live, node, at)
     }
   }
 
@@ -366,7 +384,7 @@ export class Tree {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)
         const live = this.atServerPlace(folder, name)
-        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node)
+        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
       }
       if (metadata.complete(folder.ino) !== undefined) return
     }
@@ -444,12 +462,13 @@ export class Tree {
   }
 
   /** The server's word about a live inode. */
-  refresh(inode: Inode, node: CellsNode): void {
+  refresh(inode: Inode, node: CellsNode, askedAt = Infinity): void {
     if (this.offer(inode, node)) return
     if (inode.draft !== undefined || inode.unconfirmed || inode.unlinked) return
     const { version } = inode
     const content = inode.type !== 'folder' && (version === undefined || version.etag !== node.etag || version.size !== node.size)
     if (!content && inode.type !== 'folder' && inode.readOnly === node.readOnly) return
+    if (content && askedAt < inode.versionAt) return
     const { mode, mtime } = inode.attr()
     this.applyNode(inode, node)
     if (content) this.kernel.content(inode)

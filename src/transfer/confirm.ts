@@ -37,7 +37,7 @@ const LONGEST_GATHER_MS = 250
  */
 const LEISURE_MS = 10_000
 const SHORT_LEISURE_MS = 1500
-const MANY = 2000
+const MANY = 1000
 
 interface Pending {
   readonly path: string

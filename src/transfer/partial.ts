@@ -40,11 +40,21 @@ export class Leftovers {
     try {
       for await (const { name } of await opendir(folder)) {
         const [, run] = /^\.cec-([0-9a-f]{8})[0-9a-f]{8}\.part$/.exec(name) ?? []
-        if (run !== undefined && this.#runs.has(run)) await unlink(join(folder, name)).catch(() => {})
+        const [, pid] = /^\.cec-[0-9a-f]+\.json\.([0-9a-f]{8})[0-9a-f]{8}$/.exec(name) ?? []
+        if ((run !== undefined && this.#runs.has(run)) || (pid !== undefined && !runs(Number.parseInt(pid, 16)))) await unlink(join(folder, name)).catch(() => {})
       }
     } catch {
       // Not there yet, or not to be read.
     }
+  }
+}
+
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM'
   }
 }
 

@@ -67,7 +67,8 @@ export class WorkRecord {
 
   /** False when there is one. */
   async #create(facts: unknown): Promise<boolean> {
-    const temporary = `${this.path}.${randomBytes(4).toString('hex')}`
+    // Named after the process, so that one that dies here is known by what it left (partial.ts).
+    const temporary = `${this.path}.${process.pid.toString(16).padStart(8, '0')}${randomBytes(4).toString('hex')}`
     await writeFile(temporary, text(facts), { flag: 'wx', mode: 0o600 })
     try {
       // Unlike a rename, a link never replaces.

@@ -16,8 +16,8 @@ const SMALL_FILES = 8
 const SMALL = 1024 * 1024
 /** Requests with content at the same time: a real 2.x server gains nothing beyond 8 to 16 connections (contract, section 8). */
 const REQUESTS = 8
-/** Steps known ahead of their turn; about 300 bytes each. */
-const READ_AHEAD = 20_000
+/** Steps known ahead of their turn; some hundred bytes each, of a download, with all that the server tells of a file, two thousand. */
+const READ_AHEAD = 10_000
 /** Failures one after the other, of a kind that is usually the server's, until it is taken for gone. */
 const IN_A_ROW = 5
 
@@ -36,6 +36,8 @@ export class TransferRun {
   readonly #slots: Semaphore
   readonly #smallSlots: Semaphore
   readonly #running = new Set<Promise<void>>()
+  /** Wakes the one who waits for room. */
+  #fewer = (): void => {}
   readonly #failures: TransferFailure[] = []
   /** Folders that could not be made: nothing below them is tried. */
   readonly #lost = new Set<string>()
@@ -160,13 +162,17 @@ export class TransferRun {
   }
 
   #track(work: Promise<void>): void {
-    const running = work.finally(() => this.#running.delete(running))
+    const running = work.finally(() => {
+      this.#running.delete(running)
+      this.#fewer()
+    })
     this.#running.add(running)
   }
 
   /** Waits until fewer than `limit` items are under way or wait to be confirmed. */
   async drain(limit: number): Promise<void> {
-    while (this.#running.size >= limit) await Promise.race(this.#running)
+    // Not by a race: each would leave a trace at all those promises, thousands of times.
+    while (this.#running.size >= limit) await new Promise<void>(resolve => { this.#fewer = resolve })
   }
 
   /** Waits for everything. @throws the reason of the caller's abort */

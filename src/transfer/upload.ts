@@ -19,8 +19,8 @@ import { asUnfinished } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
-/** Files sent but not yet confirmed: what a fast line sends in the time in which an index shows the first. About 1 kB each. */
-const UNCONFIRMED = 5000
+/** Files sent but not yet confirmed: what a fast line sends in the time in which an index shows the first. Some kilobytes each. */
+const UNCONFIRMED = 2000
 /** For the server to index content: a floor, and a slow disk's rate on top. */
 const CONFIRM_MS = 60_000
 const CONFIRM_BYTES_PER_MS = 10_000

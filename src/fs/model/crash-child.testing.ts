@@ -44,8 +44,12 @@ async function main(task: ChildTask): Promise<void> {
       writeSync(1, `${lane} ${index + 1}\n`)
     }
   }))
-  const { failed } = await engine.sync()
-  const shown: ChildShown[] = [...await mountTree(fs)].map(([path, { type, mode, mtime, content }]) => ({ path, type, mode, mtime: mtime?.toString(), content: content.length > 100_000 ? '' : content.toString('latin1') }))
+  const failed: unknown[] = [...(await engine.sync()).failed]
+  const tree = await mountTree(fs).catch((error: unknown) => {
+    failed.push(`the mount cannot be read: ${String(error)}`)
+    return new Map<string, never>()
+  })
+  const shown: ChildShown[] = [...tree].map(([path, { type, mode, mtime, content }]) => ({ path, type, mode, mtime: mtime?.toString(), content: content.length > 100_000 ? '' : content.toString('latin1') }))
   await engine.close()
   await server.close()
   writeSync(1, `done ${JSON.stringify({ failed, shown })}\n`)

@@ -166,7 +166,7 @@ export class CrashHarness {
 
   /** What is not as acknowledged, on the server or in the mount. */
   private async compare(remote: string, lanes: readonly Lane[], acknowledged: readonly number[], after: Ended, report: CrashReport, what: string): Promise<string | undefined> {
-    if (after.done === undefined || after.done.failed.length > 0) return `the next process could not send everything: ${JSON.stringify(after.done?.failed)} ${after.stderr}`
+    if (after.done === undefined || after.done.failed.length > 0) return `the next process could not send, or show, everything: ${JSON.stringify(after.done?.failed)} ${after.stderr}`
     const server = new Map([...await this.site.tree(remote)].map(([path, node]) => [path, node.kind === 'folder' ? 'folder' : `${node.size} ${node.etag}`]))
     const mount = new Map(after.done.shown.map((it) => [it.path, it]))
     const missing: string[] = []

@@ -12,17 +12,17 @@ const seed = Number(process.env['MODEL_SEED'] ?? 1_000)
 const operations = Number(process.env['MODEL_OPS'] ?? 1_500)
 
 /** What ends a search in the engine of today; the tests below have the smallest cases. */
-const UNFINISHED: Partial<Record<RunKind, string>> = { shared: 'M1', rough: 'M1' }
+const UNFINISHED: Partial<Record<RunKind, string>> = { shared: 'M1, M2', rough: 'M1, M2' }
 
 describe('model', { concurrency: true, timeout: 24 * 3_600_000 }, () => {
   const kinds: readonly { readonly kind: RunKind; readonly share: number; readonly what: string }[] = [
     { kind: 'solo', share: 1, what: 'alone' },
-    { kind: 'shared', share: 0.3, what: 'with a second client' },
-    { kind: 'rough', share: 0.3, what: 'with a second client, failing requests and events that come late, twice, out of turn or never' },
+    { kind: 'shared', share: 0.05, what: 'with a second client' },
+    { kind: 'rough', share: 0.05, what: 'with a second client, failing requests and events that come late, twice, out of turn or never' },
   ]
   for (const { kind, share, what } of kinds) {
     it(`answers as the model does, ${what}`, { todo: UNFINISHED[kind] ?? false }, async () => {
-      const report = await search({ kinds: [kind], operations: operations * share, length: 50, seed, engines: kind === 'solo' ? 6 : 3, shrinkMs: operations > 10_000 ? 300_000 : 5_000 })
+      const report = await search({ kinds: [kind], operations: operations * share, length: 50, seed, engines: kind === 'solo' ? 6 : 3, shrinkMs: operations > 10_000 ? 300_000 : 1_000 })
       console.log(`model, ${kind}: ${report.operations} operations in ${report.runs} runs, ${Math.round(report.operations / report.seconds)} operations/s, ${report.failures.length} failures (seed ${seed})`)
       assert.deepEqual(report.failures.join('\n'), '')
     })
@@ -64,5 +64,10 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
   it('M1: a content that somebody deletes before the server shows it is no longer waited for', { todo: 'the confirmer waits without end; a delete event or a proven absence after the index had its time must decide', skip: process.env['MODEL_KNOWN_BUGS'] !== '0' && 'takes a minute; MODEL_KNOWN_BUGS=0 runs it' }, () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['write', 'a', 14], ['their delete', 'a'], ['sync']],
+  }))
+
+  it('M2: a dot-file of somebody else in a folder made here shows up within seconds', { todo: 'a 2.x server tells nobody of it, and the listing of a folder of ours is believed for two minutes', skip: process.env['MODEL_KNOWN_BUGS'] !== '0' && 'takes half a minute; MODEL_KNOWN_BUGS=0 runs it' }, () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['mkdir', 'd/s'], ['their put', 'd/s/.h', 13], ['sync']],
   }))
 })

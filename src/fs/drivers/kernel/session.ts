@@ -32,6 +32,10 @@ const BURST = 64
  * woken costs more than most requests do: one client makes 1.7 times as many reads and creates. The event loop goes on meanwhile.
  */
 const LINGER_MS = 0.1
+/** In vain so often, because the machine is busy or the programs are slow, ... */
+const VAIN = 8
+/** ... and it is left out so often, before it is tried again: it takes the processor from the very program that is waited for. */
+const LEFT_OUT = 64
 /** Time for the engine to end what nobody waits for any more. */
 const END_MS = 10_000
 
@@ -62,6 +66,9 @@ export class Session {
   #unwatch: (() => void) | undefined
   #scheduled = false
   #lastRequest = 0
+  #lingering = false
+  #vain = 0
+  #leftOut = 0
   #over = false
   /** Resolves when the kernel has agreed. */
   readonly ready: Promise<Agreement>
@@ -128,6 +135,8 @@ export class Session {
         const received = this.#options.device.read(current)
         if (received === 'none') return this.#linger()
         if (typeof received === 'string') return this.#end()
+        if (this.#lingering) this.#vain = 0
+        this.#lingering = false
         this.#receive(current.subarray(0, received.length))
         this.#lastRequest = performance.now()
       }
@@ -140,7 +149,16 @@ export class Session {
 
   /** No request now. One that comes soon finds this process awake. */
   #linger(): void {
-    if (performance.now() - this.#lastRequest < LINGER_MS) this.#schedule()
+    if (performance.now() - this.#lastRequest >= LINGER_MS) {
+      if (this.#lingering) this.#vain++
+      this.#lingering = false
+    } else if (this.#vain < VAIN) {
+      this.#lingering = true
+      this.#schedule()
+    } else if (++this.#leftOut >= LEFT_OUT) {
+      this.#leftOut = 0
+      this.#vain = VAIN - 1
+    }
   }
 
   /** The bound is reached: what waits stays in the kernel until something is done. */
