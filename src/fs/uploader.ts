@@ -85,7 +85,7 @@ export class Uploader {
     const entry = this.entries.get(inode)
     if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, refused: false, running: undefined })
     else if (entry.failure === undefined || entry.due === Infinity) entry.due = now + delayMs
-    this.arm()
+    this.arm(now + delayMs)
   }
 
   /** Files and folders that wait, and for how long the oldest has waited, milliseconds. */
@@ -116,7 +116,7 @@ export class Uploader {
       entry.attempts = 0
       entry.due = 0
     }
-    this.arm()
+    this.pump()
   }
 
   /** Sends all that `concerns`, at once, refused things too. Resolves when each has been tried. @returns what failed */
@@ -176,22 +176,33 @@ export class Uploader {
 
   // -- the pump
 
-  private arm(): void {
+  /** When the timer fires, performance.now(); Infinity: never. */
+  private armedFor = Infinity
+
+  /** Pumps at that moment at the latest. */
+  private arm(due: number): void {
+    if (this.closed || due >= this.armedFor) return
     clearTimeout(this.timer)
-    this.timer = undefined
-    if (this.closed || this.entries.size === 0) return
-    let next = Infinity
-    for (const entry of this.entries.values()) if (entry.running === undefined) next = Math.min(next, entry.due)
-    if (next === Infinity) return
-    this.timer = setTimeout(() => this.pump(), Math.max(0, next - performance.now()))
+    this.armedFor = due
+    this.timer = setTimeout(() => {
+      this.armedFor = Infinity
+      this.pump()
+    }, Math.max(0, due - performance.now()))
     this.timer.unref()
   }
 
+  /** Begins what is due, oldest first. While all lanes are busy nothing is looked at: whichever ends pumps again. */
   private pump(): void {
+    if (this.closed) return
     const now = performance.now()
+    let next = Infinity
     for (const [inode, entry] of this.entries) {
-      if (this.active >= PARALLEL) break
-      if (entry.running !== undefined || entry.due > now) continue
+      if (this.active >= PARALLEL) return
+      if (entry.running !== undefined) continue
+      if (entry.due > now) {
+        next = Math.min(next, entry.due)
+        continue
+      }
       if (!inode.pending) {
         this.entries.delete(inode)
         continue
@@ -203,7 +214,7 @@ export class Uploader {
       }
       void this.run(inode).catch(() => {})
     }
-    if (this.active < PARALLEL) this.arm()
+    this.arm(next)
   }
 
   /** One attempt, one at a time for an inode. */
@@ -217,7 +228,7 @@ export class Uploader {
       this.active--
       if (!inode.pending) this.entries.delete(inode)
       this.wake()
-      this.arm()
+      this.pump()
     })
     return entry.running
   }
