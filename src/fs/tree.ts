@@ -47,6 +47,8 @@ const SPENT_MS = 120_000
 const MAX_SPENT = 50_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
+/** The server makes it with the first delete in a workspace. */
+const BIN = 'recycle_bin'
 /** Names that a node has left lately are remembered, this many. */
 const MAX_VACATED = 20_000
 
@@ -558,6 +560,15 @@ export class Tree {
   doubt(folder: Inode, name: string): void {
     this.deps.metadata.doubt(folder.ino, name)
     if (!folder.local.has(name)) this.kernel.name(folder, name)
+  }
+
+  /** Something of ours has gone to the bin of its workspace: there is one now, and what is known of it is old. */
+  binned(path: string): void {
+    const place = this.locate(`${path.slice(0, path.indexOf('/'))}/${BIN}`)
+    if (place === undefined) return
+    this.doubt(place.folder, place.name)
+    const bin = this.atServerPlace(place.folder, place.name)
+    if (bin !== undefined) this.deps.metadata.doubtFolder(bin.ino)
   }
 
   /** Asks in the background. */

@@ -199,6 +199,7 @@ export class Unlinks {
         await tree.deps.server.remove(paths, { signal: this.stop.signal })
         logger.info('deleted', { paths: paths.length === 1 ? paths[0] : paths.length })
         for (const unlink of batch) this.done(unlink)
+        for (const path of paths) tree.binned(path)
         return
       } catch (error) {
         release()
