@@ -1,30 +1,27 @@
 /**
- * The one embedded database (LMDB: transactional, crash-safe) under metadata, drafts and local facts of a
- * mount. One process per folder. What must not be lost lives here and in `drafts/` beside it; blocks, which may be lost, live
- * in the cache folder.
+ * The one embedded database (LMDB: transactional, crash-safe) under drafts, records and local facts of a
+ * mount. One process per folder. What must not be lost lives here and in `drafts/` beside it; names and blocks, which may be lost,
+ * live in the cache folder.
+ *
+ * A damaged disk must not cost the journal. Records carry checksums (records.ts). A database that was not closed by us, or that
+ * somebody touched since, is read through by another process first, because LMDB itself does not survive damaged pages. Damaged
+ * records are left out; a database that cannot be read is set aside, and what can be recognised in its bytes is taken over
+ * (salvage.ts). Either way `damage` says it, and then no draft's file is removed for want of a record.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { open, type Database, type RootDatabase } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { crashPoint } from '../crashpoints.js'
+import { markClean, openDatabase, type Tables } from './database.js'
 import { takeLock } from './lock.js'
+import type { RecordTable } from './records.js'
 import { StoreRoom } from './room.js'
+import { StoreError } from './store-error.js'
 
 const FILE = 'store.mdb'
-/** Raised with every change of a record's shape; migrate() brings older stores up. */
-const SCHEMA = 1
 
-export type StoreErrorKind = 'in-use' | 'newer' | 'unusable'
-
-export class StoreError extends Error {
-  override readonly name = 'StoreError'
-  readonly kind: StoreErrorKind
-
-  constructor(kind: StoreErrorKind, message: string, cause?: unknown) {
-    super(message, { cause })
-    this.kind = kind
-  }
-}
+export { StoreError } from './store-error.js'
+export type { StoreErrorKind } from './store-error.js'
 
 /** What Cells does not hold of a node, by Uuid. Times are [seconds, nanoseconds]. */
 export interface Facts {
@@ -125,30 +122,32 @@ export interface UnlinkRecord {
 
 export class Store {
   readonly dir: string
-  readonly facts: Database<Facts, string>
-  readonly drafts: Database<DraftRecord, string>
-  readonly moves: Database<MoveRecord, string>
-  readonly removals: Database<RemovalRecord, string>
-  readonly unlinks: Database<UnlinkRecord, string>
-  readonly folders: Database<FolderRecord, string>
-  readonly specials: Database<SpecialRecord, string>
+  readonly facts: RecordTable<Facts>
+  readonly drafts: RecordTable<DraftRecord>
+  readonly moves: RecordTable<MoveRecord>
+  readonly removals: RecordTable<RemovalRecord>
+  readonly unlinks: RecordTable<UnlinkRecord>
+  readonly folders: RecordTable<FolderRecord>
+  readonly specials: RecordTable<SpecialRecord>
+  /** What was found damaged at the opening, sentences for people. Not empty: files in `drafts/` without a record may be somebody's work. */
+  readonly damage: readonly string[]
   private readonly root: RootDatabase
   private readonly unlock: () => void
   private readonly room: StoreRoom
   private closing = false
 
-  private constructor(dir: string, root: RootDatabase, unlock: () => void) {
+  private constructor(dir: string, { root, tables, damage }: { root: RootDatabase; tables: Tables; damage: readonly string[] }, unlock: () => void) {
     this.dir = dir
     this.root = root
+    this.damage = damage
     this.unlock = unlock
-    // With a cache a read sees the last put at once; without one, only when it is committed: updateFacts() would lose changes.
-    this.facts = root.openDB<Facts, string>({ name: 'facts', cache: true })
-    this.drafts = root.openDB<DraftRecord, string>({ name: 'drafts', cache: true })
-    this.moves = root.openDB<MoveRecord, string>({ name: 'moves' })
-    this.unlinks = root.openDB<UnlinkRecord, string>({ name: 'unlinks' })
-    this.folders = root.openDB<FolderRecord, string>({ name: 'folders' })
-    this.removals = root.openDB<RemovalRecord, string>({ name: 'removals' })
-    this.specials = root.openDB<SpecialRecord, string>({ name: 'specials' })
+    this.facts = tables.facts as RecordTable<Facts>
+    this.drafts = tables.drafts as RecordTable<DraftRecord>
+    this.moves = tables.moves as RecordTable<MoveRecord>
+    this.unlinks = tables.unlinks as RecordTable<UnlinkRecord>
+    this.folders = tables.folders as RecordTable<FolderRecord>
+    this.removals = tables.removals as RecordTable<RemovalRecord>
+    this.specials = tables.specials as RecordTable<SpecialRecord>
     this.room = new StoreRoom(join(dir, FILE), () => {
       const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
       return (lastPageNumber + 1) * pageSize
@@ -171,19 +170,10 @@ export class Store {
       throw new StoreError('in-use', `The cache folder ${dir} is in use by another mount (process ${unlock})`)
     }
     try {
-      const root = open({ path: join(dir, FILE), noSubdir: true, maxDbs: 16, mapSize: 1 << 30 })
-      const meta = root.openDB<number, string>({ name: 'meta' })
-      const schema = meta.get('schema') ?? SCHEMA
-      if (schema > SCHEMA) {
-        unlock()
-        throw new StoreError('newer', `The folder ${dir} was written by a newer version of cellsfs (schema ${schema}); use that one`)
-      }
-      // Not written again: it must open on a full disk too.
-      if (meta.get('schema') !== schema) meta.putSync('schema', schema)
-      return new Store(dir, root, unlock)
+      return new Store(dir, openDatabase(dir, join(dir, FILE)), unlock)
     } catch (error) {
-      if (error instanceof StoreError) throw error
       unlock()
+      if (error instanceof StoreError) throw error
       throw new StoreError('unusable', `The store in ${dir} cannot be opened: ${(error as Error).message}`, error)
     }
   }
@@ -225,6 +215,7 @@ export class Store {
     this.closing = true
     await this.root.flushed
     await this.root.close()
+    markClean(join(this.dir, FILE))
     this.unlock()
   }
 }

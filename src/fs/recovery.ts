@@ -4,7 +4,7 @@
  * them, contents last. A record whose node is gone or has become another one is dropped with a word in the log; content is never
  * dropped.
  */
-import { open, readdir, unlink } from 'node:fs/promises'
+import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DraftRecord, FolderRecord, MoveRecord } from '../cache/store.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
@@ -83,11 +83,20 @@ export class Recovery {
     }
   }
 
-  /** Files without a record are what a crash left of unacknowledged writes. Returns the names of all files. */
+  /** Files without a record are what a crash left of unacknowledged writes, unless records were lost. Returns the names of all files. */
   private async sweep(kept: ReadonlySet<string>): Promise<Set<string>> {
     const { store } = this.deps.tree.deps
     const files = new Set(await readdir(join(store.dir, 'drafts')))
-    for (const name of files) if (!kept.has(name)) await unlink(store.draftFile(name))
+    for (const name of files) {
+      if (kept.has(name)) continue
+      if (store.damage.length === 0) {
+        await unlink(store.draftFile(name))
+        continue
+      }
+      const where = join(store.dir, 'lost+found', `unnamed.${name}`)
+      await rename(store.draftFile(name), where)
+      this.deps.logger.error('a content without a record was set aside, for records are damaged', { where })
+    }
     return files
   }
 

@@ -1,0 +1,150 @@
+/**
+ * Records that describe themselves: magic, checksum, length, then JSON of table, key, number and value. So a damaged one is
+ * recognised, never believed, and when the database around them is beyond use they can be found in its raw bytes (salvage.ts).
+ *
+ * A table of the journal also keeps, in the same transaction as each change, how many records it has and the XOR of their checksums: a
+ * database with a damaged page can lose records without a word.
+ */
+import { crc32 } from 'node:zlib'
+import type { Database, RootDatabase } from 'lmdb'
+
+const MAGIC = Buffer.from('cfsR\x00\x02\xf5\x9e', 'latin1')
+const HEADER = MAGIC.length + 8
+/** No record comes near it; a damaged length is not followed. */
+const LONGEST = 16 * 2 ** 20
+
+/** A record as it is in the database. */
+export interface Stored<T> {
+  readonly table: string
+  readonly key: string
+  /** Rises from one write to the next, so that the newest of several copies can be told. */
+  readonly number: number
+  readonly value: T
+  readonly crc: number
+}
+
+export interface Sum {
+  readonly count: number
+  readonly xor: number
+}
+
+/** What is there instead of a record that does not agree with its checksum. */
+export const DAMAGED = Symbol('damaged')
+
+let lastNumber = 0
+
+function nextNumber(): number {
+  return lastNumber = Math.max(lastNumber + 1, Date.now() * 1000)
+}
+
+export function encodeRecord(table: string, key: string, value: unknown): Buffer {
+  const text = Buffer.from(JSON.stringify([table, key, nextNumber(), value]))
+  const head = Buffer.allocUnsafe(HEADER)
+  MAGIC.copy(head)
+  head.writeUInt32BE(crc32(text), MAGIC.length)
+  head.writeUInt32BE(text.length, MAGIC.length + 4)
+  return Buffer.concat([head, text])
+}
+
+/** The record that begins at `at`. */
+export function decodeRecord<T>(bytes: Buffer, at = 0): Stored<T> | typeof DAMAGED {
+  if (bytes.length < at + HEADER || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return DAMAGED
+  const crc = bytes.readUInt32BE(at + MAGIC.length)
+  const length = bytes.readUInt32BE(at + MAGIC.length + 4)
+  const text = bytes.subarray(at + HEADER, at + HEADER + length)
+  if (length > LONGEST || text.length !== length || crc32(text) !== crc) return DAMAGED
+  const [table, key, number, value] = JSON.parse(text.toString()) as [string, string, number, T]
+  return { table, key, number, value, crc }
+}
+
+/** All whole records in raw bytes, wherever they are, old copies too. */
+export function * recordsIn(bytes: Buffer): Generator<Stored<unknown>> {
+  for (let at = bytes.indexOf(MAGIC); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
+    const record = decodeRecord<unknown>(bytes, at)
+    if (record !== DAMAGED) yield record
+  }
+}
+
+/** A table of records. Writes are asynchronous and durable when the database says that it is flushed; reads see them at once. */
+export class RecordTable<T> {
+  readonly name: string
+  /** Undefined in a database that is only read and does not have the table. */
+  private readonly db: Database<Buffer, string> | undefined
+  private readonly sums: Database<Sum, string> | 'none' | undefined
+  private readonly crcs = new Map<string, number>()
+  private readonly decoded = new WeakMap<Buffer, Stored<T> | typeof DAMAGED>()
+  private xor = 0
+
+  /** @param sums where the sum of the table is kept; absent: it has none; `none`: it should have one, in a database that is only read */
+  constructor(root: RootDatabase, name: string, sums?: Database<Sum, string> | 'none') {
+    this.name = name
+    this.sums = sums
+    // Those of schema 1 had the bare names. Without a cache a read would see a put only when it is committed.
+    this.db = root.openDB<Buffer, string>({ name: `${name} records`, encoding: 'binary', cache: true })
+    if (sums === undefined) return
+    for (const { key, stored } of this.all()) if (stored !== DAMAGED) this.count(key, stored.crc)
+  }
+
+  private * all(): Generator<{ key: string; stored: Stored<T> | typeof DAMAGED }> {
+    for (const { key, value } of this.db?.getRange() ?? []) yield { key, stored: decodeRecord<T>(value) }
+  }
+
+  private count(key: string, crc: number | undefined): void {
+    this.xor = (this.xor ^ (this.crcs.get(key) ?? 0) ^ (crc ?? 0)) >>> 0
+    if (crc === undefined) this.crcs.delete(key)
+    else this.crcs.set(key, crc)
+  }
+
+  get(key: string): T | undefined {
+    const bytes = this.db?.get(key)
+    if (bytes === undefined) return undefined
+    let stored = this.decoded.get(bytes)
+    if (stored === undefined) {
+      stored = decodeRecord<T>(bytes)
+      this.decoded.set(bytes, stored)
+    }
+    return stored === DAMAGED ? undefined : stored.value
+  }
+
+  /** All that are on the disk. */
+  getRange(): Array<{ readonly key: string; readonly value: T }> {
+    const found: Array<{ key: string; value: T }> = []
+    for (const { key, stored } of this.all()) if (stored !== DAMAGED) found.push({ key, value: stored.value })
+    return found
+  }
+
+  put(key: string, value: T): Promise<boolean> {
+    const bytes = encodeRecord(this.name, key, value)
+    const done = this.db!.put(key, bytes)
+    if (this.sums !== undefined) {
+      this.count(key, bytes.readUInt32BE(MAGIC.length))
+      this.keepSum()
+    }
+    return done
+  }
+
+  remove(key: string): Promise<boolean> {
+    const done = this.db!.remove(key)
+    if (this.sums !== undefined) {
+      this.count(key, undefined)
+      this.keepSum()
+    }
+    return done
+  }
+
+  /** Changes made in one turn of the event loop are one transaction: the sum agrees with the records at any time. */
+  private keepSum(): void {
+    if (this.sums !== undefined && this.sums !== 'none') void this.sums.put(this.name, { count: this.crcs.size, xor: this.xor })
+  }
+
+  /** Keys of records that are damaged. */
+  damaged(): string[] {
+    return [...this.all()].filter(({ stored }) => stored === DAMAGED).map(({ key }) => key)
+  }
+
+  /** Is anything missing, or there that should not be? */
+  sumAgrees(): boolean {
+    const kept = this.sums === 'none' ? undefined : this.sums?.get(this.name)
+    return this.sums === undefined || ((kept?.count ?? 0) === this.crcs.size && (kept?.xor ?? 0) === this.xor)
+  }
+}
