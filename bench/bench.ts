@@ -12,10 +12,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { timed } from './processes.js'
-import { circumstances, load, machine, ownVersion, table, type Result, type Round } from './report.js'
+import { againstCurl, circumstances, load, machine, ownVersion, table, type Result, type Round } from './report.js'
 import { embeddedServer, namedServer } from './server.js'
 import { cellsfsSide, rcloneDavSide, rcloneS3Side, rcloneVersion, type Side } from './sides.js'
-import { makeMaterial, runWorkloads } from './workloads.js'
+import { makeMaterial, reference, runWorkloads, type Reference } from './workloads.js'
 
 /** The sources: a build may lie anywhere below the project. */
 const ROOT = process.env['npm_config_local_prefix'] ?? process.cwd()
@@ -24,14 +24,14 @@ const say = (line: string): void => { process.stderr.write(`${line}\n`) }
 const { values: flags, positionals: [name = ''] } = parseArgs({
   allowPositionals: true,
   options: {
-    driver: { type: 'string', default: 'fuse-native' },
+    driver: { type: 'string', default: 'kernel' },
     latency: { type: 'string' },
     repetitions: { type: 'string' },
     'rclone-write-back': { type: 'string', default: '0s' },
     only: { type: 'string', default: '' },
     // driver: a small run, to see that all of it works; nothing is kept.
     quick: { type: 'boolean', default: false },
-    // driver: only workloads whose name this regular expression matches.
+    // driver, real, demo: only workloads whose name this regular expression matches.
     workloads: { type: 'string', default: '' },
     // driver: folder for CPU profiles of the mount processes.
     profile: { type: 'string', default: '' },
@@ -73,7 +73,11 @@ async function main(): Promise<void> {
     const material = await makeMaterial(work)
     const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
     const rounds: Round[] = []
+    const references: Reference[] = []
     for (let repetition = 1; repetition <= repetitions; repetition++) {
+      const rates = await reference(server, `reference-${repetition}`, material)
+      say(`curl: reads ${rates.read.toFixed(0)} MB/s, writes ${rates.write.toFixed(0)} MB/s (load ${load()})`)
+      references.push(rates)
       // Another one begins each time.
       const turn = sides.map((_, index) => sides[(index + repetition - 1) % sides.length]!)
       for (const side of turn) {
@@ -88,18 +92,18 @@ async function main(): Promise<void> {
         const began = load()
         // What has failed once is not waited for again.
         const failed = new Set(rounds.filter((round) => round.side === side.name).flatMap((round) => round.measures).filter((each) => each.failure !== undefined).map((each) => each.workload))
-        const measures = await runWorkloads(side, server, seed, material, failed, ({ workload, app, saved, failure }) => {
+        const measures = await runWorkloads(side, server, seed, material, (workload) => new RegExp(flags.workloads).test(workload), failed, ({ workload, app, saved, failure }) => {
           say(`  ${workload.padEnd(28)} ${failure ?? `${(app / 1000).toFixed(2)} s${saved === undefined ? '' : `, saved ${(saved / 1000).toFixed(2)} s`}`}`)
         })
         rounds.push({ side: side.name, repetition, load: began, measures })
       }
     }
-    const result: Result = { name, date, machine: machine(), server: server.description, sides: sides.map(({ name: side, version }) => ({ name: side, version })), repetitions, rounds }
+    const result: Result = { name, date, machine: machine(), server: server.description, sides: sides.map(({ name: side, version }) => ({ name: side, version })), repetitions, references, rounds }
     const folder = join(ROOT, 'bench', 'results')
     await mkdir(folder, { recursive: true })
     const file = join(folder, `${date.replace(/[ :]/g, '-')}-${name}.json`)
     await writeFile(file, `${JSON.stringify(result, null, 1)}\n`)
-    process.stdout.write(`${table(result)}\n\n${circumstances(result)}\n${file}\n`)
+    process.stdout.write(`${table(result)}\n\n${againstCurl(result)}\n\n${circumstances(result)}\n${file}\n`)
   } finally {
     await server.close()
     await rm(work, { recursive: true, force: true })

@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { arch, availableParallelism, cpus, loadavg, release } from 'node:os'
 import { promisify } from 'node:util'
-import { WORKLOADS, type Measure } from './workloads.js'
+import { BIG_BYTES } from './server.js'
+import { WORKLOADS, type Measure, type Reference } from './workloads.js'
 
 export interface Round {
   readonly side: string
@@ -20,6 +21,8 @@ export interface Result {
   readonly server: string
   readonly sides: readonly { readonly name: string; readonly version: string }[]
   readonly repetitions: number
+  /** What curl gets of the server without a mount, once a repetition. */
+  readonly references: readonly Reference[]
   readonly rounds: readonly Round[]
 }
 
@@ -90,6 +93,18 @@ export function table(result: Result): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const line = (row: string[]): string => `| ${row.map((text, column) => text.padEnd(widths[column]!)).join(' | ')} |`
   return [line(rows[0]!), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.slice(1).map(line)].join('\n')
+}
+
+/** Cold reading and the drain of the big file, against what curl gets of the server. */
+export function againstCurl(result: Result): string {
+  const [own] = result.sides
+  const best = (pick: (reference: Reference) => number): number => median(result.references.map(pick))
+  const read = own && cellOf(result, own.name, 'read 256 MiB, cold')?.mbPerS
+  const drained = own && cellOf(result, own.name, 'write 256 MiB')?.saved
+  const lines = [`curl, as many requests at once as is best: reads ${best((it) => it.read).toFixed(0)} MB/s, writes ${best((it) => it.write).toFixed(0)} MB/s.`]
+  if (read !== undefined) lines.push(`${own!.name}: cold read ${(read / best((it) => it.read)).toFixed(2)} of that`)
+  if (drained !== undefined) lines.push(`${own!.name}: 256 MiB written and shown by the server at ${(BIG_BYTES / 1000 / drained / best((it) => it.write)).toFixed(2)} of that (the time of cp and of the index are in it)`)
+  return lines.join('\n')
 }
 
 /** The sentence under the table. */

@@ -18,15 +18,15 @@ const CELLSFS = fileURLToPath(new URL('../bin/cellsfs.js', import.meta.url))
 const WORKSPACE = process.env['CELLS_WORKSPACE'] ?? 'personal-files'
 const SEED_STREAMS = 4
 const POLL_MS = 250
-const PATIENCE_MS = 90_000
+const PATIENCE_MS = 300_000
 
-/** The tree of the workloads: 420 files of 1 to 16 KiB in 21 folders. */
-const FOLDERS = 21
+/** The tree of the workloads: 1,000 files of 1 to 16 KiB in 50 folders. */
+const FOLDERS = 50
 const FILES_PER_FOLDER = 20
 export const TREE_FILES = FOLDERS * FILES_PER_FOLDER
 /** Folders to write to; each has one file already. */
-export const WRITTEN = ['written', 'many', 'archive'] as const
-export const BIG_BYTES = 64 * 1024 * 1024
+export const WRITTEN = ['written', 'many', 'archive', 'saved', 'clone'] as const
+export const BIG_BYTES = 256 * 1024 * 1024
 export const ALL_FILES = TREE_FILES + 1 + WRITTEN.length
 
 export interface Seed {
@@ -52,8 +52,8 @@ export interface BenchServer {
   readonly seed: (name: string) => Promise<Seed>
   /** Makes the folder `<root>/<name>` with files in it, and resolves when the server shows them all; returns its path. */
   readonly fill: (name: string, files: readonly (readonly [string, Buffer])[]) => Promise<string>
-  /** Resolves when exactly `count` files with content are below `path`, as the server's own index says. */
-  readonly shows: (path: string, count: number) => Promise<void>
+  /** Resolves when exactly `count` files with content are below `path`, one of them with this md5, as the server's own index says. */
+  readonly shows: (path: string, count: number, one?: readonly [name: string, md5: string]) => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -112,7 +112,7 @@ async function openServer(account: Account, description: string, webdav: boolean
       await shows(client, path, files.length)
       return path
     },
-    shows: (path, count) => shows(client, path, count),
+    shows: (path, count, one) => shows(client, path, count, one),
     close: async () => {
       // What was removed through a mount lies in the bin.
       const binned = await client.statMany(seeded.map((name) => `${WORKSPACE}/recycle_bin/${name}`)).catch(() => new Map())
@@ -134,9 +134,15 @@ async function seed(client: CellsServer, path: string, tree: string): Promise<vo
   const folders = Array.from({ length: FOLDERS }, (_, index) => `${path}/${tree}/folder-${String(index).padStart(2, '0')}`)
   await client.mkdir([path, `${path}/${tree}`, ...folders])
   const files = folders.flatMap((folder) => Array.from({ length: FILES_PER_FOLDER }, (_, index) => `${folder}/file-${String(index).padStart(2, '0')}.txt`))
-  await inStreams(files, (file, index) => put(client, file, randomBytes(1024 * (1 + index % 16))))
+  await inStreams(files, (file, index) => put(client, file, contentOf(index)))
   await put(client, `${path}/big`, randomBytes(BIG_BYTES))
   for (const folder of WRITTEN) await put(client, `${path}/${folder}/first`, Buffer.from('text\n'))
+}
+
+/** Lines of text that nobody can guess, one with the word that is looked for. */
+function contentOf(index: number): Buffer {
+  const size = 1024 * (1 + index % 16)
+  return Buffer.from(`needle\n${randomBytes(size).toString('base64').replace(/.{76}/g, '$&\n')}`.slice(0, size - 1).concat('\n'))
 }
 
 async function inStreams<T>(items: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
@@ -151,11 +157,12 @@ async function put(client: CellsServer, path: string, content: Buffer): Promise<
   await client.put(path, async function * () { yield content }, content.length)
 }
 
-async function shows(client: CellsServer, path: string, count: number): Promise<void> {
+async function shows(client: CellsServer, path: string, count: number, one?: readonly [name: string, md5: string]): Promise<void> {
   let seen = -1
-  await until(`${count} files below ${path}`, async () => {
+  await until(`${count} files below ${path}${one === undefined ? '' : `, ${one[0]} with its last content`}`, async () => {
     seen = await countFiles(client, path)
-    return seen === count
+    if (seen !== count) return false
+    return one === undefined || (await client.stat(`${path}/${one[0]}`))?.etag === one[1]
   }, POLL_MS, PATIENCE_MS).catch((error: unknown) => { throw new Error(`${(error as Error).message}, but ${seen}`) })
 }
 

@@ -3,16 +3,20 @@
  * command once more on the same mount. A change is timed twice: until the program ends (`app`), and until the server's own
  * index shows it (`saved`); the look is the same for all sides.
  */
-import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { timed } from './processes.js'
 import { ALL_FILES, BIG_BYTES, TREE_FILES, type BenchServer, type Seed } from './server.js'
 import type { Mount, Side } from './sides.js'
 
-const SMALL_FILES = 100
+const SMALL_FILES = 500
+const SAVES = 40
+const RANDOM_READS = 400
+/** What is cloned. */
+const REPOSITORY = { files: 300, commits: 20 } as const
 /** A command that takes longer is a failure. */
-const COMMAND_MS = 120_000
+const COMMAND_MS = 300_000
 
 export interface Measure {
   readonly workload: string
@@ -32,112 +36,204 @@ export interface Measure {
 export interface Material {
   readonly big: string
   readonly archive: string
+  readonly repository: string
+  /** Files of a clone of the repository, `.git` included. */
+  readonly cloneFiles: number
+  readonly saver: string
+  readonly reader: string
 }
 
 export async function makeMaterial(work: string): Promise<Material> {
-  const [big, archive, source] = [join(work, 'big'), join(work, 'archive.tar'), join(work, 'archive')]
+  const [big, archive, source, repository, saver, reader] = ['big', 'archive.tar', 'archive', 'repository', 'save.mjs', 'random.mjs'].map((name) => join(work, name)) as [string, string, string, string, string, string]
   await writeFile(big, randomBytes(BIG_BYTES))
   await mkdir(source, { recursive: true })
   for (let index = 0; index < SMALL_FILES; index++) await writeFile(join(source, `entry-${String(index).padStart(3, '0')}`), randomBytes(4096))
-  const { code, stderr } = await timed('tar', ['-cf', archive, '-C', work, 'archive'])
-  if (code !== 0) throw new Error(`tar: ${stderr}`)
-  return { big, archive }
+  await run(`tar -cf '${archive}' -C '${work}' archive`)
+  await makeRepository(repository)
+  const clone = join(work, 'clone')
+  await run(`git clone -q 'file://${repository}' '${clone}'`)
+  const cloneFiles = Number((await run(`find '${clone}' -type f | wc -c >/dev/null; find '${clone}' -type f | wc -l`)).trim())
+  await writeFile(saver, SAVER)
+  await writeFile(reader, READER)
+  return { big, archive, repository, cloneFiles, saver, reader }
 }
 
-interface Change {
-  /** Folder below the mount's root that the change fills or empties, and how many files are in it then. */
-  readonly folder: string
-  readonly files: number
+async function run(script: string): Promise<string> {
+  const { code, stdout, stderr } = await timed('bash', ['-c', script], { env: { ...process.env, ...GIT } })
+  if (code !== 0) throw new Error(`${script}: ${stderr}`)
+  return stdout
 }
+
+const GIT = { GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null', GIT_AUTHOR_NAME: 'bench', GIT_AUTHOR_EMAIL: 'bench@localhost', GIT_COMMITTER_NAME: 'bench', GIT_COMMITTER_EMAIL: 'bench@localhost' }
+
+async function makeRepository(path: string): Promise<void> {
+  await mkdir(path)
+  await run(`cd '${path}' && git init -q -b main`)
+  for (let commit = 0; commit < REPOSITORY.commits; commit++) {
+    for (let index = commit; index < REPOSITORY.files; index += commit === 0 ? 1 : REPOSITORY.commits) {
+      const folder = join(path, `module-${index % 15}`)
+      await mkdir(folder, { recursive: true })
+      await writeFile(join(folder, `source-${index}.txt`), randomBytes(1024 * (1 + index % 8)).toString('base64'))
+    }
+    await run(`cd '${path}' && git add -A && git commit -q -m 'change ${commit}'`)
+  }
+}
+
+/** As editors save: half of them write a new file, sync it and rename it over the old one, half write over the old one. */
+const SAVER = `import { closeSync, fsyncSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs'
+const [path, count] = process.argv.slice(2)
+for (let i = 1; i <= Number(count); i++) {
+  const text = ('line of save ' + i + '\\n').repeat(500)
+  if (i % 2 === 0) writeFileSync(path, text)
+  else {
+    const file = openSync(path + '.tmp', 'w')
+    writeSync(file, text)
+    fsyncSync(file)
+    closeSync(file)
+    renameSync(path + '.tmp', path)
+  }
+}
+`
+const lastSave = (): string => createHash('md5').update(`line of save ${SAVES}\n`.repeat(500)).digest('hex')
+
+/** Reads of 4 KiB at places that are the same each time. Prints the bytes it got. */
+const READER = `import { openSync, readSync, fstatSync } from 'node:fs'
+const [path, count] = process.argv.slice(2)
+const file = openSync(path, 'r')
+const blocks = fstatSync(file).size / 4096
+const buffer = Buffer.alloc(4096)
+let [at, bytes] = [12345, 0]
+for (let i = 0; i < Number(count); i++) {
+  at = (at * 1103515245 + 12345) % 2147483648
+  bytes += readSync(file, buffer, 0, 4096, (at % blocks) * 4096)
+}
+console.log(bytes)
+`
+
+/** The workloads by the mounts that they share: each group begins with a new mount and empty caches. */
+const GROUPS = [
+  ['ls -lR of 1,000 files, cold', 'ls -lR of 1,000 files, warm'],
+  ['grep -r of 1,000 files, cold', 'grep -r of 1,000 files, warm'],
+  ['read 256 MiB, cold', 'read 256 MiB, warm'],
+  [`${RANDOM_READS} random reads, cold`],
+  ['write 256 MiB'],
+  ['create 500 files', 'untar 500 files', `${SAVES} editor saves`],
+  ['git clone', 'git status'],
+  ['rm -r of 1,000 files'],
+] as const
+export const WORKLOADS: readonly string[] = GROUPS.flat()
 
 /** All workloads of one side on one seed, without those in `leaveOut`. Nothing that fails ends it. */
-export async function runWorkloads(side: Side, server: BenchServer, seed: Seed, material: Material, leaveOut: ReadonlySet<string>, say: (measure: Measure) => void): Promise<Measure[]> {
+export async function runWorkloads(side: Side, server: BenchServer, seed: Seed, material: Material, wanted: (workload: string) => boolean, leaveOut: ReadonlySet<string>, say: (measure: Measure) => void): Promise<Measure[]> {
   const measures: Measure[] = []
-  let mount: Mount | undefined
-
   const note = (measure: Measure): void => {
     measures.push(measure)
     say(measure)
   }
-  const fresh = async (): Promise<void> => {
-    await mount?.unmount()
-    mount = undefined
-    mount = await side.mount(seed.path)
-  }
   /** The output is checked, so that a side that gives up early is no winner. */
-  const measure = async (workload: string, script: string, more: { bytes?: number; change?: Change; expect?: string } = {}): Promise<void> => {
-    if (mount === undefined) throw new Error('no mount')
-    if (leaveOut.has(workload)) {
-      note({ workload, app: Number.NaN, failure: 'left out: it has failed before' })
-      return
-    }
+  const measure = async (mount: Mount, workload: string, { script, bytes, expect, shown }: Work): Promise<void> => {
+    if (leaveOut.has(workload)) return note({ workload, app: Number.NaN, failure: 'left out: it has failed before' })
     const start = performance.now()
-    const { ms, code, stdout, stderr } = await timed('bash', ['-o', 'pipefail', '-c', script], { cwd: mount.path, env: { ...process.env, LC_ALL: 'C' }, timeoutMs: COMMAND_MS })
-    const failure = code !== 0 ? stderr.split('\n').at(-1) || `exit code ${code}` : more.expect !== undefined && stdout.trim() !== more.expect ? `gave ${stdout.trim()} instead of ${more.expect}` : undefined
-    const { change } = more
+    const { ms, code, stdout, stderr } = await timed('bash', ['-o', 'pipefail', '-c', script], { cwd: mount.path, env: { ...process.env, ...GIT, LC_ALL: 'C' }, timeoutMs: COMMAND_MS })
+    const failure = code !== 0 ? stderr.split('\n').at(-1) || `exit code ${code}` : expect !== undefined && stdout.trim() !== expect ? `gave ${stdout.trim()} instead of ${expect}` : undefined
     let [sync, saved]: (number | undefined)[] = []
     let late: string | undefined
-    if (failure === undefined && change !== undefined) {
+    if (failure === undefined && shown !== undefined) {
       // Both waits begin now; each is counted from the start of the program.
       const synced = mount.sync?.().then(() => { sync = performance.now() - start })
-      const shown = server.shows(`${seed.path}/${change.folder}`, change.files).then(() => { saved = performance.now() - start })
-      for (const { reason } of (await Promise.allSettled([synced, shown])).filter((each) => each.status === 'rejected')) late = (reason as Error).message
+      const seen = server.shows(`${seed.path}/${shown.folder}`, shown.files, shown.content).then(() => { saved = performance.now() - start })
+      for (const { reason } of (await Promise.allSettled([synced, seen])).filter((each) => each.status === 'rejected')) late = (reason as Error).message
     }
     const complaint = mount.complaint()
     const said = failure === undefined && late === undefined ? undefined : `${failure ?? late}${complaint === '' ? '' : ` (it logged: ${complaint})`}`
     note({
       workload, app: ms, ...(saved !== undefined && { saved }), ...(sync !== undefined && { sync }),
-      ...(more.bytes !== undefined && { mbPerS: more.bytes / 1000 / ms }), ...(said !== undefined && { failure: said }),
+      ...(bytes !== undefined && { mbPerS: bytes / 1000 / ms }), ...(said !== undefined && { failure: said }),
     })
   }
-  const attempt = async (workloads: readonly string[], work: () => Promise<void>): Promise<void> => {
+  const works = worksOf(seed, material)
+  for (const group of GROUPS) {
+    const mine = group.filter(wanted)
+    if (mine.length === 0) continue
+    let mount: Mount | undefined
     try {
-      await work()
+      mount = await side.mount(seed.path)
+      for (const workload of mine) await measure(mount, workload, works[workload])
     } catch (error) {
       const done = new Set(measures.map((each) => each.workload))
-      for (const workload of workloads.filter((each) => !done.has(each))) note({ workload, app: Number.NaN, failure: (error as Error).message })
+      for (const workload of mine.filter((each) => !done.has(each))) note({ workload, app: Number.NaN, failure: (error as Error).message })
     }
+    await mount?.unmount().catch(() => {})
   }
-
-  const listing = 'ls -lR . | grep -c "^-"'
-  const reading = 'find . -name "file-*" -type f -exec cat {} + | wc -c'
-  const treeBytes = String(treeSize())
-  await attempt([WORKLOADS[0], WORKLOADS[1]], async () => {
-    await fresh()
-    await measure(WORKLOADS[0], listing, { expect: String(ALL_FILES) })
-    await measure(WORKLOADS[1], listing, { expect: String(ALL_FILES) })
-  })
-  await attempt([WORKLOADS[2], WORKLOADS[3]], async () => {
-    await fresh()
-    await measure(WORKLOADS[2], reading, { expect: treeBytes })
-    await measure(WORKLOADS[3], reading, { expect: treeBytes })
-  })
-  await attempt([WORKLOADS[4], WORKLOADS[5]], async () => {
-    await fresh()
-    await measure(WORKLOADS[4], 'cat big | wc -c', { bytes: BIG_BYTES, expect: String(BIG_BYTES) })
-    await measure(WORKLOADS[5], 'cat big | wc -c', { bytes: BIG_BYTES, expect: String(BIG_BYTES) })
-  })
-  await attempt(WORKLOADS.slice(6), async () => {
-    await fresh()
-    await measure(WORKLOADS[6], `cp ${quote(material.big)} written/`, { bytes: BIG_BYTES, change: { folder: 'written', files: 2 } })
-    await measure(WORKLOADS[7], `for i in {1..${SMALL_FILES}}; do echo "content of $i" > many/$i.txt; done`, { change: { folder: 'many', files: SMALL_FILES + 1 } })
-    await measure(WORKLOADS[8], `rm -r ${quote(seed.tree)}`, { change: { folder: seed.tree, files: 0 } })
-    await measure(WORKLOADS[9], `tar -xf ${quote(material.archive)}`, { change: { folder: 'archive', files: SMALL_FILES + 1 } })
-  })
-  await mount?.unmount().catch(() => {})
   return measures
 }
 
-export const WORKLOADS = [
-  'ls -lR of 420 files, cold', 'ls -lR of 420 files, warm', 'read 420 files, cold', 'read 420 files, warm',
-  'read 64 MiB, cold', 'read 64 MiB, warm', 'write 64 MiB', 'create 100 files', 'rm -r of 420 files', 'untar 100 files',
-] as const
+interface Work {
+  readonly script: string
+  /** How many it moves. */
+  readonly bytes?: number
+  /** What it prints. */
+  readonly expect?: string
+  /** What the server shows at the end. */
+  readonly shown?: { readonly folder: string; readonly files: number; readonly content?: readonly [name: string, md5: string] }
+}
 
-/** Bytes of the tree's files, as server.ts lays them out. */
-function treeSize(): number {
-  let bytes = 0
-  for (let index = 0; index < TREE_FILES; index++) bytes += 1024 * (1 + index % 16)
-  return bytes
+function worksOf(seed: Seed, { big, archive, repository, cloneFiles, saver, reader }: Material): Record<(typeof GROUPS)[number][number], Work> {
+  const listing: Work = { script: 'ls -lR . | grep -c "^-"', expect: String(ALL_FILES) }
+  const search: Work = { script: `grep -rc needle ${quote(seed.tree)} | grep -c ":1$"`, expect: String(TREE_FILES) }
+  const reading: Work = { script: 'cat big | wc -c', bytes: BIG_BYTES, expect: String(BIG_BYTES) }
+  const node = quote(process.execPath)
+  return {
+    'ls -lR of 1,000 files, cold': listing,
+    'ls -lR of 1,000 files, warm': listing,
+    'grep -r of 1,000 files, cold': search,
+    'grep -r of 1,000 files, warm': search,
+    'read 256 MiB, cold': reading,
+    'read 256 MiB, warm': reading,
+    [`${RANDOM_READS} random reads, cold`]: { script: `${node} ${quote(reader)} big ${RANDOM_READS}`, expect: String(RANDOM_READS * 4096) },
+    'write 256 MiB': { script: `cp ${quote(big)} written/`, bytes: BIG_BYTES, shown: { folder: 'written', files: 2 } },
+    'create 500 files': { script: `for i in {1..${SMALL_FILES}}; do echo "content of $i" > many/$i.txt; done`, shown: { folder: 'many', files: SMALL_FILES + 1 } },
+    'untar 500 files': { script: `tar -xf ${quote(archive)}`, shown: { folder: 'archive', files: SMALL_FILES + 1 } },
+    [`${SAVES} editor saves`]: { script: `${node} ${quote(saver)} saved/text ${SAVES}`, shown: { folder: 'saved', files: 2, content: ['text', lastSave()] } },
+    'git clone': { script: `git clone -q file://${repository} clone/work`, shown: { folder: 'clone', files: cloneFiles + 1 } },
+    'git status': { script: 'git -C clone/work status --short | wc -l', expect: '0' },
+    'rm -r of 1,000 files': { script: `rm -r ${quote(seed.tree)}`, shown: { folder: seed.tree, files: 0 } },
+  }
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+export interface Reference {
+  readonly read: number
+  readonly write: number
+}
+
+/** What the server itself can do, without a mount: curl, many requests at once. Megabytes (10^6) per second. */
+export async function reference(server: BenchServer, name: string, { big }: Material): Promise<Reference> {
+  const content = await readFile(big)
+  const path = await server.fill(name, [['big', content]])
+  const token = await server.token()
+  const signed = ['--aws-sigv4', 'aws:amz:us-east-1:s3', '--user', `${token}:gatewaysecret`, '-H', 'x-amz-content-sha256: UNSIGNED-PAYLOAD', '-s', '-S', '-f', '-o', '/dev/null']
+  const url = (path: string): string => `${server.url}/io/${path.split('/').map(encodeURIComponent).join('/')}`
+  const parts = 8
+  const part = BIG_BYTES / parts
+  const rates = { read: 0, write: 0 }
+  const take = async (what: 'read' | 'write', each: (index: number, of: number) => string[], counts: readonly number[]): Promise<void> => {
+    for (const of of counts) {
+      const start = performance.now()
+      const ended = await Promise.all(Array.from({ length: of }, (_, index) => timed('curl', [...signed, ...each(index, of)])))
+      const bad = ended.find(({ code }) => code !== 0)
+      if (bad !== undefined) throw new Error(`curl: exit code ${bad.code} ${bad.stderr}`)
+      rates[what] = Math.max(rates[what], BIG_BYTES / 1000 / (performance.now() - start))
+    }
+  }
+  await take('read', (index, of) => ['-r', `${index * (BIG_BYTES / of)}-${(index + 1) * (BIG_BYTES / of) - 1}`, url(`${path}/big`)], [1, 4, 8])
+  const files = await Promise.all(Array.from({ length: parts }, async (_, index) => {
+    const file = `${big}.${index}`
+    await writeFile(file, content.subarray(index * part, (index + 1) * part))
+    return file
+  }))
+  await take('write', (index) => ['-T', files[index]!, url(`${path}/${index}`)], [parts])
+  await take('write', () => ['-T', big, url(`${path}/whole`)], [1])
+  return rates
+}
