@@ -5,6 +5,7 @@
 import { silentLogger, type Logger } from '../log.js'
 import { AuthError } from './errors.js'
 import { openStore, type AccountStore } from './store.js'
+import { StoredTokens } from './stored-tokens.js'
 import { FixedTokens, OAuthTokenSource, SessionTokens } from './tokens.js'
 import type { ConnectionSettings, TokenSource } from './types.js'
 import { accountIdOf, cleanUrl } from './url.js'
@@ -93,7 +94,7 @@ export async function accountConnection(store: AccountStore, id: string, logger:
 }
 
 async function tokensOf(store: AccountStore, id: string, account: Account, authType: AuthType, logger: Logger): Promise<TokenSource> {
-  if (authType === 'pat') return new FixedTokens(account.idToken, `login failed for ${id}: the server does not accept the stored token; give a new one: cec config relog "${id}"`)
+  if (authType === 'pat') return await StoredTokens.open(store, id, account, ({ idToken }) => new FixedTokens(idToken, `login failed for ${id}: the server does not accept the stored token; give a new one: cec config relog "${id}"`))
   if (authType === 'oauth2') return await OAuthTokenSource.open(store, id, account, logger)
-  return new SessionTokens(account, account.user, account.password, { cache: account.useTokenCache })
+  return await StoredTokens.open(store, id, account, (it) => new SessionTokens(it, it.user, it.password, { cache: it.useTokenCache }))
 }

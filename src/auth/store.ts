@@ -5,7 +5,7 @@
  * A secret is in the keyring, or, with `skipKeyring`, in the 0600 file. A keyring that cannot be written is a warning and
  * the file; one that cannot be read is an error, for the file has nothing.
  */
-import { rm } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLogger, type Logger } from '../log.js'
 import { AccountsFile, configFolder } from './accounts.js'
@@ -135,6 +135,8 @@ export class AccountStore {
     const complete = { ...account, label: labelOf(account.url, account.user), createdAtVersion: VERSION }
     const stored = await this.#store(complete)
     await this.file.update((accounts) => ({ ...withAccount(accounts, idOf(complete), stored), active: idOf(complete) }))
+    // Tells running processes of a sign-in with the same secret as before, too (stored-tokens.ts).
+    await writeFile(this.recordPath(idOf(complete), 'signed-in'), '', { mode: 0o600 }).catch((error: unknown) => this.#logger.debug('not noted', { error }))
     return { ...complete, skipKeyring: stored.skipKeyring }
   }
 
@@ -170,7 +172,7 @@ export class AccountStore {
       const account = accounts.byId.get(id)
       if (account === undefined) continue
       if (!account.skipKeyring) await (await this.#keyring()).delete(keyringKey(account))
-      await rm(this.recordPath(id, 'refresh.json'), { force: true })
+      for (const kind of ['refresh.json', 'signed-in']) await rm(this.recordPath(id, kind), { force: true })
       await this.file.update((now) => {
         const byId = new Map(now.byId)
         byId.delete(id)

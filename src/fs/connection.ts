@@ -5,6 +5,7 @@
 import { isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { crashPoint } from '../crashpoints.js'
+import { saysNothing } from './patience.js'
 import type { ConnectionState } from './status.js'
 
 /** What changes something on the server. */
@@ -13,7 +14,19 @@ const CHANGES: ReadonlySet<string | symbol> = new Set([
 ] satisfies (keyof CellsServer)[])
 
 export class ConnectionWatch {
-  state: ConnectionState = 'online'
+  /** Told of each change, with what caused it. */
+  onChange: (state: ConnectionState, error?: unknown) => void = () => {}
+  private now: ConnectionState = 'online'
+
+  get state(): ConnectionState {
+    return this.now
+  }
+
+  private become(state: ConnectionState, error?: unknown): void {
+    if (state === this.now) return
+    this.now = state
+    this.onChange(state, error)
+  }
 
   /** The same server, watched. */
   watch(server: CellsServer): CellsServer {
@@ -26,7 +39,7 @@ export class ConnectionWatch {
           if (changes) crashPoint(`before ${String(name)}`)
           const result = (member as (...parameters: unknown[]) => unknown).apply(target, parameters)
           if (result instanceof Promise) result.then(() => {
-            this.state = 'online'
+            this.become('online')
             if (changes) crashPoint(`after ${String(name)}`)
           }, (error: unknown) => this.failed(error))
           return result
@@ -36,9 +49,10 @@ export class ConnectionWatch {
   }
 
   private failed(error: unknown): void {
-    if (isCellsError(error, 'network', 'timeout')) this.state = 'offline'
-    else if (isCellsError(error, 'login-needed') || (error as { wireKind?: string } | undefined)?.wireKind === 'login-needed') this.state = 'login-needed'
+    if (isCellsError(error, 'login-needed') || (error as { wireKind?: string } | undefined)?.wireKind === 'login-needed') this.become('login-needed', error)
+    // Without an answer nothing says that the sign-in is good again.
+    else if (isCellsError(error) && saysNothing(error) && error.status === 0) this.become(this.now === 'login-needed' ? this.now : 'offline', error)
     // Any other answer is an answer.
-    else if (isCellsError(error) && error.status > 0) this.state = 'online'
+    else if (isCellsError(error) && error.status > 0) this.become('online')
   }
 }

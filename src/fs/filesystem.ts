@@ -6,7 +6,6 @@
  * `writeThrough` the answer waits for the server.
  */
 import { contentBuffers } from '../cache/buffer-pool.js'
-import { isCellsError } from '../cells/errors.js'
 import { hasFourByte, nameProblem } from '../cells/names.js'
 import type { Logger } from '../log.js'
 import type { Backups } from './backup.js'
@@ -19,6 +18,7 @@ import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
 import { isLocalOnly } from './localnames.js'
 import type { Journal } from './journal.js'
+import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
 import type { Specials } from './specials.js'
@@ -317,7 +317,7 @@ export class Filesystem implements FileSystem {
         await this.deps.tree.revalidate(inode, caller.signal)
       } catch (error) {
         // What was known a moment ago is a better answer than an error about the network (design, invariant 8).
-        if (!isCellsError(error) || !error.transient) throw error
+        if (!saysNothing(error)) throw error
       }
     }
     return { attr: inode.attr(), timeoutMs: kernel.beliefMs(inode) }
@@ -440,7 +440,7 @@ export class Filesystem implements FileSystem {
     try {
       await this.deps.tree.revalidate(inode, caller.signal)
     } catch (error) {
-      if (!isCellsError(error) || !error.transient) throw error
+      if (!saysNothing(error)) throw error
     }
     if ((flags & O_TRUNC) === 0) await this.deps.contents.finished(inode, caller.signal)
     if (!write) this.deps.ahead.opened(inode)

@@ -5,6 +5,14 @@
  */
 import { CellsError, isCellsError } from '../cells/errors.js'
 
+/**
+ * Is it about the way to the server, or our standing there, and not about what was asked? Then nothing is known that was not known before:
+ * what is remembered still stands, and what is to be sent waits. A hotel's web page and its certificate are among these.
+ */
+export function saysNothing(error: unknown): boolean {
+  return isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'tls' || error.kind === 'not-cells')
+}
+
 /** A stat takes 15 ms on an idle server, and seconds while it indexes a burst. */
 const PATIENCE_MS = 3_000
 const PAUSE_MS = 5_000
@@ -36,7 +44,7 @@ export class Patience {
       this.reset()
       return answer
     } catch (error) {
-      if (isCellsError(error) && error.transient) this.pausedUntil = this.now() + PAUSE_MS
+      if (saysNothing(error)) this.pausedUntil = this.now() + PAUSE_MS
       throw error
     } finally {
       clearTimeout(timer)

@@ -15,7 +15,7 @@ import type { Logger } from '../log.js'
 import type { Attr, FileType } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { KernelView } from './kernelview.js'
-import { Patience } from './patience.js'
+import { Patience, saysNothing } from './patience.js'
 import { fromPair, type Inode, inoOfUuid, type InodeTable, type Place } from './inodes.js'
 
 /** Who owns what the server gives no owner for. */
@@ -186,7 +186,7 @@ export class Tree {
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
       if (isCellsError(error, 'invalid')) return undefined
-      if (stale !== 'unknown' && stale !== undefined && isCellsError(error) && error.transient) {
+      if (stale !== 'unknown' && stale !== undefined && saysNothing(error)) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
         return stale
       }
@@ -359,7 +359,7 @@ export class Tree {
       try {
         await (inHand ? this.patience.ask(ask) : ask())
       } catch (error) {
-        if (!(isCellsError(error) && error.transient && inHand)) throw error
+        if (!(saysNothing(error) && inHand)) throw error
         logger.warn('the folder cannot be listed, showing what is known', { path: this.pathOf(folder), error })
       }
     }

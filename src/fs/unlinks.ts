@@ -13,6 +13,7 @@ import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
+import { saysNothing } from './patience.js'
 import type { FailedChange } from './status.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
@@ -211,7 +212,7 @@ export class Unlinks {
         }
         const [unlink] = batch as [Unlink]
         if (isCellsError(error, 'not-found')) return this.done(unlink)
-        if (!isCellsError(error) || !error.transient) return this.undo(unlink, error as Error)
+        if (!saysNothing(error)) return this.undo(unlink, error as Error)
         logger.warn('a delete waits for the server', { path: paths[0], error })
         await pause(RETRY_MS, undefined, { signal: this.stop.signal }).catch(() => {})
         if (this.stop.signal.aborted) return

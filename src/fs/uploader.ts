@@ -20,6 +20,7 @@ import { type Contents } from './contents.js'
 import { FsError } from './errno.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
+import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
 import type { FailedChange } from './status.js'
 import { placeKey, type Tree } from './tree.js'
@@ -563,5 +564,5 @@ export class Uploader {
 
 /** Will the server say the same next time? */
 function isRefusal(error: unknown): boolean {
-  return isCellsError(error) && !error.transient && error.kind !== 'login-needed' && error.kind !== 'aborted'
+  return isCellsError(error) && !saysNothing(error) && error.kind !== 'aborted'
 }
