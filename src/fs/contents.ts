@@ -41,10 +41,10 @@ export interface ContentsDeps {
    */
   readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
   /**
-   * The name gets new content: what was still to be deleted there is deleted, or stays to be written over.
-   * Returns md5s of ours that the server may still show there.
+   * The name gets the inode's content: what was still to be deleted there is deleted, or stays to be written over, and what lives elsewhere here
+   * leaves. Returns md5s of ours that the server may still show there.
    */
-  readonly freeName: (folder: Inode, name: string) => Promise<Iterable<string>>
+  readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<Iterable<string>>
   /** The inode has a content, safe on disk, that the server does not have. `delayMs`: it may wait that long for more. */
   readonly onSecured: (inode: Inode, delayMs?: number) => void
   readonly journal: Journal
@@ -396,11 +396,11 @@ export class Contents {
       const place = inode.serverPlace
       if (place === undefined) return () => {}
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
-      for (const md5 of await this.deps.freeName(place.folder, place.name)) inode.sent.add(md5)
+      for (const md5 of await this.deps.freeName(place.folder, place.name, inode)) inode.sent.add(md5)
       await this.deps.confirmer.nameFree(place.folder, place.name)
       const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
       const now = inode.serverPlace
-      if (now?.folder === place.folder && now.name === place.name) return release
+      if (now?.folder === place.folder && now.name === place.name && tree.toLeave(place.folder, place.name, inode) === undefined) return release
       release()
     }
   }

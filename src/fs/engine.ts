@@ -152,9 +152,10 @@ class MountEngine implements Engine {
     const contents = this.contents = new Contents({
       tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
       secureBackup: (folder, name) => backups.secure(folder, name),
-      freeName: async (folder, name) => {
+      freeName: async (folder, name, inode) => {
         const left = await removals.cancel(folder, name)
         await unlinks.settledAt(folder, name)
+        await this.uploader.leftBy(folder, name, inode)
         return left
       },
       onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),

@@ -83,6 +83,11 @@ export class Removals {
     return false
   }
 
+  /** Whose content is to be on the server before what is there can be removed. */
+  keepersAt(folder: Inode, name: string): Inode[] {
+    return [...this.pending.keys()].filter(({ place }) => place.folder === folder && place.name === name).map(({ keeper }) => keeper)
+  }
+
   /** Nothing is to be removed there (any more). */
   private finish(removal: Removal): void {
     const { tree } = this.deps
@@ -116,13 +121,6 @@ export class Removals {
   /** Resolves when the node at a name is gone, if it was to go. */
   async settledAt(folder: Inode, name: string): Promise<void> {
     for (const [removal, work] of [...this.pending]) if (removal.place.folder === folder && removal.place.name === name) await work
-  }
-
-  /** Resolves when nothing in or below a folder is still to be removed. */
-  async settledBelow(folder: Inode): Promise<void> {
-    for (const [removal, work] of [...this.pending]) {
-      if (this.deps.tree.serverFolders(removal.place.folder).includes(folder)) await work
-    }
   }
 
   async settled(): Promise<void> {

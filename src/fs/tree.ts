@@ -116,6 +116,12 @@ export class Tree {
     return this.held.get(placeKey({ folder, name }))
   }
 
+  /** Whoever is still to leave a place of the server for `inode`. A backup's node stays there: the newcomer takes it over (backup.ts). */
+  toLeave(folder: Inode, name: string, inode: Inode): Inode | undefined {
+    const holder = this.heldBy(folder, name)
+    return holder === undefined || holder === inode || holder.unlinked || holder.graceUntil > 0 ? undefined : holder
+  }
+
   /** All that the server has somewhere below a folder of its own tree and that is elsewhere here, not deleted. */
   heldBelow(folder: Inode): Inode[] {
     return [...this.held.values()].filter((it) => !it.unlinked && it.heldAt !== undefined && this.serverFolders(it.heldAt.folder).includes(folder))

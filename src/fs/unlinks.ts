@@ -130,10 +130,6 @@ export class Unlinks {
     await this.settledWhere((it) => it.folder === folder && it.name === name)
   }
 
-  async settledBelow(folder: Inode): Promise<void> {
-    await this.settledWhere((it) => this.below(it.folder, folder))
-  }
-
   async settled(): Promise<void> {
     await this.settledWhere(() => true)
   }

@@ -276,13 +276,21 @@ export class Uploader {
     inode.failure = undefined
   }
 
+  /** `work` is begun again when what it found to wait for is over: the lane goes on meanwhile, because what it waits for may need it. */
   private async inLane(work: () => Promise<void>): Promise<void> {
-    const turn = this.lane.then(() => {
-      if (this.closed) throw new CellsError('aborted', 'The mount has ended')
-      return work()
-    })
-    this.lane = turn.catch(() => {})
-    await turn
+    for (;;) {
+      const turn = this.lane.then(() => {
+        if (this.closed) throw new CellsError('aborted', 'The mount has ended')
+        return work()
+      })
+      this.lane = turn.catch(() => {})
+      try {
+        return await turn
+      } catch (error) {
+        if (!(error instanceof Later)) throw error
+        await error.until()
+      }
+    }
   }
 
   // -- new folders
@@ -365,7 +373,7 @@ export class Uploader {
 
   /** `chain`: moves that wait for this one. */
   private async sendMove(inode: Inode, chain: readonly Inode[]): Promise<void> {
-    const { tree, locks, logger } = this.deps
+    const { tree, logger } = this.deps
     await this.whereIs(inode)
     for (;;) {
       if (inode.unlinked || inode.parent === undefined || inode.heldAt === undefined || !this.moved(inode)) return
@@ -381,23 +389,22 @@ export class Uploader {
         await this.sendMove(next, [...chain, inode])
         continue
       }
+      if (chain.some((it) => this.deps.removals.keepersAt(to.folder, to.name).includes(it))) {
+        // Its new place becomes free when one of those has its own, which this one is asked to leave.
+        await this.stepAside(inode)
+        return
+      }
       await this.freePlace(to, inode, [...chain, inode])
       if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
-      if (inode.type === 'folder') {
-        await this.deps.unlinks.settledBelow(inode)
-        await this.deps.removals.settledBelow(inode)
-      }
-      const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [`d${inode.ino}`] : [])]
-      const shared = [...this.chain(from.folder), ...this.chain(to.folder)].filter((key) => !exclusive.includes(key))
-      const release = await locks.acquire({ shared: [...new Set(shared)], exclusive: [...new Set(exclusive)] })
-      try {
-        if (inode.heldAt !== from || inode.unlinked) continue
+      let done = false
+      await this.holdingPlaces(inode, from, to, async () => {
+        if (inode.heldAt !== from || inode.unlinked) return
         await this.moveNow(inode, from, to)
-        logger.info('renamed', { to: tree.pathAt(to.folder, to.name) })
-        return
-      } finally {
-        release()
-      }
+        done = true
+      })
+      if (!done) continue
+      logger.info('renamed', { to: tree.pathAt(to.folder, to.name) })
+      return
     }
   }
 
@@ -537,7 +544,14 @@ export class Uploader {
       else await this.sendMove(inside, chain)
     }
     await unlinks.settledAt(folder, name)
-    await removals.settledAt(folder, name)
+    // An old node goes when the content it gave is there under its new name, which takes a turn of this lane and of the contents'.
+    const keepers = removals.keepersAt(folder, name)
+    if (keepers.length > 0) {
+      throw new Later(async () => {
+        await Promise.allSettled(keepers.map((it) => this.settle(it)))
+        await removals.settledAt(folder, name)
+      })
+    }
     const holder = tree.heldBy(folder, name)
     if (holder !== undefined && holder !== inode && !holder.unlinked) {
       if (chain.includes(holder)) await this.stepAside(holder)
@@ -546,19 +560,50 @@ export class Uploader {
     await confirmer.nameFree(folder, name, this.stop.signal)
   }
 
-  /** Two names that change places: one of them goes through a third name. */
+  /** Resolves when nothing of ours that lives elsewhere here has the place on the server, to which `inode` is to be sent. */
+  async leftBy(folder: Inode, name: string, inode: Inode): Promise<void> {
+    for (let other = this.deps.tree.toLeave(folder, name, inode); other !== undefined; other = this.deps.tree.toLeave(folder, name, inode)) {
+      const holder = other
+      await this.inLane(() => this.sendMove(holder, [inode]))
+    }
+  }
+
+  /** Of names that wait for each other: one goes through a third name. */
   private async stepAside(inode: Inode, into?: Inode): Promise<void> {
-    const { tree, journal } = this.deps
     await this.shown(inode)
     const from = inode.heldAt!
     const between: Place = { folder: into ?? from.folder, name: `${randomUUID()}.renaming` }
-    await tree.deps.server.move(tree.pathAt(from.folder, from.name), tree.pathAt(between.folder, between.name), { signal: this.stop.signal })
-    this.nowAt(inode, from, between)
-    await journal.flushed()
+    await this.holdingPlaces(inode, from, between, async () => {
+      if (inode.heldAt === from && !inode.unlinked) await this.moveNow(inode, from, between)
+    })
+    await this.deps.journal.flushed()
+  }
+
+  /** Runs a move with both places held and, around a folder, with nothing below it on its way (contract, trap 8). */
+  private async holdingPlaces(inode: Inode, from: Place, to: Place, work: () => Promise<void>): Promise<void> {
+    const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [`d${inode.ino}`] : [])]
+    const shared = [...this.chain(from.folder), ...this.chain(to.folder)].filter((key) => !exclusive.includes(key))
+    const release = await this.deps.locks.acquire({ shared: [...new Set(shared)], exclusive: [...new Set(exclusive)] })
+    try {
+      await work()
+    } finally {
+      release()
+    }
   }
 
   private chain(folder: Inode): string[] {
     return this.deps.tree.serverFolders(folder).map((it) => `d${it.ino}`)
+  }
+}
+
+/** What is to be done first cannot be done in the lane. */
+class Later extends Error {
+  override readonly name = 'Later'
+  readonly until: () => Promise<void>
+
+  constructor(until: () => Promise<void>) {
+    super('Waits for another change')
+    this.until = until
   }
 }
 
