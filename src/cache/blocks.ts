@@ -2,10 +2,10 @@
  * File content on disk, by version, in blocks of 1 MiB, each a file that describes itself: a header
  * with the version it belongs to, its number, its length and a checksum. A block that does not agree with its header is
  * a miss, never an error and never data. Blocks survive the process. The total is bounded: room is made before
- * a block is written. A full disk costs only the cache.
+ * a block is written. A full disk costs only the cache. What is pinned is not part of that bound, and stays.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat, unlink, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
@@ -19,6 +19,10 @@ const MEMORY_BLOCKS = 24
 /** Block files kept open: to open and to close one costs more than to read a few pages of it. */
 const OPEN_FILES = 128
 const HEADER_SIZE = 40
+/** Length of the hex digest that begins a block's id. */
+const DIGEST = 40
+/** A file beside the blocks of a pinned version. */
+const PIN = 'keep'
 const MAGIC = 0x43465342 // 'CFSB'
 
 /** One version of a file: nothing with the same three values can have other bytes. */
@@ -47,6 +51,14 @@ export class BlockCache {
   private readonly files = new LRUCache<string, FileHandle>({ max: OPEN_FILES, dispose: (handle) => void handle.close().catch(() => {}) })
   private readonly readNow = loadReadNow()
   private readonly evictions = new Set<Promise<void>>()
+  /** Blocks of pinned versions, which stay. */
+  private readonly kept = new Map<string, OnDisk>()
+  private keptBytes = 0
+  /** Digests of pinned versions. */
+  private readonly pinned = new Set<string>()
+  /** Reads that found their block, and that did not. */
+  hits = 0
+  misses = 0
   private warnedFull = false
   private counter = 0
 
@@ -57,7 +69,7 @@ export class BlockCache {
       maxSize: Math.max(maxBytes, BLOCK_SIZE + HEADER_SIZE),
       sizeCalculation: (entry) => entry.bytes,
       dispose: (_entry, id, reason) => {
-        if (reason === 'set') return
+        if (reason === 'set' || this.kept.has(id)) return
         this.memory.delete(id)
         this.files.delete(id)
         const eviction = unlink(this.file(id)).catch(() => {}).finally(() => this.evictions.delete(eviction))
@@ -77,24 +89,102 @@ export class BlockCache {
     const found: Array<{ id: string; bytes: number; at: number }> = []
     for (const version of await readdir(dir)) {
       if (version === 'tmp' || !/^[0-9a-f]{40}$/.test(version)) continue
-      for (const name of await readdir(join(dir, version))) {
+      const names = await readdir(join(dir, version))
+      if (names.includes(PIN)) cache.pinned.add(version)
+      for (const name of names) {
+        if (name === PIN) continue
         const id = `${version}/${name}`
         const facts = await stat(join(dir, id))
         found.push({ id, bytes: facts.size, at: facts.mtimeMs })
       }
     }
     found.sort((a, b) => a.at - b.at)
-    for (const it of found) cache.entries.set(it.id, { bytes: it.bytes, verified: false })
+    for (const it of found) cache.enter(it.id, { bytes: it.bytes, verified: false })
     return cache
   }
 
-  get usage(): { bytes: number; limit: number; blocks: number } {
-    return { bytes: this.entries.calculatedSize, limit: this.entries.maxSize, blocks: this.entries.size }
+  /** `pinned` comes on top of `bytes`, and is not bounded by `limit`. */
+  get usage(): { bytes: number; limit: number; pinned: number; blocks: number } {
+    return { bytes: this.entries.calculatedSize, limit: this.entries.maxSize, pinned: this.keptBytes, blocks: this.entries.size + this.kept.size }
   }
 
   has(key: VersionKey, index: number): boolean {
-    return this.entries.has(blockId(key, index))
+    const id = blockId(key, index)
+    return this.kept.has(id) || this.entries.has(id)
   }
+
+  /** Bytes of a version that are not here. */
+  missing(key: VersionKey): number {
+    let bytes = 0
+    for (let index = 0; index * BLOCK_SIZE < key.size; index++) if (!this.has(key, index)) bytes += blockLength(key.size, index)
+    return bytes
+  }
+
+  // -- what stays
+
+  private enter(id: string, entry: OnDisk): void {
+    if (!this.pinned.has(id.slice(0, DIGEST))) {
+      this.entries.set(id, entry)
+      return
+    }
+    this.keptBytes += entry.bytes - (this.kept.get(id)?.bytes ?? 0)
+    this.kept.set(id, entry)
+  }
+
+  private find(id: string): OnDisk | undefined {
+    return this.kept.get(id) ?? this.entries.get(id)
+  }
+
+  private leave(id: string): void {
+    const entry = this.kept.get(id)
+    if (entry !== undefined) {
+      this.kept.delete(id)
+      this.keptBytes -= entry.bytes
+      // Through the other map, so that it goes the same way.
+      this.entries.set(id, entry)
+    }
+    this.entries.delete(id)
+  }
+
+  /** From now on the blocks of this version stay, those that come as well, until `keepOnly`; also over a restart. Never throws. */
+  async keep(key: VersionKey): Promise<void> {
+    const digest = versionDigest(key)
+    if (this.pinned.has(digest)) return
+    this.pinned.add(digest)
+    for (let index = 0; index * BLOCK_SIZE < key.size; index++) {
+      const id = blockId(key, index)
+      const entry = this.entries.peek(id)
+      if (entry === undefined) continue
+      this.enter(id, entry)
+      this.entries.delete(id)
+    }
+    try {
+      await mkdir(join(this.dir, digest), { mode: 0o700, recursive: true })
+      await writeFile(join(this.dir, digest, PIN), '', { mode: 0o600 })
+    } catch (error) {
+      this.logger.warn('a pinned version could not be marked', { error })
+    }
+  }
+
+  /** All other pinned versions are ordinary ones again. Never throws. */
+  async keepOnly(keys: Iterable<VersionKey>): Promise<void> {
+    const wanted = new Set<string>()
+    for (const key of keys) wanted.add(versionDigest(key))
+    const gone = [...this.pinned].filter((digest) => !wanted.has(digest))
+    if (gone.length === 0) return
+    for (const digest of gone) {
+      this.pinned.delete(digest)
+      await unlink(join(this.dir, digest, PIN)).catch(() => {})
+    }
+    for (const [id, entry] of [...this.kept]) {
+      if (this.pinned.has(id.slice(0, DIGEST))) continue
+      this.kept.delete(id)
+      this.keptBytes -= entry.bytes
+      this.entries.set(id, entry)
+    }
+  }
+
+  // -- reading and writing
 
   /**
    * The bytes `[from, to)` of a block, or undefined. The buffer may be shared: not to be written to. One that is not is of
@@ -103,8 +193,10 @@ export class BlockCache {
   async read(key: VersionKey, index: number, from: number, to: number): Promise<Buffer | undefined> {
     const id = blockId(key, index)
     const hot = this.memory.get(id)
+    const entry = hot === undefined ? this.find(id) : undefined
+    if (hot === undefined && entry === undefined) this.misses++
+    else this.hits++
     if (hot !== undefined) return hot.subarray(from, to)
-    const entry = this.entries.get(id)
     if (entry === undefined) return undefined
     try {
       const handle = this.files.get(id) ?? await this.openFile(id, entry)
@@ -131,14 +223,18 @@ export class BlockCache {
       if (code === 'EBADF') return undefined
       if (code !== 'ENOENT') this.logger.warn('cache block cannot be read', { block: id, error })
     }
-    if (this.entries.peek(id) === entry) this.entries.delete(id)
+    if (this.present(id) === entry) this.leave(id)
     return undefined
+  }
+
+  private present(id: string): OnDisk | undefined {
+    return this.kept.get(id) ?? this.entries.peek(id)
   }
 
   private async openFile(id: string, entry: OnDisk): Promise<FileHandle> {
     const handle = await open(this.file(id), 'r')
     // Evicted meanwhile, perhaps written anew, or opened twice at once.
-    if (this.entries.peek(id) !== entry || this.files.has(id)) {
+    if (this.present(id) !== entry || this.files.has(id)) {
       await handle.close()
       throw Object.assign(new Error('The block has changed'), { code: 'EBADF' })
     }
@@ -150,11 +246,11 @@ export class BlockCache {
   async put(key: VersionKey, index: number, data: Buffer): Promise<void> {
     const id = blockId(key, index)
     this.memory.set(id, data)
-    if (this.entries.has(id)) return
+    if (this.find(id) !== undefined) return
     try {
       const temporary = join(this.dir, 'tmp', String(this.counter++))
       // Room first, so that the bound is a bound.
-      this.entries.set(id, { bytes: HEADER_SIZE + data.length, verified: true })
+      this.enter(id, { bytes: HEADER_SIZE + data.length, verified: true })
       await Promise.all(this.evictions)
       const handle = await open(temporary, 'wx', 0o600)
       try {
@@ -165,9 +261,9 @@ export class BlockCache {
       await mkdir(join(this.dir, id.slice(0, 40)), { mode: 0o700, recursive: true })
       await rename(temporary, this.file(id))
       // Evicted while being written.
-      if (!this.entries.has(id)) await unlink(this.file(id)).catch(() => {})
+      if (this.present(id) === undefined) await unlink(this.file(id)).catch(() => {})
     } catch (error) {
-      this.entries.delete(id)
+      this.leave(id)
       if (!this.warnedFull) this.logger.warn('the block cache cannot be written, going on without', { error })
       this.warnedFull = true
     }
@@ -176,7 +272,7 @@ export class BlockCache {
   /** Keeps a whole local file as a version's content (what was just uploaded need not be downloaded). */
   async adopt(key: VersionKey, source: FileHandle): Promise<void> {
     for (let index = 0; index * BLOCK_SIZE < key.size; index++) {
-      if (this.entries.has(blockId(key, index))) continue
+      if (this.has(key, index)) continue
       const data = Buffer.allocUnsafe(blockLength(key.size, index))
       const { bytesRead } = await source.read(data, 0, data.length, index * BLOCK_SIZE)
       if (bytesRead !== data.length) return
@@ -202,12 +298,16 @@ export class BlockCache {
 const keyDigests = new WeakMap<VersionKey, string>()
 
 function blockId(key: VersionKey, index: number): string {
+  return `${versionDigest(key)}/${index}`
+}
+
+function versionDigest(key: VersionKey): string {
   let digest = keyDigests.get(key)
   if (digest === undefined) {
     digest = createHash('sha1').update(`${key.uuid}\0${key.etag}\0${key.size}`).digest('hex')
     keyDigests.set(key, digest)
   }
-  return `${digest}/${index}`
+  return digest
 }
 
 /** magic, format, block number, length, checksum, digest of the version. */

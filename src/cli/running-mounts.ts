@@ -48,15 +48,16 @@ export async function settleMounts(server: string, paths: readonly string[], { l
 
 /** '' when everything has arrived, else why it has not. */
 async function sync(control: typeof Control, socket: string, status: Control.MountStatus, paths: readonly string[], signal: AbortSignal): Promise<string> {
-  const deadline = AbortSignal.timeout(SYNC_MS)
+  const deadline = AbortSignal.timeout(SYNC_MS + STATUS_MS)
   if (status.connection !== 'online') {
     if (status.pending.count === 0) return ''
     return status.connection === 'offline' ? 'it cannot reach the server' : 'it needs a sign-in, run "cec config relog"'
   }
   try {
     const all = paths.includes('') ? [''] : paths
-    const reports = await Promise.all(all.map((path) => control.ask(socket, { op: 'sync', ...(path !== '' && { path }) }, AbortSignal.any([signal, deadline]))))
+    const reports = await Promise.all(all.map((path) => control.ask(socket, { op: 'sync', timeoutMs: SYNC_MS, ...(path !== '' && { path }) }, AbortSignal.any([signal, deadline]))))
     const failed = reports.flatMap((report) => report?.failed ?? [])
+    if (reports.some((report) => (report?.unsent ?? 0) > 0)) return `still sending after ${SYNC_MS / 1000} seconds`
     return failed.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('; ')
   } catch (error) {
     return deadline.aborted ? `still sending after ${SYNC_MS / 1000} seconds` : (error as Error).message

@@ -74,6 +74,12 @@ export class Confirmer {
     this.arm()
   }
 
+  /** Is one of those that the server does not show yet among these? */
+  awaits(concerns: (inode: Inode) => boolean): boolean {
+    for (const inode of this.present.keys()) if (concerns(inode)) return true
+    return false
+  }
+
   awaitsAbsence(folder: Inode, name: string): boolean {
     return this.absent.get(folder)?.has(name) === true
   }

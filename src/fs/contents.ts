@@ -34,6 +34,8 @@ export interface ContentsDeps {
   readonly locks: TreeLock
   readonly blocks: BlockCache
   readonly budget: Budget
+  /** Told of bytes as they come from the server. */
+  readonly received: (bytes: number) => void
   readonly logger: Logger
   /**
    * Makes sure that content set aside under a backup name (backup.ts) survives what is about to be written over it.
@@ -85,14 +87,19 @@ export class Contents {
     const { version } = inode
     if (version === undefined) throw new FsError('EIO', 'The file has no content on the server')
     if (inode.reader === undefined || inode.reader.key !== version) {
-      const { tree, blocks, budget, logger } = this.deps
-      inode.reader = new VersionReader({ server: tree.deps.server, blocks, budget, logger }, version, () => tree.pathOf(inode))
+      inode.reader = this.newReader(version, () => this.deps.tree.pathOf(inode))
     }
     return inode.reader
   }
 
   async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
     const { inode } = handle
+  /** A reader of one version that nobody else uses. `path`: on the server, at the moment of a request. */
+  newReader(version: VersionKey, path: () => string): VersionReader {
+    const { tree, blocks, budget, received, logger } = this.deps
+    return new VersionReader({ server: tree.deps.server, blocks, budget, received, logger }, version, path)
+  }
+
     if (inode.symlink !== undefined) return Buffer.from(inode.symlink).subarray(offset, offset + length)
     this.pages.beforeRead(handle, offset)
     const data = await this.readContent(handle, offset, length, signal)
@@ -156,8 +163,7 @@ export class Contents {
 
   /** The content of one version as the base of a draft. */
   baseOf(inode: Inode, version: VersionKey): Content {
-    const { tree, blocks, budget, logger } = this.deps
-    const reader = new VersionReader({ server: tree.deps.server, blocks, budget, logger }, version, () => tree.pathOf(inode))
+    const reader = this.newReader(version, () => this.deps.tree.pathOf(inode))
     const pattern = newReadPattern()
     return { size: version.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
   }

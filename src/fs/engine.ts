@@ -19,11 +19,14 @@ import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
 import { refuseAdding } from './full-disk.js'
 import { type Inode, InodeTable } from './inodes.js'
+import { Instruments } from './instruments.js'
 import { Journal } from './journal.js'
+import { Pins } from './pins.js'
 import { Recovery } from './recovery.js'
-import type { Engine, EngineStatus, FailedChange, SyncReport } from './status.js'
+import type { Engine, EngineStatus, FailedChange, PendingChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
 import { Specials } from './specials.js'
+import { isBelow, States } from './state.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
@@ -59,6 +62,10 @@ const DEFAULT_NAMES = 200_000
 const READ_BUDGET = 48 * 2 ** 20
 /** How long a sync waits for the server to show what it has taken. */
 const SYNC_CONFIRM_MS = 60_000
+/** ... and for what depends on a change that could not be sent: not for long. */
+const SYNC_FAILED_MS = 5_000
+/** Pending changes in a status that asks for them. */
+const MOST_CHANGES = 500
 
 /**
  * Opens the engine. Asks the server once, for the remote folder.
@@ -92,9 +99,11 @@ class MountEngine implements Engine {
   private stream: { close(): void } | undefined
   private fourByteNames = false
   private readonly connection = new ConnectionWatch()
+  private readonly instruments = new Instruments(() => this.status())
+  private pins!: Pins
 
   constructor(options: EngineOptions) {
-    this.options = { ...options, server: this.connection.watch(options.server) }
+    this.options = { ...options, server: this.connection.watch(this.instruments.watch(options.server)) }
     this.store = Store.open(options.stateDir)
   }
 
@@ -106,12 +115,16 @@ class MountEngine implements Engine {
     this.assemble()
     await this.openRoot(remote)
     this.stream = server.events({
-      onEvent: (event) => this.tree.onEvent(event),
+      onEvent: (event) => {
+        this.tree.onEvent(event)
+        this.pins.onEvent(event)
+      },
       onState: (it) => {
         if (it.state === 'connected') {
           this.metadata.streamConnected()
           this.tree.patience.reset()
           this.uploader.retryNow()
+          this.pins.look()
         }
         else if (this.metadata.pushed) {
           this.metadata.streamLost()
@@ -122,6 +135,7 @@ class MountEngine implements Engine {
     })
     void server.nameRules?.().then((rules) => { this.fourByteNames = rules.fourByte === true }, (error: unknown) => logger.debug('name rules unknown', { error }))
     await new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger }).run()
+    await this.pins.start()
   }
 
   private assemble(): void {
@@ -150,7 +164,7 @@ class MountEngine implements Engine {
       for (const inode of inodes.all()) if (inode.special && within(inode)) specials.save(inode)
     })
     const contents = this.contents = new Contents({
-      tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), logger,
+      tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
       secureBackup: (folder, name) => backups.secure(folder, name),
       freeName: async (folder, name, inode) => {
         const left = await removals.cancel(folder, name)
@@ -161,14 +175,18 @@ class MountEngine implements Engine {
       onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
     })
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
+    const states = new States({ tree, contents, confirmer, uploader, unlinks })
+    this.pins = new Pins({ tree, contents, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.fs = new Filesystem({
       tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }),
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,
       fourByteNames: () => this.fourByteNames,
+      stateOf: (inode) => states.of(inode),
       quota: (inode) => this.quotaOf(inode),
     })
+    this.instruments.measure(this.fs)
     refuseAdding(this.fs, () => (this.store.full ? 'ENOSPC' : undefined))
   }
 
@@ -203,42 +221,87 @@ class MountEngine implements Engine {
 
   async sync(path = '', signal?: AbortSignal): Promise<SyncReport> {
     const prefix = path.replace(/^\/+|\/+$/g, '')
-    const concerns = (inode: Inode): boolean => {
-      const own = this.tree.localPath(inode)
-      return prefix === '' || own === prefix || own.startsWith(`${prefix}/`)
+    const concerns = (inode: Inode): boolean => isBelow(this.tree.localPath(inode), prefix)
+    try {
+      return await abortable(this.sendAll(prefix, concerns, signal), signal)
+    } catch (error) {
+      if (signal?.aborted !== true) throw error
     }
+    const failed = this.uploader.failures(concerns)
+    const unsent = this.pending(prefix, concerns).filter(({ state }) => state !== 'failed').length
+    if (unsent === 0 && failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
+    return { failed, ...(unsent > 0 && { unsent }) }
+  }
+
+  private async sendAll(prefix: string, concerns: (inode: Inode) => boolean, signal: AbortSignal | undefined): Promise<SyncReport> {
     const open = [...this.tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
     for (const inode of open) await this.contents.secure(inode)
     const failed = [...await this.uploader.drain(concerns)]
-    const deadline = AbortSignal.timeout(SYNC_CONFIRM_MS)
+    const timeout = AbortSignal.timeout(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS)
+    const deadline = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
     try {
       await abortable(this.unlinks.settled(), deadline)
       await abortable(this.removals.settled(), deadline)
-      await this.confirmer.drained(signal === undefined ? deadline : AbortSignal.any([signal, deadline]))
+      await this.confirmer.drained(deadline)
     } catch {
-      failed.push({ path: prefix, reason: `The server has taken ${this.confirmer.pending} changes and does not show them yet` })
+      for (const { path, failure } of this.unlinks.changes()) failed.push({ path, reason: failure ?? 'the server has not answered to the delete yet' })
+      if (failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
     }
     await this.store.flushed()
     return { failed }
   }
 
-  status(): EngineStatus {
+  private unshown(): string {
+    return `The server has taken ${counted(this.confirmer.pending)} and does not show ${this.confirmer.pending === 1 ? 'it' : 'them'} yet`
+  }
+
+  /** At and below a path. */
+  private pending(prefix = '', concerns: (inode: Inode) => boolean = () => true): PendingChange[] {
+    const deletes = [...this.unlinks.changes()].filter((it) => isBelow(it.path, prefix)).map(({ path, change, state, bytes, since }) => ({ path, change, state, bytes, since }))
+    return [...this.uploader.changes(concerns), ...deletes]
+  }
+
+  status({ verbose = false }: { verbose?: boolean } = {}): EngineStatus {
     const { server, remote } = this.options
     const { count, bytes } = this.uploader.waiting
     const failures: FailedChange[] = [...this.unlinks.failures, ...this.uploader.failures()]
-    const { usage } = this.blocks
+    const { usage, hits, misses } = this.blocks
+    const { sent, received } = this.instruments.traffic
+    const changes = verbose ? this.pending().sort((a, b) => a.since.localeCompare(b.since)).slice(0, MOST_CHANGES) : undefined
     return {
       version: VERSION, server: server.url, remote, connection: this.connection.state, live: this.metadata.pushed,
-      pending: { count: count + this.removals.count + this.unlinks.count, bytes }, failures, conflicts: this.contents.conflicts,
-      cache: { bytes: usage.bytes, limit: usage.limit }, openHandles: this.fs.openHandles,
+      pending: { count: count + this.removals.count + this.unlinks.count, bytes, oldest: this.oldest() }, unconfirmed: this.confirmer.pending,
+      ...(changes !== undefined && { changes }), failures, conflicts: this.contents.conflicts,
+      traffic: { sent: sent.total, received: received.total, up: sent.rate, down: received.rate },
+      cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: this.pins.status(), openHandles: this.fs.openHandles,
     }
   }
 
-  async close(): Promise<void> {
+  private oldest(): string | null {
+    const { count, oldestMs } = this.uploader.waiting
+    let oldest = count === 0 ? null : new Date(Date.now() - oldestMs).toISOString()
+    for (const { since } of this.unlinks.changes()) if (oldest === null || since < oldest) oldest = since
+    return oldest
+  }
+
+  metrics(): string {
+    return this.instruments.text()
+  }
+
+  async pin(path: string): Promise<void> {
+    await this.pins.pin(path.replace(/^\/+|\/+$/g, ''))
+  }
+
+  async unpin(path: string): Promise<void> {
+    await this.pins.unpin(path.replace(/^\/+|\/+$/g, ''))
+  }
+
+  async close(signal?: AbortSignal): Promise<SyncReport> {
     this.fs.shut()
-    const report = await this.sync()
+    const report = await this.sync('', signal).catch((error: unknown): SyncReport => ({ failed: [{ path: '', reason: (error as Error).message }] }))
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()
+    await this.pins.close()
     this.contents.close()
     await this.uploader.close()
     this.removals.close()
@@ -251,6 +314,7 @@ class MountEngine implements Engine {
     await this.blocks.settled()
     this.blocks.close()
     await this.store.close()
+    return report
   }
 
   /** After a failed start: nothing was changed, only let go. */
@@ -261,10 +325,15 @@ class MountEngine implements Engine {
   }
 }
 
+const counted = (changes: number): string => (changes === 1 ? 'one change' : `${changes} changes`)
 
 /** What `work` gives, or a rejection when the signal fires first. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return Promise.race([work, new Promise<T>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })])
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  return new Promise<T>((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
 }

@@ -80,6 +80,8 @@ export interface FilesystemDeps {
   readonly quota: (inode: Inode) => { total: number; used: number } | undefined
   readonly logger: Logger
 }
+  /** For `user.cells.state`. */
+  readonly stateOf: (inode: Inode) => string | undefined
 
 export class Filesystem implements FileSystem {
   private readonly deps: FilesystemDeps
@@ -576,12 +578,12 @@ export class Filesystem implements FileSystem {
       if (node !== undefined && inode.uuid === '') this.deps.tree.deps.inodes.setUuid(inode, node.uuid)
       if (node !== undefined && !inode.unlinked) this.deps.tree.learn(inode.parent, inode.name, node, at)
     }
-    return getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name)
+    return getXattr(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), name, this.deps.stateOf)
   }
 
   listxattr(ino: Ino): Promise<string[]> {
     const inode = this.inode(ino)
-    return Promise.resolve(listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode)))
+    return Promise.resolve(listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), this.deps.stateOf))
   }
 
   setxattr(): Promise<void> {

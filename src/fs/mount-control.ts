@@ -21,18 +21,27 @@ export interface MountStatus extends EngineStatus {
   readonly since: string
   /** The file of the log; absent when it goes to stderr. */
   readonly log?: string
+  /** Where metrics are read: a Unix socket, and an address if one was asked for. */
+  readonly metrics: { readonly socket: string; readonly url?: string }
+  readonly writeMode: 'back' | 'through'
 }
 
 export type ControlRequest =
-  | { readonly op: 'status' }
-  /** `path`: relative to the mountpoint; absent for everything. */
-  | { readonly op: 'sync'; readonly path?: string }
-  | { readonly op: 'unmount'; readonly lazy?: boolean }
+  /** `verbose`: with the list of pending changes. */
+  | { readonly op: 'status'; readonly verbose?: boolean }
+  /** `path`: relative to the mountpoint; absent for everything. Without a time as long as it takes. */
+  | { readonly op: 'sync'; readonly path?: string; readonly timeoutMs?: number }
+  /** `timeoutMs`: for saving, else the usual one. */
+  | { readonly op: 'unmount'; readonly lazy?: boolean; readonly timeoutMs?: number }
+  | { readonly op: 'pin'; readonly path: string }
+  | { readonly op: 'unpin'; readonly path: string }
 
 export interface ControlResults {
   status: MountStatus
   sync: SyncReport
   unmount: SyncReport
+  pin: true
+  unpin: true
 }
 
 type Reply<R> = { readonly ok: true; readonly result: R } | { readonly ok: false; readonly error: string; readonly code?: string }
@@ -77,6 +86,11 @@ export function controlSocket(mountpoint: string, folder = controlFolder()): str
   const path = join(folder, `${createHash('sha256').update(mountpoint).digest('hex').slice(0, 16)}.sock`)
   if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) throw new MountError('failed', `The path ${path} is too long for a socket: set XDG_RUNTIME_DIR to a shorter folder.`)
   return path
+}
+
+/** The socket of its metrics: not among those that `liveSockets` finds. */
+export function metricsSocket(mountpoint: string): string {
+  return controlSocket(mountpoint).replace(/sock$/, 'prom')
 }
 
 /**

@@ -47,9 +47,12 @@ async function session(change: { mountFails?: boolean } = {}): Promise<{ fakes: 
       return Promise.resolve(fakes.report)
     },
     status: () => ({ server: 'http://server' }) as EngineStatus,
+    metrics: () => 'up 1\n',
+    pin: () => Promise.resolve(),
+    unpin: () => Promise.resolve(),
     close: () => {
       calls.push('close')
-      return Promise.resolve()
+      return Promise.resolve(fakes.report)
     },
   }
   const mounted: Mounted = {
@@ -77,7 +80,7 @@ describe('a mount session', () => {
     const { fakes, mount } = await session()
     assert.deepEqual(await mount.stop(), { failed: [] })
     assert.deepEqual(await mount.finished, { failed: [] })
-    assert.deepEqual(fakes.calls, ['notices', 'sync', 'unmount', 'sync', 'close'])
+    assert.deepEqual(fakes.calls, ['notices', 'sync', 'unmount', 'close'])
     assert.deepEqual(await readdir(controlFolder()), [])
     assert.deepEqual(await mount.stop(), { failed: [] }, 'stopping twice is the same')
   })
@@ -91,7 +94,7 @@ describe('a mount session', () => {
     assert.equal(await write(), 1)
     await mount.stop({ lazy: true })
     await assert.rejects(write(), { code: 'EIO' }, 'or a program that writes on would make the last save endless')
-    assert.deepEqual(fakes.calls.slice(-3), ['unmount lazily', 'sync', 'close'])
+    assert.deepEqual(fakes.calls.slice(-2), ['unmount lazily', 'close'])
   })
 
   it('saves when somebody else unmounts', async () => {
@@ -99,7 +102,7 @@ describe('a mount session', () => {
     fakes.report = { failed: [{ path: 'a', reason: 'gone' }] }
     fakes.end()
     assert.deepEqual(await mount.finished, fakes.report)
-    assert.deepEqual(fakes.calls, ['notices', 'sync', 'close'])
+    assert.deepEqual(fakes.calls, ['notices', 'close'])
   })
 
   it('closes the engine when the driver cannot mount', async () => {

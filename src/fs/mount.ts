@@ -9,14 +9,17 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from '../log.js'
 import { cacheHome, stateHome } from '../paths.js'
-import type { Driver } from './drivers/driver.js'
+import type { Driver, Mounted } from './drivers/driver.js'
 import { refuseAdding } from './full-disk.js'
-import { serveControl, type MountStatus } from './mount-control.js'
+import { metricsSocket, serveControl, type MountStatus } from './mount-control.js'
+import { type MetricsServer, serveMetrics } from './metrics-server.js'
 import { checkMountpoint } from './mountpoint.js'
 import type { Engine, SyncReport } from './status.js'
 
 /** How long is saved while programs look on: one that writes without end must not keep the mount. */
 const LOOK_ON_MS = 5_000
+/** How long the end of a mount sends what is left, when somebody waits for it. What is not sent by then is kept for the next mount. */
+export const SAVE_MS = 60_000
 /** Time for programs to close their files after a lazy unmount, before they can add nothing more and the engine goes away under them. */
 const LAZY_MS = 3_000
 
@@ -35,16 +38,20 @@ export interface MountSessionOptions {
   readonly autoUnmount?: boolean
   /** Where the log is, for `cellsfs status`. */
   readonly logFile?: string
+  readonly writeThrough?: boolean
+  /** Metrics also on this port of the loopback address; 0 for any. */
+  readonly metricsPort?: number
   readonly logger: Logger
 }
 
 export interface MountSession {
   readonly mountpoint: string
   /**
-   * Saves everything, unmounts, ends the engine. Lazy: also while programs use the mount.
+   * Saves what it can in `timeoutMs` (default SAVE_MS), unmounts, ends the engine. Lazy: also while programs use the mount.
    * @throws FsError EBUSY when it is in use and not lazy; the mount goes on then
    */
-  stop(options?: { lazy?: boolean }): Promise<SyncReport>
+  stop(options?: { lazy?: boolean; timeoutMs?: number }): Promise<SyncReport>
+  status(options?: { verbose?: boolean }): MountStatus
   /** Resolves when all is over, whoever ended it, with what could not be saved. */
   readonly finished: Promise<SyncReport>
 }
@@ -67,10 +74,17 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   const engine = await options.openEngine()
   const since = new Date().toISOString()
 
+  let metrics: MetricsServer | undefined
+  const status = (wish?: { verbose?: boolean }): MountStatus => ({
+    ...engine.status(wish), mountpoint, pid: process.pid, driver: driver.name, since, writeMode: options.writeThrough === true ? 'through' : 'back',
+    metrics: { socket: metricsSocket(mountpoint), ...(metrics?.url !== undefined && { url: metrics.url }) }, ...(options.logFile !== undefined && { log: options.logFile }),
+  })
   const control = await serveControl(mountpoint, {
-    status: (): MountStatus => ({ ...engine.status(), mountpoint, pid: process.pid, driver: driver.name, since, ...(options.logFile !== undefined && { log: options.logFile }) }),
-    sync: ({ path }) => engine.sync(path),
+    status,
+    sync: ({ path, timeoutMs }) => engine.sync(path, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)),
     unmount: (request) => stop(request),
+    pin: async ({ path }) => engine.pin(path).then(() => true),
+    unpin: async ({ path }) => engine.unpin(path).then(() => true),
   }).catch(async (error: unknown) => {
     await engine.close()
     throw error
@@ -79,59 +93,56 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   let over: Promise<SyncReport> | undefined
   // Who still works inside a mount that was taken away would make the last save endless.
   refuseAdding(engine.fs, () => (over === undefined ? undefined : 'EIO'))
-  const mounted = await driver.mount(engine.fs, {
-    mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, noExec: options.noExec, debug: false,
-    writeback: options.writeback, autoUnmount: options.autoUnmount,
-  }).catch(async (error: unknown) => {
+  const mounted = await mount().catch(async (error: unknown) => {
+    await metrics?.close()
     await control.close()
     await engine.close()
     throw error
   })
+  async function mount(): Promise<Mounted> {
+    metrics = await serveMetrics(() => engine.metrics(), metricsSocket(mountpoint), options.metricsPort)
+    return driver.mount(engine.fs, {
+      mountpoint, fsname: options.fsname, allowOther: options.allowOther, readOnly: options.readOnly, noExec: options.noExec, debug: false,
+      writeback: options.writeback, autoUnmount: options.autoUnmount,
+    })
+  }
   engine.attachNotices(mounted.notices)
   logger.info('mounted', { mountpoint, driver: driver.name })
 
   const { promise: finished, resolve: finish, reject: fail } = deferred<SyncReport>()
-  const close = (): Promise<SyncReport> => {
+  const close = (deadline?: AbortSignal): Promise<SyncReport> => {
     if (over === undefined) {
-      over = lastSave(engine)
+      over = engine.close(deadline)
       // The connection that asked for the unmount is still waiting for its reply, so nobody waits for the socket here.
       over.then(async (report) => {
-        logger.info('unmounted', { mountpoint, unsaved: report.failed.length })
+        logger.info('unmounted', { mountpoint, unsaved: report.failed.length + (report.unsent ?? 0) })
+        await metrics?.close()
         await control.close()
         finish(report)
       }).catch(fail)
     }
     return over
   }
-  mounted.ended.then(close).catch(fail)
+  mounted.ended.then(() => close()).catch(fail)
 
-  async function end(lazy: boolean): Promise<SyncReport> {
+  async function end(lazy: boolean, timeoutMs: number): Promise<SyncReport> {
     if (over !== undefined) return over
-    if (!lazy) await within(engine.sync().then(() => {}, () => {}), LOOK_ON_MS)
+    const deadline = AbortSignal.timeout(timeoutMs)
+    if (!lazy) await engine.sync(undefined, AbortSignal.any([deadline, AbortSignal.timeout(LOOK_ON_MS)])).catch(() => {})
     await mounted.unmount({ lazy })
     if (lazy) await within(mounted.ended, LAZY_MS)
-    return close()
+    return close(deadline)
   }
 
   // One at a time: a second request either finds all done or tries again what was busy.
   let last: Promise<unknown> = Promise.resolve()
-  function stop({ lazy = false }: { lazy?: boolean } = {}): Promise<SyncReport> {
-    const result = last.then(() => end(lazy))
+  function stop({ lazy = false, timeoutMs = SAVE_MS }: { lazy?: boolean; timeoutMs?: number } = {}): Promise<SyncReport> {
+    const result = last.then(() => end(lazy, timeoutMs))
     last = result.catch(() => {})
     return result
   }
 
-  return { mountpoint, stop, finished }
-}
-
-async function lastSave(engine: Engine): Promise<SyncReport> {
-  const report = await engine.sync().catch(unsaved)
-  await engine.close()
-  return report
-}
-
-function unsaved(error: unknown): SyncReport {
-  return { failed: [{ path: '', reason: error instanceof Error ? error.message : String(error) }] }
+  return { mountpoint, stop, status, finished }
 }
 
 /** Does `promise` resolve within `ms`? */

@@ -57,6 +57,8 @@ export interface ReaderDeps {
   readonly blocks: BlockCache
   /** Bytes of blocks in flight, over all readers. */
   readonly budget: Budget
+  /** Told of bytes as they come. */
+  readonly received?: (bytes: number) => void
   readonly logger: Logger
 }
 
@@ -65,6 +67,7 @@ export class VersionReader {
   private readonly deps: ReaderDeps
   /** The file's path on the server at the moment of a request: it may be renamed while it is read. */
   private readonly path: () => string
+  private readonly running = new Set<Promise<void>>()
   private readonly filling = new Map<number, Filling>()
   private outage: { readonly until: number; readonly failure: Error } | undefined
 
@@ -110,6 +113,16 @@ export class VersionReader {
     if (this.key.size > WHOLE_FETCH || this.filling.has(0) || this.cached(0, this.key.size)) return
     const count = Math.ceil(this.key.size / BLOCK_SIZE)
     if (this.deps.budget.tryTake(count * BLOCK_SIZE)) await this.fetch(0, count)
+  }
+
+  /** Brings all of the version into the cache. @throws as read */
+  async fetchAll(signal: AbortSignal): Promise<void> {
+    const pattern = newReadPattern()
+    for (let index = 0; index * BLOCK_SIZE < this.key.size; index++) {
+      signal.throwIfAborted()
+      if (!this.deps.blocks.has(this.key, index)) await this.read(index * BLOCK_SIZE, BLOCK_SIZE, pattern, signal)
+    }
+    await Promise.all(this.running)
   }
 
   /** Stops what is under way. */
@@ -172,7 +185,7 @@ export class VersionReader {
       // Ahead of need only what the budget gives at once, and no thin slices of a window that just moved by a block.
       if (!whole && index > first && run < REQUEST_BLOCKS && index + run < Math.ceil(this.key.size / BLOCK_SIZE)) return
       if (!this.deps.budget.tryTake(run * BLOCK_SIZE)) return
-      void this.fetch(index, run)
+      this.begin(index, run)
       index += run
     }
   }
@@ -181,7 +194,12 @@ export class VersionReader {
   private async start(index: number, count: number): Promise<void> {
     await this.deps.budget.take(count * BLOCK_SIZE)
     if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) this.deps.budget.give(count * BLOCK_SIZE)
-    else void this.fetch(index, count)
+    else this.begin(index, count)
+  }
+
+  private begin(index: number, count: number): void {
+    const work = this.fetch(index, count).finally(() => this.running.delete(work))
+    this.running.add(work)
   }
 
   /** One request for `count` blocks (all of a small file); gives `count` blocks of budget back when done. Never rejects. */
@@ -251,6 +269,7 @@ export class VersionReader {
         throw new CellsError('precondition', 'The file has another size on the server')
       }
       for await (const chunk of body.stream) {
+        this.deps.received?.(chunk.length)
         for (let taken = 0; taken < chunk.length;) {
           // All blocks but the file's last one are full, so position gives the block.
           const block = blocks[Math.floor(progress.received / BLOCK_SIZE)]?.[1]

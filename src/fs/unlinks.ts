@@ -14,7 +14,8 @@ import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { saysNothing } from './patience.js'
-import type { FailedChange } from './status.js'
+import { adviceFor } from './advice.js'
+import type { FailedChange, PendingChange } from './status.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
@@ -37,6 +38,10 @@ interface Unlink {
   readonly inode: Inode | undefined
   /** Paths on the server, in and below it, that it did not show when they were deleted here: a delete that comes too early does nothing. */
   readonly unshown: readonly string[]
+  /** ISO 8601. */
+  readonly since: string
+  /** Why the last attempt came to nothing. */
+  failure: string | undefined
   readonly settled: Promise<void>
   readonly settle: () => void
 }
@@ -73,6 +78,16 @@ export class Unlinks {
     return this.waiting.size + this.sending.size
   }
 
+  * changes(): Generator<PendingChange & { readonly failure?: string }> {
+    for (const unlink of [...this.sending, ...this.waiting.values()]) {
+      const { since, failure, folder, name } = unlink
+      // A folder that is gone as well has no path any more.
+      const path = folder.unlinked && folder.heldAt === undefined ? name : this.deps.journal.serverPath(unlink)
+      const state = failure !== undefined ? 'failed' : this.sending.has(unlink) ? 'sending' : 'waiting'
+      yield { path, change: 'delete', state, bytes: 0, since, ...(failure !== undefined && { failure }) }
+    }
+  }
+
   /**
    * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
    * the name away.
@@ -83,7 +98,7 @@ export class Unlinks {
     let settle = (): void => {}
     const settled = new Promise<void>((resolve) => { settle = resolve })
     const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...unshownBelow] : unshownBelow
-    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, settled, settle }
+    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, since: new Date().toISOString(), failure: undefined, settled, settle }
     tree.vacate(place.folder, place.name)
     this.record(unlink)
     this.waiting.set(id, unlink)
@@ -210,6 +225,7 @@ export class Unlinks {
         if (isCellsError(error, 'not-found')) return this.done(unlink)
         if (!saysNothing(error)) return this.undo(unlink, error as Error)
         logger.warn('a delete waits for the server', { path: paths[0], error })
+        unlink.failure = (error as Error).message
         await pause(RETRY_MS, undefined, { signal: this.stop.signal }).catch(() => {})
         if (this.stop.signal.aborted) return
       } finally {
@@ -235,7 +251,7 @@ export class Unlinks {
     const { folder, name } = unlink
     const path = journal.serverPath(unlink)
     logger.error('the server refuses a delete, the name is back', { path, error })
-    this.failures.push({ path, reason: error.message })
+    this.failures.push({ path, reason: error.message, advice: adviceFor(error) ?? 'the name is back; delete it again when the reason is gone' })
     this.finish(unlink)
     tree.doubt(folder, name)
   }

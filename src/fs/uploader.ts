@@ -22,7 +22,8 @@ import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
-import type { FailedChange } from './status.js'
+import { adviceFor } from './advice.js'
+import type { FailedChange, FileState, PendingChange } from './status.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
@@ -46,6 +47,7 @@ interface Entry {
   due: number
   attempts: number
   failure: string | undefined
+  advice: string | undefined
   refused: boolean
   running: Promise<void> | undefined
 }
@@ -84,7 +86,7 @@ export class Uploader {
     if (this.closed || !inode.pending) return
     const now = performance.now()
     const entry = this.entries.get(inode)
-    if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, refused: false, running: undefined })
+    if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, advice: undefined, refused: false, running: undefined })
     else if (entry.failure === undefined || entry.due === Infinity) entry.due = now + delayMs
     this.arm(now + delayMs)
   }
@@ -104,10 +106,38 @@ export class Uploader {
 
   failures(concerns: (inode: Inode) => boolean = () => true): FailedChange[] {
     const found: FailedChange[] = []
-    for (const [inode, { failure }] of this.entries) {
-      if (failure !== undefined && inode.pending && concerns(inode)) found.push({ path: this.deps.tree.localPath(inode), reason: failure })
+    for (const [inode, { failure, advice }] of this.entries) {
+      if (failure !== undefined && inode.pending && concerns(inode)) found.push({ path: this.deps.tree.localPath(inode), reason: failure, ...(advice !== undefined && { advice }) })
     }
     return found
+  }
+
+  /** What waits or is under way, in the order in which it came. */
+  * changes(concerns: (inode: Inode) => boolean = () => true): Generator<PendingChange> {
+    const now = performance.now()
+    for (const [inode, entry] of this.entries) {
+      if (!inode.pending || !concerns(inode)) continue
+      yield {
+        path: this.deps.tree.localPath(inode),
+        change: inode.dirty ? 'content' : inode.type === 'folder' && !inode.onServer ? 'folder' : 'rename',
+        state: entry.running !== undefined ? 'sending' : entry.failure !== undefined ? 'failed' : 'waiting',
+        bytes: inode.dirty ? inode.size : 0,
+        since: new Date(Date.now() - (now - entry.since)).toISOString(),
+      }
+    }
+  }
+
+  * waitingInodes(): Generator<Inode> {
+    for (const inode of this.entries.keys()) if (inode.pending) yield inode
+  }
+
+  /** How far one inode is, and why it has failed. Undefined: the server has been sent all of it. */
+  stateOf(inode: Inode): { readonly state: Exclude<FileState, 'synced' | 'conflict'>; readonly reason?: string } | undefined {
+    if (!inode.pending) return undefined
+    const entry = this.entries.get(inode)
+    if (entry?.running !== undefined) return { state: 'sending' }
+    const reason = entry?.failure ?? inode.failure
+    return reason === undefined ? { state: 'pending' } : { state: 'failed', reason }
   }
 
   /** The server is there again: what could not be sent is tried at once. */
@@ -246,6 +276,7 @@ export class Uploader {
       if (this.closed) throw error
       entry.attempts++
       entry.failure = (error as Error).message
+      entry.advice = adviceFor(error)
       entry.refused = isRefusal(error)
       const pause = entry.refused ? REFUSED_RETRY_MS : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
       entry.due = performance.now() + pause
