@@ -92,14 +92,14 @@ export class Contents {
     return inode.reader
   }
 
-  async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
-    const { inode } = handle
   /** A reader of one version that nobody else uses. `path`: on the server, at the moment of a request. */
   newReader(version: VersionKey, path: () => string): VersionReader {
     const { tree, blocks, budget, received, logger } = this.deps
     return new VersionReader({ server: tree.deps.server, blocks, budget, received, logger }, version, path)
   }
 
+  async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+    const { inode } = handle
     if (inode.symlink !== undefined) return Buffer.from(inode.symlink).subarray(offset, offset + length)
     this.pages.beforeRead(handle, offset)
     const data = await this.readContent(handle, offset, length, signal)

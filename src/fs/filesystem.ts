@@ -78,10 +78,10 @@ export interface FilesystemDeps {
   /** The server keeps 4-byte UTF-8 in names. */
   readonly fourByteNames: () => boolean
   readonly quota: (inode: Inode) => { total: number; used: number } | undefined
-  readonly logger: Logger
-}
   /** For `user.cells.state`. */
   readonly stateOf: (inode: Inode) => string | undefined
+  readonly logger: Logger
+}
 
 export class Filesystem implements FileSystem {
   private readonly deps: FilesystemDeps
