@@ -28,6 +28,8 @@ export interface RestCall extends CallOptions {
   readonly attempts?: number
   /** A 401 means "not for you" here, as for an ordinary user asking an administrator's call, and says nothing about the token. */
   readonly privileged?: boolean
+  /** The answer is short: to pack and unpack it is more work than to send it as it is. */
+  readonly short?: boolean
 }
 
 export class Rest {
@@ -81,6 +83,7 @@ export class Rest {
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(call.json === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(call.short === true ? { 'accept-encoding': 'identity' } : {}),
       },
       body: call.json === undefined ? null : JSON.stringify(call.json),
       pool: 'rest',

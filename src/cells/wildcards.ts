@@ -60,6 +60,7 @@ const LOOK_EVERY_MS = 300
 /** For how long a folder of the path that was found to be itself is taken for that. */
 const TRUSTED_MS = 60_000
 const MOST = 5000
+const FORGET_EVERY_MS = 1_000
 
 interface Creation {
   readonly name: string
@@ -74,6 +75,9 @@ export class WildcardGuard {
   readonly #look: (path: string, signal?: AbortSignal) => Promise<Found>
   readonly #pause: (ms: number, signal?: AbortSignal) => Promise<void>
   readonly #creations = new Map<string, Set<Creation>>()
+  /** Of these, the ones with a wildcard in their name: few, where the others can be thousands. */
+  readonly #wild = new Map<string, Set<Creation>>()
+  #forgotAt = 0
   readonly #trusted = new Map<string, number>()
   readonly #now: () => number
 
@@ -101,13 +105,15 @@ export class WildcardGuard {
     let answer = (): void => {}
     const creation: Creation = { name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
     // Entered before the look: two that conflict must see each other.
-    const siblings = this.#siblings(parent)
+    const siblings = siblingsIn(this.#creations, parent)
     siblings.add(creation)
+    if (hasWildcard(name)) siblingsIn(this.#wild, parent).add(creation)
     try {
       if (hasWildcard(name)) {
         await this.#checkOwn(path, creation, siblings, signal).catch((error: unknown) => {
           // Nothing was sent: nobody need wait for it.
           siblings.delete(creation)
+          this.#wild.get(parent)?.delete(creation)
           throw error
         })
       }
@@ -135,7 +141,7 @@ export class WildcardGuard {
     // Those that entered later see this one and wait or give way.
     for (const other of siblings) {
       if (other === own) break
-      if (other.name !== name && likeMatches(name, other.name)) throw conflict(path, other.name)
+      if (other.name !== name && !this.#isOver(other) && likeMatches(name, other.name)) throw conflict(path, other.name)
     }
   }
 
@@ -157,25 +163,31 @@ export class WildcardGuard {
 
   /** A wildcard name on its way that would swallow `name`. */
   #rival(parent: string, name: string): Creation | undefined {
-    return [...this.#creations.get(parent) ?? []].find((other) => other.name !== name && other.indexed !== true && !this.#isOver(other) && hasWildcard(other.name) && likeMatches(other.name, name) && !likeMatches(name, other.name))
-  }
-
-  #siblings(parent: string): Set<Creation> {
-    let siblings = this.#creations.get(parent)
-    if (siblings === undefined) this.#creations.set(parent, siblings = new Set())
-    return siblings
+    return [...this.#wild.get(parent) ?? []].find((other) => other.name !== name && other.indexed !== true && !this.#isOver(other) && likeMatches(other.name, name) && !likeMatches(name, other.name))
   }
 
   #isOver(creation: Creation): boolean {
     return creation.endedAt !== undefined && this.#now() - creation.endedAt >= ON_THE_WAY_MS
   }
 
+  /** Not after each of many creations. */
   #forget(): void {
-    for (const [parent, siblings] of this.#creations) {
-      for (const creation of siblings) if (this.#isOver(creation)) siblings.delete(creation)
-      if (siblings.size === 0) this.#creations.delete(parent)
+    const now = this.#now()
+    if (now - this.#forgotAt < FORGET_EVERY_MS) return
+    this.#forgotAt = now
+    for (const all of [this.#creations, this.#wild]) {
+      for (const [parent, siblings] of all) {
+        for (const creation of siblings) if (this.#isOver(creation)) siblings.delete(creation)
+        if (siblings.size === 0) all.delete(parent)
+      }
     }
   }
+}
+
+function siblingsIn(all: Map<string, Set<Creation>>, parent: string): Set<Creation> {
+  let siblings = all.get(parent)
+  if (siblings === undefined) all.set(parent, siblings = new Set())
+  return siblings
 }
 
 function conflict(path: string, name: string): CellsError {

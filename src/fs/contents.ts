@@ -54,6 +54,8 @@ export interface ContentsDeps {
 
 /** How long an open waits for an upload of somebody else to end. */
 const UPLOADING_MS = 8_000
+/** A draft that is still open after this long gets a record. */
+const OPEN_RECORD_MS = 250
 /** The index of a 2.x server follows a change by 1 to 2.5 s. */
 const INDEX_MS = 4_000
 export class Contents {
@@ -227,7 +229,7 @@ export class Contents {
     }
     this.pages.forgetReaders(inode)
     if (!inode.unlinked) inode.parent?.local.set(inode.name, inode)
-    this.record(inode, 'open')
+    this.recordSoon(inode)
     return draft
   }
 
@@ -236,7 +238,23 @@ export class Contents {
     const { tree } = this.deps
     inode.draft = await Draft.create((id) => tree.deps.store.draftFile(id), undefined)
     inode.draft.generation = 1
-    this.record(inode, 'open')
+    this.recordSoon(inode)
+  }
+
+  private readonly unrecorded = new Set<Inode>()
+  private recordTimer: NodeJS.Timeout | undefined
+
+  /**
+   * Nothing of a draft that was just begun has been promised yet; its record is only for a crash in the middle of a long work. Most files are
+   * closed before this is due, with a record that says more.
+   */
+  private recordSoon(inode: Inode): void {
+    this.unrecorded.add(inode)
+    this.recordTimer ??= setTimeout(() => {
+      this.recordTimer = undefined
+      for (const each of this.unrecorded) if (each.recordId === undefined && !each.unlinked) this.record(each, 'open')
+      this.unrecorded.clear()
+    }, OPEN_RECORD_MS).unref()
   }
 
   /** Writes the draft's record; durable with the next flush of the store. */
@@ -581,9 +599,11 @@ export class Contents {
   /** Removes the record of a draft that is no longer needed. */
   private async forgetRecord(inode: Inode, draft: Draft): Promise<void> {
     const { store } = this.deps.tree.deps
-    if (inode.recordId !== undefined && inode.recordId !== draft.id) await store.drafts.remove(inode.recordId)
+    const { recordId } = inode
     inode.recordId = undefined
-    await store.drafts.remove(draft.id)
+    this.unrecorded.delete(inode)
+    if (recordId !== undefined && recordId !== draft.id) await store.drafts.remove(recordId)
+    if (recordId !== undefined) await store.drafts.remove(draft.id)
   }
 
   /** Before an open file is deleted on the server: fetches what its readers may still want, up to a size. */

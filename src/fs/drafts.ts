@@ -29,6 +29,8 @@ interface DraftFile {
   readonly id: string
   readonly path: string
   readonly handle: FileHandle
+  /** Where it ends on disk. */
+  length: number
   /** Uploads reading it. */
   readers: number
   /** No longer the draft's own: goes when the last reader goes. */
@@ -76,7 +78,7 @@ export class Draft {
     const id = randomUUID()
     const path = fileFor(id)
     const handle = await open(path, 'wx+', 0o600)
-    return new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base?.size ?? 0)
+    return new Draft({ id, path, handle, length: 0, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base?.size ?? 0)
   }
 
   /** A draft that an earlier process left. `missing`: what of its base is not in the file, and the base. */
@@ -84,7 +86,7 @@ export class Draft {
     const path = fileFor(id)
     const handle = await open(path, 'r+')
     await handle.truncate(size)
-    const draft = new Draft({ id, path, handle, readers: 0, orphan: false }, fileFor, missing?.base, size, missing?.baseLimit ?? 0, RangeSet.from(missing?.written ?? []))
+    const draft = new Draft({ id, path, handle, length: size, readers: 0, orphan: false }, fileFor, missing?.base, size, missing?.baseLimit ?? 0, RangeSet.from(missing?.written ?? []))
     draft.generation = 1
     draft.secured = 1
     // Which parts of it are holes is forgotten.
@@ -140,6 +142,7 @@ export class Draft {
       for (let done = 0; done < data.length;) {
         const { bytesWritten } = await this.file.handle.write(data, done, data.length - done, start + done)
         done += bytesWritten
+        this.file.length = Math.max(this.file.length, start + done)
       }
       this.written.add(start, start + data.length)
       this.size = Math.max(this.size, start + data.length)
@@ -151,8 +154,12 @@ export class Draft {
     return this.change(async () => {
       // A save that begins from nothing: until it is secured itself, a crash must find the last one, so it gets a file of its own.
       if (size === 0 && this.size > 0 && this.secured === this.generation && this.secured > 0) await this.beginAnew()
+      const kept = Math.min(size, this.size)
+      if (kept < this.file.length) {
+        await this.file.handle.truncate(kept)
+        this.file.length = kept
+      }
       if (size < this.size) {
-        await this.file.handle.truncate(size)
         this.written.truncate(size)
         this.baseLimit = Math.min(this.baseLimit, size)
       }
@@ -172,6 +179,7 @@ export class Draft {
         // Only what nobody has written or cut off while the base was asked.
         for (const [a, b] of this.written.gaps(from, Math.max(from, Math.min(to, this.baseLimit)))) {
           await this.file.handle.write(data, a - from, b - a, a)
+          this.file.length = Math.max(this.file.length, b)
           this.written.add(a, b)
         }
       })
@@ -204,7 +212,10 @@ export class Draft {
   sync(): Promise<void> {
     return this.inTurn(async () => {
       // A hole at the end exists only in `size` so far.
-      await this.file.handle.truncate(this.size)
+      if (this.file.length !== this.size) {
+        await this.file.handle.truncate(this.size)
+        this.file.length = this.size
+      }
       crashPoint('before a draft is synced')
       await this.file.handle.datasync()
       crashPoint('after a draft is synced')
@@ -228,7 +239,7 @@ export class Draft {
     const path = this.fileFor(id)
     const handle = await open(path, 'wx+', 0o600)
     const old = this.file
-    this.file = { id, path, handle, readers: 0, orphan: false }
+    this.file = { id, path, handle, length: 0, readers: 0, orphan: false }
     if (this.kept === undefined) this.kept = old
     else await letGo(old)
   }
@@ -271,7 +282,7 @@ export class Draft {
     const path = this.fileFor(id)
     await copyFile(old.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
     const handle = await open(path, 'r+')
-    this.file = { id, path, handle, readers: 0, orphan: false }
+    this.file = { id, path, handle, length: old.length, readers: 0, orphan: false }
     await letGo(old)
   }
 }

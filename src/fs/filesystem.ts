@@ -37,6 +37,9 @@ const O_APPEND = 0o2000
 /** An empty file is sent this long after it was closed. */
 const EMPTY_MS = 400
 
+/** A folder's new time is recorded this much later. */
+const TOUCH_MS = 250
+
 /** The largest object that S3 knows, 5 TiB: a longer file could never be sent. */
 const MAX_FILE = 5 * 2 ** 40
 
@@ -90,6 +93,9 @@ export class Filesystem implements FileSystem {
   private readonly renamer: Renamer
   private readonly copies: Copies
   private over = false
+  /** Folders whose time has changed and is not in the store yet. */
+  private readonly touched = new Set<Inode>()
+  private touchTimer: NodeJS.Timeout | undefined
 
   constructor(deps: FilesystemDeps) {
     this.deps = deps
@@ -103,6 +109,7 @@ export class Filesystem implements FileSystem {
    */
   shut(): void {
     this.over = true
+    this.keepTouched()
     this.handles.shut()
     this.dirHandles.shut()
   }
@@ -660,7 +667,23 @@ export class Filesystem implements FileSystem {
     const now = BigInt(Date.now()) * 1_000_000n
     folder.mtime = now
     folder.ctime = now
-    if (folder.uuid !== '') this.deps.tree.deps.store.updateFacts(folder.uuid, folder.facts())
+    if (folder.uuid === '' || this.touched.has(folder)) return
+    folder.pins++
+    this.touched.add(folder)
+    this.touchTimer ??= setTimeout(() => this.keepTouched(), TOUCH_MS).unref()
+  }
+
+  /** Their times go to the store together: a record for each file that is made in a folder would double the work of its close. */
+  private keepTouched(): void {
+    const { store, inodes } = this.deps.tree.deps
+    clearTimeout(this.touchTimer)
+    this.touchTimer = undefined
+    for (const folder of this.touched) {
+      store.updateFacts(folder.uuid, folder.facts())
+      folder.pins--
+      inodes.release(folder)
+    }
+    this.touched.clear()
   }
 }
 

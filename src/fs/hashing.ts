@@ -1,8 +1,18 @@
-/** Reading a local file by position: to send it, and to know its digests first. */
+/**
+ * Reading a local file by position: to send it, and to know its digests first.
+ *
+ * Digests of a large file are taken in a thread of its own: md5 takes 2 ms for each MiB, twice, and whoever works on the mount
+ * meanwhile would wait for all of it on the main thread.
+ */
 import type { FileHandle } from 'node:fs/promises'
+import { Worker } from 'node:worker_threads'
 import { type ContentDigest, Digester } from '../cells/digest.js'
 
 const STEP = 1 << 20
+/** Up to this size it is not worth the way to a thread, bytes. */
+const AT_ONCE = 1 << 18
+/** An idle thread is ended after this long. */
+const IDLE_MS = 10_000
 
 /** Bytes `[start, end)` of a file, a step at a time. */
 export async function* readRange(handle: FileHandle, start: number, end: number, step = 1 << 18): AsyncGenerator<Buffer> {
@@ -17,8 +27,62 @@ export async function* readRange(handle: FileHandle, start: number, end: number,
   }
 }
 
+/** Digests of `[0, size)`; the file must stay open, and must not change, until it resolves. */
 export async function digestFile(handle: FileHandle, size: number): Promise<ContentDigest> {
+  if (size > AT_ONCE) return thread.digest(handle.fd, size)
   const digester = new Digester()
   for await (const data of readRange(handle, 0, size, STEP)) digester.update(data)
   return digester.finish()
 }
+
+export interface DigestTask {
+  readonly fd: number
+  readonly size: number
+}
+
+/** What the thread answers: in the order in which it was asked. */
+export type DigestAnswer = { readonly digest: ContentDigest } | { readonly code: string | undefined; readonly message: string }
+
+interface Waiting {
+  readonly resolve: (digest: ContentDigest) => void
+  readonly reject: (error: Error) => void
+}
+
+class DigestThread {
+  private worker: Worker | undefined
+  private waiting: Waiting[] = []
+  private idle: NodeJS.Timeout | undefined
+
+  digest(fd: number, size: number): Promise<ContentDigest> {
+    return new Promise((resolve, reject) => {
+      clearTimeout(this.idle)
+      const worker = this.worker ??= this.start()
+      this.waiting.push({ resolve, reject })
+      worker.ref()
+      worker.postMessage({ fd, size } satisfies DigestTask)
+    })
+  }
+
+  private start(): Worker {
+    const worker = new Worker(new URL('./digest-thread.js', import.meta.url), { execArgv: [] })
+    worker.on('message', (answer: DigestAnswer) => {
+      const next = this.waiting.shift()
+      if ('digest' in answer) next?.resolve(answer.digest)
+      else next?.reject(Object.assign(new Error(answer.message), { code: answer.code }))
+      if (this.waiting.length > 0) return
+      worker.unref()
+      this.idle = setTimeout(() => this.end(worker, new Error('The thread has ended')), IDLE_MS).unref()
+    })
+    worker.on('error', (error) => this.end(worker, error))
+    return worker
+  }
+
+  private end(worker: Worker, error: Error): void {
+    if (this.worker !== worker) return
+    this.worker = undefined
+    for (const { reject } of this.waiting.splice(0)) reject(error)
+    void worker.terminate()
+  }
+}
+
+const thread = new DigestThread()
