@@ -162,8 +162,8 @@ export class Confirmer {
     const now = this.deps.tree.deps.metadata.now()
     for (const wait of waits) {
       if (wait === undefined) continue
-      wait.interval = Math.min(wait.interval, HURRIED_MS)
-      wait.limit = HURRIED_MAX_MS
+      wait.interval = Math.min(wait.interval, this.deps.tree.pause(HURRIED_MS))
+      wait.limit = this.deps.tree.pause(HURRIED_MAX_MS)
       wait.next = Math.min(wait.next, now)
     }
     clearTimeout(this.timer)
@@ -173,7 +173,7 @@ export class Confirmer {
 
   private newWait(): Waiting {
     const now = this.deps.tree.deps.metadata.now()
-    const interval = this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS
+    const interval = this.deps.tree.pause(this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS)
     return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false }
   }
 

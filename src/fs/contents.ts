@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { rename as renameFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { BlockCache, VersionKey } from '../cache/blocks.js'
 import type { DraftRecord } from '../cache/store.js'
 import type { ContentDigest } from '../cells/digest.js'
@@ -58,6 +59,19 @@ const UPLOADING_MS = 8_000
 const OPEN_RECORD_MS = 250
 /** The index of a 2.x server follows a change by 1 to 2.5 s. */
 const INDEX_MS = 4_000
+/** A body of at most this size is not taken back once it is on its way, bytes ... */
+const SMALL_BODY = 1024 * 1024
+/** ... unless the server takes longer than this. */
+const SMALL_BODY_MS = 2_000
+
+/** A content on its way to the server. */
+interface Sending {
+  readonly stop: AbortController
+  readonly over: Promise<void>
+  /** Size of the body; undefined: it has not been begun. */
+  bytes: number | undefined
+}
+
 export class Contents {
   private readonly deps: ContentsDeps
   /** Paths of conflict copies made by this process, for status. */
@@ -372,31 +386,43 @@ export class Contents {
     const { draft } = inode
     if (draft === undefined || !draft.dirty || inode.unlinked || inode.localOnly) return
     await this.withSnapshot(inode, signal, async (snapshot, digest) => {
-      const release = await this.lockPlace(inode)
-      const stop = new AbortController()
-      let over = (): void => {}
-      this.sending.set(inode, { stop, over: new Promise<void>((resolve) => { over = resolve }) })
-      try {
-        const place = inode.serverPlace
-        // Sent meanwhile, or nobody's any more.
-        if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return
-        await this.send(inode, place, snapshot, digest, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))
-        this.sent(inode, snapshot, digest)
-      } finally {
-        this.sending.delete(inode)
-        over()
-        release()
-      }
+      while (inode.draft === draft && snapshot.generation > draft.committed && !await this.attempt(inode, draft, snapshot, digest, signal));
     })
   }
 
-  private readonly sending = new Map<Inode, { readonly stop: AbortController; readonly over: Promise<void> }>()
+  /** False if the inode was given another name before anything was sent. */
+  private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<boolean> {
+    const release = await this.lockPlace(inode)
+    const stop = new AbortController()
+    let over = (): void => {}
+    const sending: Sending = { stop, over: new Promise<void>((resolve) => { over = resolve }), bytes: undefined }
+    this.sending.set(inode, sending)
+    try {
+      const place = inode.serverPlace
+      // Sent meanwhile, or nobody's any more.
+      if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return true
+      if (!await this.send(inode, place, snapshot, digest, sending, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))) return false
+      this.sent(inode, snapshot, digest)
+      return true
+    } finally {
+      this.sending.delete(inode)
+      over()
+      release()
+    }
+  }
 
-  /** What is being sent is not wanted any more, or not there. Resolves when nothing is on its way. */
+  private readonly sending = new Map<Inode, Sending>()
+
+  /**
+   * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way. A small body is there before it could be taken
+   * back, and would land on what comes next: its answer is waited for, not for long.
+   */
   async stopSending(inode: Inode): Promise<void> {
     const sending = this.sending.get(inode)
-    sending?.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
-    await sending?.over
+    if (sending === undefined) return
+    if (sending.bytes !== undefined && sending.bytes <= SMALL_BODY) await Promise.race([sending.over, pause(SMALL_BODY_MS, undefined, { ref: false })])
+    sending.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
+    await sending.over
   }
 
   private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
@@ -423,14 +449,13 @@ export class Contents {
       for (const md5 of await this.deps.freeName(place.folder, place.name, inode)) inode.sent.add(md5)
       await this.deps.confirmer.nameFree(place.folder, place.name)
       const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
-      const now = inode.serverPlace
-      if (now?.folder === place.folder && now.name === place.name && tree.toLeave(place.folder, place.name, inode) === undefined) return release
+      if (isAt(inode, place) && tree.toLeave(place.folder, place.name, inode) === undefined) return release
       release()
     }
   }
 
-  /** Uploads to a place unless the server has moved on there; then beside it. */
-  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<void> {
+  /** Uploads to a place unless the server has moved on there; then beside it. False, and nothing is sent, if the place is not the inode's any more. */
+  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<boolean> {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
     const secured = await this.deps.secureBackup(place.folder, place.name)
@@ -438,27 +463,30 @@ export class Contents {
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
     const before = { base: inode.base, sent: [...inode.sent] }
     const theirs = await server.stat(path, { signal })
+    if (!isAt(inode, place)) return false
     const over = secured ?? inode.base
     const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
     const verdict = judge(sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.asideOf(place)
+      if (!isAt(inode, place)) return false
       this.aside(inode, aside, place, theirs)
       place = aside
       path = tree.pathAt(aside.folder, aside.name)
     } else {
       inode.base = over
     }
-    if (verdict === 'same') return
+    if (verdict === 'same') return true
     // From here on the server may have it at this place, wherever it is moved to here meanwhile.
     if (inode.heldAt === undefined) tree.hold(inode, place)
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
     const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
-    inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + INDEX_MS : 0
+    inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + tree.pause(INDEX_MS) : 0
     inode.sent.add(digest.md5)
     this.recordSent(inode, snapshot, digest, 'closed')
     await journal.flushed()
     const started = performance.now()
+    sending.bytes = snapshot.size
     try {
       await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
     } catch (error) {
@@ -467,6 +495,7 @@ export class Contents {
       throw error
     }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
+    return true
   }
 
   /** The place on the server is the inode's own again, unless it was moved here meanwhile. */
@@ -644,6 +673,10 @@ function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: 
   if (base === undefined) return 'conflict'
   if (theirs.uuid !== base.uuid && base.uuid !== '') return 'conflict'
   return theirs.etag === base.etag ? 'send' : 'conflict'
+}
+
+function isAt({ serverPlace }: Inode, place: Place): boolean {
+  return serverPlace?.folder === place.folder && serverPlace.name === place.name
 }
 
 function onlySent(sent: ReadonlySet<string>, md5: string): boolean {

@@ -53,6 +53,8 @@ export interface EngineOptions {
   readonly readOnly: boolean
   /** Changes are answered when the server has them. Default: when they are safe on this disk. */
   readonly writeThrough?: boolean
+  /** Factor of every pause that waits for a program's next step or for the server's index; for tests with a faster server. Default: 1. */
+  readonly pace?: number
   readonly logger: Logger
 }
 
@@ -147,7 +149,7 @@ class MountEngine implements Engine {
       if (inode !== undefined) queueMicrotask(() => inodes.release(inode))
     })
     const inodes = new InodeTable({ mode: 0o777 & ~umask, uid, gid }, (ino) => this.metadata.has(ino))
-    this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, logger })
+    this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, pace: this.options.pace ?? 1, logger })
     this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
     this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)

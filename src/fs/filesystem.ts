@@ -497,7 +497,7 @@ export class Filesystem implements FileSystem {
    * of the descriptor before anything is written, and a 2.x server takes 1.5 s for an empty body.
    */
   private async save(inode: Inode): Promise<void> {
-    await this.deps.contents.secure(inode, inode.size === 0 ? EMPTY_MS : undefined)
+    await this.deps.contents.secure(inode, inode.size === 0 ? this.deps.tree.pause(EMPTY_MS) : undefined)
     if (inode.size > 0) await this.through(inode)
   }
 

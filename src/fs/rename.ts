@@ -114,14 +114,14 @@ export class Renamer {
     }
     const wasLocal = source.localOnly
     source.localOnly = localOnly
-    source.graceUntil = backup ? tree.deps.metadata.now() + GRACE_MS : 0
+    source.graceUntil = backup ? tree.deps.metadata.now() + tree.pause(GRACE_MS) : 0
     this.shift(source, to, newName)
     if (source.special) {
       this.deps.specials.save(source)
       return
     }
     if (source.draft === undefined) {
-      uploader.add(source, backup ? GRACE_MS : undefined)
+      uploader.add(source, backup ? tree.pause(GRACE_MS) : undefined)
       return
     }
     contents.record(source, localOnly ? 'local' : wasLocal || contents.due(source) ? 'closed' : source.unconfirmed ? 'sent' : 'open')
@@ -129,7 +129,7 @@ export class Renamer {
       source.draft.generation++
       await contents.secure(source)
     }
-    uploader.add(source, backup ? GRACE_MS : undefined)
+    uploader.add(source, backup ? tree.pause(GRACE_MS) : undefined)
   }
 
   /** Another name here; on the server the node stays where it is until the uploader moves it. */

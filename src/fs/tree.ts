@@ -33,6 +33,8 @@ export interface TreeDeps {
   /** Folder of the server that is the mount's root; '' for all workspaces. */
   readonly remote: string
   readonly owner: Owner
+  /** Factor of every pause that waits for a program's next step or for the server's index. */
+  readonly pace: number
   readonly logger: Logger
 }
 
@@ -72,6 +74,11 @@ export class Tree {
       // Under a change of ours the server's word does not show.
       if (folder !== undefined && !folder.local.has(name)) this.kernel.name(folder, name)
     }
+  }
+
+  /** A pause in which a program may do its next step, or the server may index: shorter where a test's server is faster than a real one. */
+  pause(ms: number): number {
+    return ms * this.deps.pace
   }
 
   // -- paths

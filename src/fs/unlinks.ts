@@ -169,10 +169,9 @@ export class Unlinks {
     while (this.waiting.size > 0 && !signal.aborted) {
       await this.burstOver()
       if (signal.aborted) return
-      // A folder goes when what was moved out of it here has been moved out of it there.
-      const ready = [...this.waiting].filter(([, it]) => it.inode?.type !== 'folder' || this.deps.tree.heldBelow(it.inode).length === 0)
+      const ready = [...this.waiting].filter(([, it]) => this.emptied(it))
       if (ready.length === 0) {
-        await pause(QUIET_MS, undefined, { signal }).catch(() => {})
+        await pause(this.deps.tree.pause(QUIET_MS), undefined, { signal }).catch(() => {})
         continue
       }
       const batch = ready.slice(0, BATCH)
@@ -186,10 +185,15 @@ export class Unlinks {
     this.hurry = false
   }
 
+  /** A folder goes when what was moved out of it here has been moved out of it there. */
+  private emptied({ inode }: Unlink): boolean {
+    return inode?.type !== 'folder' || this.deps.tree.heldBelow(inode).length === 0
+  }
+
   private async burstOver(): Promise<void> {
     while (!this.hurry && !this.stop.signal.aborted && this.waiting.size > 0 && this.waiting.size < BATCH) {
       const now = performance.now()
-      const wait = Math.min(this.lastAt + QUIET_MS, this.firstAt + LONGEST_WAIT_MS) - now
+      const wait = Math.min(this.lastAt + this.deps.tree.pause(QUIET_MS), this.firstAt + LONGEST_WAIT_MS) - now
       if (wait <= 0) return
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, wait)
@@ -205,6 +209,18 @@ export class Unlinks {
       const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [`d${it.inode.ino}`] : [])])
       const above = batch.flatMap((it) => tree.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
+      // While we waited, something of ours may have arrived there that is elsewhere here.
+      const early = batch.filter((it) => !this.emptied(it))
+      if (early.length > 0) {
+        release()
+        for (const unlink of early) {
+          this.sending.delete(unlink)
+          this.waiting.set(unlink.id, unlink)
+        }
+        batch = batch.filter((it) => !early.includes(it))
+        if (batch.length === 0) return
+        continue
+      }
       const paths = batch.map((it) => tree.pathAt(it.folder, it.name))
       try {
         await this.shown(batch.flatMap((it) => it.unshown))

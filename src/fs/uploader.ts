@@ -82,7 +82,7 @@ export class Uploader {
   // -- what is to be done
 
   /** The inode has something that the server does not know. `delayMs`: it may wait that long for more. */
-  add(inode: Inode, delayMs = QUIET_MS): void {
+  add(inode: Inode, delayMs = this.deps.tree.pause(QUIET_MS)): void {
     if (this.closed || !inode.pending) return
     const now = performance.now()
     const entry = this.entries.get(inode)
@@ -271,7 +271,7 @@ export class Uploader {
       entry.failure = undefined
       entry.refused = false
       entry.attempts = 0
-      entry.due = performance.now() + (inode.graceUntil > 0 ? GRACE_MS : QUIET_MS)
+      entry.due = performance.now() + this.deps.tree.pause(inode.graceUntil > 0 ? GRACE_MS : QUIET_MS)
     } catch (error) {
       if (this.closed) throw error
       entry.attempts++

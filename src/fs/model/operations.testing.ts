@@ -36,6 +36,8 @@ export type Operation =
   | readonly ['their mkdir', string]
   /** Until the server shows what the second client did. */
   | readonly ['wait']
+  /** Milliseconds: until something is on its way to the server, say. */
+  | readonly ['pause', number]
   /** The kernel lets go of every inode. */
   | readonly ['forget']
   /** The event stream is cut. */
@@ -81,7 +83,7 @@ const OURS: readonly Weighted[] = [
   of(2, word('chmod'), path, fc.constantFrom(0o600, 0o755, 0o640)), of(2, word('mtime'), file, fc.integer({ min: 1, max: 2_000_000_000 })),
   of(5, word('open'), slot, file, fc.constantFrom('r', 'w', 'c', 'a')), of(6, word('hwrite'), slot, offset, size), of(3, word('hread'), slot),
   of(2, word('htruncate'), slot, offset), of(2, word('fsync'), slot), of(4, word('close'), slot),
-  of(1, word('forget')),
+  of(1, word('forget')), of(1, word('pause'), fc.constantFrom(5, 20, 60)),
 ]
 
 const THEIRS: readonly Weighted[] = [of(9, word('their put'), file, size), of(3, word('their delete'), path), of(3, word('their move'), path, path), of(2, word('their mkdir'), folder), of(5, word('wait')), of(1, word('cut'))]

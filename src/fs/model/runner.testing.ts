@@ -135,6 +135,7 @@ export class Runner {
       case 'their move': return this.second.move(operation[1], operation[2])
       case 'their mkdir': return this.second.mkdir(operation[1])
       case 'wait': return this.second.settled()
+      case 'pause': return new Promise((resolve) => setTimeout(resolve, operation[1]))
       case 'forget':
         if (this.handles.size === 0) this.fs.forgetAll()
         return

@@ -15,6 +15,8 @@ import { MOUNT_HEADER } from './trouble.testing.js'
 
 /** Milliseconds by which the index lags; real servers take 50 times as long. */
 export const INDEX_DELAY_MS = 20
+/** The engine's pauses, likewise; not by as much, because a busy machine is as slow as ever. */
+const PACE = 0.06
 
 export const modelLogger: Logger = process.env['TEST_LOG'] === undefined ? silentLogger : createLogger('debug', (line) => process.stderr.write(line))
 
@@ -74,7 +76,7 @@ export class Site {
   engine(remote: string, state: string, watch: (server: CellsServer) => CellsServer, more: Partial<EngineOptions> = {}): Promise<Engine> {
     return openEngine({
       server: watch(clientOf(this.demo.url, this.tokens, { [MOUNT_HEADER]: 'mount' })), remote, stateDir: join(state, 'state'), cacheDir: join(state, 'cache'),
-      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger: modelLogger, ...more,
+      uid: 1, gid: 1, umask: 0o022, readOnly: false, pace: PACE, logger: modelLogger, ...more,
     })
   }
 
