@@ -413,16 +413,23 @@ export class Contents {
 
   private readonly sending = new Map<Inode, Sending>()
 
+  /** Is the content, or a move of the node, on its way to the server? */
+  isSending(inode: Inode): boolean {
+    return this.sending.has(inode) || this.deps.tree.isMoving(inode)
+  }
+
   /**
-   * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way. A small body is there before it could be taken
-   * back, and would land on what comes next: its answer is waited for, not for long.
+   * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way, no move of the node either. A small body
+   * is there before it could be taken back, and would land on what comes next: its answer is waited for, not for long.
    */
   async stopSending(inode: Inode): Promise<void> {
     const sending = this.sending.get(inode)
-    if (sending === undefined) return
-    if (sending.bytes !== undefined && sending.bytes <= SMALL_BODY) await Promise.race([sending.over, pause(SMALL_BODY_MS, undefined, { ref: false })])
-    sending.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
-    await sending.over
+    if (sending !== undefined) {
+      if (sending.bytes !== undefined && sending.bytes <= SMALL_BODY) await Promise.race([sending.over, pause(SMALL_BODY_MS, undefined, { ref: false })])
+      sending.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
+      await sending.over
+    }
+    await this.deps.tree.moveEnded(inode)
   }
 
   private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
@@ -470,7 +477,7 @@ export class Contents {
     if (verdict === 'conflict') {
       const aside = await this.asideOf(place)
       if (!isAt(inode, place)) return false
-      this.aside(inode, aside, place, theirs)
+      this.aside(inode, aside, place, theirs, 'new node')
       place = aside
       path = tree.pathAt(aside.folder, aside.name)
     } else {
@@ -549,16 +556,18 @@ export class Contents {
     }
   }
 
-  /** Theirs keeps the place on the server; ours, with its open handles, goes beside it, here too if the place is its own here. */
-  aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined): void {
+  /**
+   * Theirs keeps the place on the server; ours, with its open handles, goes beside it, here too if the place is its own here: as a
+   * node of its own, or as the node that it is and that was to be moved there.
+   */
+  aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined, as: 'new node' | 'same node'): void {
     const { tree, journal, logger } = this.deps
     const { folder, name } = place
     const ours = tree.pathAt(aside.folder, aside.name)
     this.conflicts.push(ours)
     logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
     const atHome = inode.parent === folder && inode.name === name
-    if (inode.type === 'file' && inode.draft !== undefined) {
-      // Ours becomes a node of its own.
+    if (as === 'new node') {
       tree.deps.inodes.setUuid(inode, '')
       inode.base = undefined
       inode.sent.clear()

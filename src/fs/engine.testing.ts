@@ -55,13 +55,25 @@ export class World {
   /** Nothing can be sent. */
   unreachable = false
 
+  /** What the engines' requests of a kind wait for before they go out. */
+  readonly before: Partial<Record<keyof CellsServer, () => Promise<void>>> = {}
+
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
       return server.events(listener)
     }
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
-    return new Proxy(server, { get: (target, name) => name === 'events' ? events : name === 'put' ? put : bound(target, name) })
+    return new Proxy(server, {
+      get: (target, name) => {
+        const member = name === 'events' ? events : name === 'put' ? put : bound(target, name)
+        const before = this.before[name as keyof CellsServer]
+        return before === undefined ? member : async (...call: unknown[]) => {
+          await before()
+          return (member as (...all: unknown[]) => unknown)(...call)
+        }
+      },
+    })
   }
 
   /** An engine with its own state; the same name is the same state. */

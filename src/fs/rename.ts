@@ -158,16 +158,19 @@ export class Renamer {
     const { tree, contents, confirmer, journal, removals, uploader } = this.deps
     const { inodes } = tree.deps
     const [to, newName] = [target.parent!, target.name]
-    await contents.stopSending(source)
-    await contents.stopSending(target)
-    await contents.keepForReaders(target, caller.signal)
-    await contents.prepare(source, caller.signal)
+    do {
+      await contents.stopSending(source)
+      await contents.stopSending(target)
+      await contents.keepForReaders(target, caller.signal)
+      await contents.prepare(source, caller.signal)
+    } while (contents.isSending(source) || contents.isSending(target))
     // From here on without a pause, so that nobody sees half of it.
     const [from, name] = [source.parent!, source.name]
     const old = source.onServer && !source.localOnly ? source.serverPlace : undefined
+    const oldAlso = source.movingTo
     const oldUuid = source.uuid
     const oldEtags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
-    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], past: [...target.past], heldAt: target.heldAt, grace: target.graceUntil }
+    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], past: [...target.past], heldAt: target.heldAt, movingTo: target.movingTo, grace: target.graceUntil }
     confirmer.drop(source)
     confirmer.drop(target)
     tree.hold(source, undefined)
@@ -188,8 +191,11 @@ export class Renamer {
     source.localOnly = false
     source.graceUntil = node.grace
     tree.hold(source, node.heldAt)
+    source.movingTo = node.movingTo
     source.ctime = BigInt(Date.now()) * 1_000_000n
     if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
+    // Where it was being moved, if the answer to that was lost.
+    if (old !== undefined && oldAlso !== undefined && oldUuid !== '') removals.add(oldAlso, oldUuid, oldEtags, source)
     tree.leave(from, name)
     tree.overlay(source)
     journal.move(source)
@@ -201,11 +207,12 @@ export class Renamer {
   /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
   private async becomeNew(source: Inode, caller: Caller): Promise<void> {
     const { tree, contents, confirmer, removals, journal } = this.deps
-    await contents.stopSending(source)
-    await contents.prepare(source, caller.signal)
+    await this.atRest(source, caller)
     const place = source.serverPlace
     const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
     if (place !== undefined) removals.add(place, source.uuid, etags, source)
+    if (source.movingTo !== undefined && source.uuid !== '') removals.add(source.movingTo, source.uuid, etags, source)
+    source.movingTo = undefined
     confirmer.drop(source)
     tree.hold(source, undefined)
     tree.deps.inodes.setUuid(source, '')
@@ -219,8 +226,7 @@ export class Renamer {
   /** The inode is a local file from now on; its node on the server is deleted. */
   private async leaveNode(source: Inode, caller: Caller): Promise<void> {
     const { tree, contents, confirmer, unlinks, journal } = this.deps
-    await contents.stopSending(source)
-    await contents.prepare(source, caller.signal)
+    await this.atRest(source, caller)
     const place = source.serverPlace
     if (place !== undefined) unlinks.add(place)
     confirmer.drop(source)
@@ -232,6 +238,15 @@ export class Renamer {
     journal.move(source)
     source.localOnly = true
     contents.recordSecured(source)
+  }
+
+  /** All of the content is on this disk and nothing of the inode on its way to the server: what follows without a pause cannot be overtaken. */
+  private async atRest(source: Inode, caller: Caller): Promise<void> {
+    const { contents } = this.deps
+    do {
+      await contents.stopSending(source)
+      await contents.prepare(source, caller.signal)
+    } while (contents.isSending(source))
   }
 
   /** A target that has to go: to the bin, or just away if the server never had it. */

@@ -338,6 +338,15 @@ export class Tree {
     }
   }
 
+  isMoving(inode: Inode): boolean {
+    return this.moving.has(inode)
+  }
+
+  /** Resolves when no move of the node is on its way. `movingTo` stays where the answer was lost. */
+  async moveEnded(inode: Inode): Promise<void> {
+    for (let moving = this.moving.get(inode); moving !== undefined; moving = this.moving.get(inode)) await moving
+  }
+
   private movingAbove(inode: Inode): Promise<void> | undefined {
     if (this.moving.size === 0) return undefined
     for (const at of this.serverFolders(inode)) {

@@ -32,8 +32,8 @@ interface Unlink {
   /** Of the record. */
   readonly id: string
   /** In the server's tree. */
-  readonly folder: Inode
-  readonly name: string
+  folder: Inode
+  name: string
   /** What is deleted; undefined if it lives on as something else. */
   readonly inode: Inode | undefined
   /** Paths on the server, in and below it, that it did not show when they were deleted here: a delete that comes too early does nothing. */
@@ -206,6 +206,7 @@ export class Unlinks {
   private async send(batch: Unlink[]): Promise<void> {
     const { tree, logger, locks } = this.deps
     for (;;) {
+      await Promise.allSettled(batch.map((it) => this.locate(it)))
       const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [`d${it.inode.ino}`] : [])])
       const above = batch.flatMap((it) => tree.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
@@ -248,6 +249,20 @@ export class Unlinks {
         release()
       }
     }
+  }
+
+  /** The answer to a move was lost before it was deleted: where is it? */
+  private async locate(unlink: Unlink): Promise<void> {
+    const { tree } = this.deps
+    const { inode } = unlink
+    const place = inode?.movingTo
+    if (inode === undefined || place === undefined || inode.uuid === '') return
+    const node = await tree.deps.server.stat(tree.pathAt(place.folder, place.name), { signal: this.stop.signal })
+    inode.movingTo = undefined
+    if (node?.uuid !== inode.uuid) return
+    unlink.folder = place.folder
+    unlink.name = place.name
+    this.record(unlink)
   }
 
   /** Waits, not for ever, until the server shows what it was sent before the delete. */

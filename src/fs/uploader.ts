@@ -274,6 +274,11 @@ export class Uploader {
       entry.due = performance.now() + this.deps.tree.pause(inode.graceUntil > 0 ? GRACE_MS : QUIET_MS)
     } catch (error) {
       if (this.closed) throw error
+      if (isCellsError(error, 'aborted')) {
+        // Replaced or deleted here while it was being sent.
+        entry.due = performance.now() + QUIET_MS
+        throw error
+      }
       entry.attempts++
       entry.failure = (error as Error).message
       entry.advice = adviceFor(error)
@@ -404,7 +409,7 @@ export class Uploader {
 
   /** `chain`: moves that wait for this one. */
   private async sendMove(inode: Inode, chain: readonly Inode[]): Promise<void> {
-    const { tree, logger } = this.deps
+    const { tree } = this.deps
     await this.whereIs(inode)
     for (;;) {
       if (inode.unlinked || inode.parent === undefined || inode.heldAt === undefined || !this.moved(inode)) return
@@ -429,13 +434,9 @@ export class Uploader {
       if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
       let done = false
       await this.holdingPlaces(inode, from, to, async () => {
-        if (inode.heldAt !== from || inode.unlinked) return
-        await this.moveNow(inode, from, to)
-        done = true
+        done = await this.moveNow(inode, from, to)
       })
-      if (!done) continue
-      logger.info('renamed', { to: tree.pathAt(to.folder, to.name) })
-      return
+      if (done) return
     }
   }
 
@@ -457,34 +458,40 @@ export class Uploader {
     tree.overlay(inode)
   }
 
-  /** The locks are held and the target is ours to take, as far as is known here. */
-  private async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
-    const { tree, contents, journal } = this.deps
+  /** The locks are held and the target is ours to take, as far as is known here. False: the inode was replaced or deleted meanwhile, and nothing was done. */
+  private async moveNow(inode: Inode, from: Place, to: Place): Promise<boolean> {
+    const { tree, contents, journal, logger } = this.deps
+    const stays = (): boolean => inode.heldAt === from && !inode.unlinked
+    if (!stays()) return false
     const { server } = tree.deps
     const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
     const signal = this.stop.signal
     // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
     const found = await server.statMany([source, target], { signal })
+    if (!stays()) return false
     const [here, theirs] = [found.get(source), found.get(target)]
     const arrived = theirs !== undefined && inode.uuid !== '' && theirs.uuid === inode.uuid
     if (here === undefined && !arrived) {
       // Deleted or moved away by somebody else, or it never came there.
       await this.lost(inode)
-      return
+      return true
     }
     let place = to
     if (theirs !== undefined && !arrived) {
       place = await contents.asideOf(to)
-      contents.aside(inode, place, to, theirs)
+      if (!stays()) return false
+      contents.aside(inode, place, to, theirs, 'same node')
     }
     const path = tree.pathAt(place.folder, place.name)
     inode.movingTo = place
     journal.move(inode)
-    await journal.flushed()
     await tree.move(inode, async () => {
+      await journal.flushed()
       if (!arrived) await this.moveOnServer(source, path)
       this.nowAt(inode, from, place)
     })
+    logger.info('renamed', { to: path })
+    return true
   }
 
   private async moveOnServer(source: string, target: string): Promise<void> {
@@ -605,7 +612,7 @@ export class Uploader {
     const from = inode.heldAt!
     const between: Place = { folder: into ?? from.folder, name: `${randomUUID()}.renaming` }
     await this.holdingPlaces(inode, from, between, async () => {
-      if (inode.heldAt === from && !inode.unlinked) await this.moveNow(inode, from, between)
+      await this.moveNow(inode, from, between)
     })
     await this.deps.journal.flushed()
   }
