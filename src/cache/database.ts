@@ -112,7 +112,7 @@ export function markClean(file: string): void {
   }
 }
 
-function isClean(file: string): boolean {
+export function isClean(file: string): boolean {
   try {
     return readFileSync(cleanMark(file), 'utf8') === fingerprint(file)
   } catch {
@@ -124,7 +124,7 @@ function isClean(file: string): boolean {
  * Can all of it be read, and is all there that should be? Damaged pages would end the process that looks, so another one does. What
  * it could read is taken from its copy.
  */
-function check(file: string): boolean {
+export function check(file: string): boolean {
   const copy = `${file}-checked`
   rmSync(copy, { force: true })
   const program = fileURLToPath(new URL('./store-check.js', import.meta.url))

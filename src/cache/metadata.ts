@@ -16,6 +16,9 @@ const POLL_TTL_MS = 2_000
 /** With a stream, too: an event can be lost on the way (the server drops some beyond a rate). */
 const PUSH_TTL_MS = 120_000
 
+/** `at` of what was read from the disk: known, and never believed without asking the server if it can be asked. */
+export const RECALLED = -1
+
 interface Answer {
   /** undefined: proven absent. */
   readonly node: CellsNode | undefined
@@ -25,7 +28,7 @@ interface Answer {
 /** The names of one folder, as far as known. Times are of the cache's monotonic clock, milliseconds. */
 export class Listing {
   readonly answers = new Map<string, Answer>()
-  /** When the last complete listing was begun; 0: none. */
+  /** When the last complete listing was begun; 0: none; RECALLED: by an earlier process. */
   completeAt = 0
   /** Names that an event or a change of ours has put in doubt, with the time of it. */
   readonly doubted = new Map<string, number>()
@@ -37,6 +40,8 @@ export class MetadataCache {
   /** The name leads to another node than it was said to, to none, or to one for the first time. Not called for changes of our own. */
   onChange: (folder: number, name: string) => void = () => {}
   readonly now: () => number
+  /** What an earlier process knew of a folder, and where what is learned is kept for a later one. */
+  shelf: { recall(folder: number): { readonly complete: boolean; readonly nodes: ReadonlyMap<string, CellsNode> } | undefined; changed(folder: number): void } | undefined
 
   /** @param maxNames bound on names kept, over all folders */
   constructor(maxNames: number, onEvict: (folder: number) => void, now: () => number = () => performance.now()) {
@@ -53,7 +58,22 @@ export class MetadataCache {
   }
 
   listing(folder: number): Listing | undefined {
-    return this.listings.get(folder)
+    return this.listings.get(folder) ?? this.recall(folder)
+  }
+
+  /** As `listing`, from memory only. */
+  peek(folder: number): Listing | undefined {
+    return this.listings.peek(folder)
+  }
+
+  private recall(folder: number): Listing | undefined {
+    const known = this.shelf?.recall(folder)
+    if (known === undefined) return undefined
+    const listing = new Listing()
+    if (known.complete) listing.completeAt = RECALLED
+    for (const [name, node] of known.nodes) listing.answers.set(name, { node, at: RECALLED })
+    this.listings.set(folder, listing)
+    return listing
   }
 
   has(folder: number): boolean {
@@ -75,7 +95,7 @@ export class MetadataCache {
 
   /** Will the stream tell when the answer about this name stops being right? */
   covered(folder: number, name: string): boolean {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     if (listing === undefined || this.connectedAt === undefined || listing.doubted.has(name) || isUntold(name)) return false
     const at = Math.max(listing.answers.get(name)?.at ?? 0, listing.completeAt)
     return at >= this.connectedAt && this.fresh(at)
@@ -92,17 +112,17 @@ export class MetadataCache {
   }
 
   private fresh(at: number, name = ''): boolean {
-    if (at === 0) return false
+    if (at <= 0) return false
     const age = this.now() - at
     return this.connectedAt !== undefined && at >= this.connectedAt && !isUntold(name) ? age < PUSH_TTL_MS : age < POLL_TTL_MS
   }
 
   /** 'unknown' when the server has to be asked. */
   lookup(folder: number, name: string): CellsNode | undefined | 'unknown' {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     if (listing === undefined || listing.doubted.has(name)) return 'unknown'
     const answer = listing.answers.get(name)
-    const at = Math.max(answer?.at ?? 0, listing.completeAt)
+    const at = Math.max(answer?.at ?? RECALLED, listing.completeAt)
     if (!this.fresh(at, name)) return 'unknown'
     if (answer !== undefined) return answer.node
     return listing.completeAt > 0 ? undefined : 'unknown'
@@ -110,21 +130,21 @@ export class MetadataCache {
 
   /** The last known answer, however old: for when the server cannot be asked. */
   stale(folder: number, name: string): CellsNode | undefined | 'unknown' {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     const answer = listing?.answers.get(name)
     if (answer !== undefined) return answer.node
-    return listing !== undefined && listing.completeAt > 0 ? undefined : 'unknown'
+    return listing !== undefined && listing.completeAt !== 0 ? undefined : 'unknown'
   }
 
   /** All names with nothing in doubt, or undefined when the folder has to be listed. */
   complete(folder: number): Listing | undefined {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     return listing !== undefined && listing.doubted.size === 0 && this.fresh(listing.completeAt) ? listing : undefined
   }
 
   /** One answer. `at` is when the question was asked. */
   set(folder: number, name: string, node: CellsNode | undefined, at: number): void {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     // An answer to an older question, overtaken.
     if ((listing?.answers.get(name)?.at ?? 0) > at) return
     const changed = listing !== undefined && !listing.doubted.has(name) && differs(listing, name, node)
@@ -134,16 +154,17 @@ export class MetadataCache {
 
   /** As `set` for a change of our own, which nobody needs to be told of. */
   ours(folder: number, name: string, node: CellsNode | undefined, at: number): void {
-    const listing = this.listings.get(folder) ?? new Listing()
+    const listing = this.listing(folder) ?? new Listing()
     const doubted = listing.doubted.get(name)
     if (doubted !== undefined && doubted <= at) listing.doubted.delete(name)
     listing.answers.set(name, { node, at })
     this.listings.set(folder, listing)
+    this.shelf?.changed(folder)
   }
 
   /** A complete listing, asked at `at`. What was put in doubt later stays in doubt, with the newer answer. */
   setAll(folder: number, nodes: ReadonlyMap<string, CellsNode>, at: number): void {
-    const before = this.listings.get(folder)
+    const before = this.listing(folder)
     const listing = new Listing()
     listing.completeAt = at
     for (const [name, node] of nodes) listing.answers.set(name, { node, at })
@@ -152,6 +173,7 @@ export class MetadataCache {
       for (const [name, answer] of before.answers) if (answer.at > at) listing.answers.set(name, answer)
     }
     this.listings.set(folder, listing)
+    this.shelf?.changed(folder)
     if (before === undefined) return
     for (const name of new Set([...before.answers.keys(), ...listing.answers.keys()])) {
       if (!before.doubted.has(name) && differs(before, name, listing.answers.get(name)?.node)) this.onChange(folder, name)
@@ -160,12 +182,12 @@ export class MetadataCache {
 
   /** A name's answer is no longer to be believed. */
   doubt(folder: number, name: string): void {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     if (listing !== undefined) listing.doubted.set(name, this.now())
   }
 
   doubtFolder(folder: number): void {
-    const listing = this.listings.get(folder)
+    const listing = this.listing(folder)
     if (listing === undefined) return
     listing.completeAt = 0
     for (const [name, answer] of listing.answers) listing.answers.set(name, { node: answer.node, at: 0 })
@@ -184,6 +206,6 @@ function isUntold(name: string): boolean {
 /** Is `node` something else than what was known of the name? Where nothing was known, nothing was said. */
 function differs(known: Listing, name: string, node: CellsNode | undefined): boolean {
   const answer = known.answers.get(name)
-  if (answer === undefined) return known.completeAt > 0 && node !== undefined
+  if (answer === undefined) return known.completeAt !== 0 && node !== undefined
   return answer.node?.uuid !== node?.uuid || answer.node?.kind !== node?.kind
 }

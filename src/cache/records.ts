@@ -75,12 +75,15 @@ export class RecordTable<T> {
   private readonly decoded = new WeakMap<Buffer, Stored<T> | typeof DAMAGED>()
   private xor = 0
 
-  /** @param sums where the sum of the table is kept; absent: it has none; `none`: it should have one, in a database that is only read */
-  constructor(root: RootDatabase, name: string, sums?: Database<Sum, string> | 'none') {
+  /**
+   * @param sums where the sum of the table is kept; absent: it has none; `none`: it should have one, in a database that is only read
+   * @param cache a read sees a put at once
+   */
+  constructor(root: RootDatabase, name: string, sums?: Database<Sum, string> | 'none', cache = true) {
     this.name = name
     this.sums = sums
     // Those of schema 1 had the bare names. Without a cache a read would see a put only when it is committed.
-    this.db = root.openDB<Buffer, string>({ name: `${name} records`, encoding: 'binary', cache: true })
+    this.db = root.openDB<Buffer, string>({ name: `${name} records`, encoding: 'binary', cache })
     if (sums === undefined) return
     for (const { key, stored } of this.all()) if (stored !== DAMAGED) this.count(key, stored.crc)
   }

@@ -7,6 +7,7 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs'
 import type { Database } from 'lmdb'
 import { JOURNAL, openRoot, openTables, SCHEMA, schemaOf } from './database.js'
+import { RecordTable } from './records.js'
 
 function check(file: string): boolean {
   const root = openRoot(file, true)
@@ -19,7 +20,7 @@ function check(file: string): boolean {
     }
     return true
   }
-  const tables = Object.values(openTables(root))
+  const tables = [...Object.values(openTables(root)), new RecordTable<unknown>(root, 'names')]
   // With a damaged record the sum cannot agree.
   return tables.every((table) => table.damaged().length > 0 || table.sumAgrees())
 }

@@ -22,7 +22,7 @@ interface Fake {
 
 const STATUS: MountStatus = {
   version: '1', server: 'http://localhost:1', remote: 'ws/dir', connection: 'online', live: true, pending: { count: 1, bytes: 1, oldest: null }, unconfirmed: 0, failures: [], conflicts: [],
-  traffic: { sent: 0, received: 0, up: 0, down: 0 }, cache: { bytes: 0, limit: 0, pinned: 0, hits: 0, misses: 0 }, pins: [], metrics: { socket: '/m.prom' }, writeMode: 'back', openHandles: 0, mountpoint: '/m', pid: 1, driver: 'none', since: '',
+  traffic: { sent: 0, received: 0, up: 0, down: 0 }, cache: { bytes: 0, limit: 0, pinned: 0, hits: 0, misses: 0 }, pins: [], damage: [], metrics: { socket: '/m.prom' }, writeMode: 'back', openHandles: 0, mountpoint: '/m', pid: 1, driver: 'none', since: '',
 }
 
 /** A mount's control socket in a runtime folder of its own. */

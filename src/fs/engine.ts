@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BlockCache } from '../cache/blocks.js'
 import { MetadataCache } from '../cache/metadata.js'
+import { NamesStore } from '../cache/names.js'
 import { Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
@@ -21,10 +22,12 @@ import { refuseAdding } from './full-disk.js'
 import { type Inode, InodeTable } from './inodes.js'
 import { Instruments } from './instruments.js'
 import { Journal } from './journal.js'
+import { saysNothing } from './patience.js'
 import { Pins } from './pins.js'
 import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, FailedChange, PendingChange, SyncReport } from './status.js'
 import { Removals } from './removals.js'
+import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
 import { isBelow, States } from './state.js'
 import { type Owner, Tree } from './tree.js'
@@ -62,6 +65,8 @@ const DEFAULT_CACHE_BYTES = 10 * 2 ** 30
 const DEFAULT_NAMES = 200_000
 /** Bytes of blocks in flight over all readers. */
 const READ_BUDGET = 48 * 2 ** 20
+/** How long a start waits for the server when it could do without. */
+const ROOT_MS = 500
 /** How long a sync waits for the server to show what it has taken. */
 const SYNC_CONFIRM_MS = 60_000
 /** ... and for what depends on a change that could not be sent: not for long. */
@@ -100,6 +105,9 @@ class MountEngine implements Engine {
   private metadata!: MetadataCache
   private stream: { close(): void } | undefined
   private fourByteNames = false
+  private rulesUnknown = false
+  private shelf: Shelf | undefined
+  private recovery!: Recovery
   private readonly connection = new ConnectionWatch()
   private readonly instruments = new Instruments(() => this.status())
   private pins!: Pins
@@ -115,7 +123,10 @@ class MountEngine implements Engine {
     await mkdir(cacheDir, { recursive: true, mode: 0o700 })
     this.blocks = await BlockCache.open(join(cacheDir, 'blocks'), this.options.cacheBytes ?? DEFAULT_CACHE_BYTES, logger)
     this.assemble()
+    this.shelf = new Shelf(NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger), this.tree)
+    this.metadata.shelf = this.shelf
     await this.openRoot(remote)
+    this.recovery = new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     this.stream = server.events({
       onEvent: (event) => {
         this.tree.onEvent(event)
@@ -125,19 +136,49 @@ class MountEngine implements Engine {
         if (it.state === 'connected') {
           this.metadata.streamConnected()
           this.tree.patience.reset()
-          this.uploader.retryNow()
-          this.pins.look()
+          this.reachable()
         }
         else if (this.metadata.pushed) {
           this.metadata.streamLost()
           this.tree.kernel.everything()
         }
+        if (it.state === 'disconnected') this.probe()
         logger.debug('event stream', it)
       },
     })
-    void server.nameRules?.().then((rules) => { this.fourByteNames = rules.fourByte === true }, (error: unknown) => logger.debug('name rules unknown', { error }))
-    await new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger }).run()
+    this.learnNameRules()
+    this.tree.patience.starting = true
+    await this.recovery.run()
+    this.tree.patience.starting = false
     await this.pins.start()
+  }
+
+  private learnNameRules(): void {
+    void this.options.server.nameRules?.().then((rules) => { this.fourByteNames = rules.fourByte === true }, (error: unknown) => {
+      this.options.logger.debug('name rules unknown', { error })
+      this.rulesUnknown = true
+    })
+  }
+
+  /** The server can be asked again, or a person thinks so. */
+  private reachable(): void {
+    this.uploader.retryNow()
+    this.pins.look()
+    if (this.rulesUnknown) this.learnNameRules()
+    this.rulesUnknown = false
+    void this.recovery.again()
+  }
+
+  wake(): void {
+    this.tree.patience.reset()
+    this.reachable()
+    this.probe()
+  }
+
+  /** A question whose answer, or want of one, tells how things are (connection.ts). */
+  private probe(): void {
+    const { remote, server, logger } = this.options
+    void (remote === '' ? server.workspaces() : server.stat(remote)).catch((error: unknown) => logger.debug('the server cannot be asked yet', { error }))
   }
 
   private assemble(): void {
@@ -151,6 +192,11 @@ class MountEngine implements Engine {
     const inodes = new InodeTable({ mode: 0o777 & ~umask, uid, gid }, (ino) => this.metadata.has(ino))
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, pace: this.options.pace ?? 1, logger })
     this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
+    this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || (this.tree.patience.starting && this.tree.patience.paused))
+    this.connection.onChange = (state, error) => {
+      if (state === 'login-needed') logger.error('signed out: run `cec config relog`; the mount goes on, and sends what was saved after it', { error })
+      else logger.info(state === 'online' ? 'the server answers' : 'the server cannot be reached: going on with what is known', { error })
+    }
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
     this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
       || this.confirmer.awaitsAbsence(folder, name) || this.tree.heldBy(folder, name) !== undefined
@@ -199,20 +245,45 @@ class MountEngine implements Engine {
     return this.quotas.get(workspace) ?? (this.quotas.size === 1 ? [...this.quotas.values()][0] : undefined)
   }
 
+  /** Asks the server; for a moment only, if an earlier process knew the answer. */
   private async openRoot(remote: string): Promise<void> {
-    const { server } = this.options
+    const { logger } = this.options
     const { root } = this.tree.deps.inodes
     root.mtime = root.ctime = root.atime = BigInt(Date.now()) * 1_000_000n
+    const known = this.shelf?.recall(root.ino)
+    const usable = known !== undefined && (remote === '' ? known.complete && known.nodes.size > 0 : known.self !== undefined)
+    const asked = this.askRoot(remote)
+    try {
+      await (usable ? withinMs(asked, ROOT_MS) : asked)
+    } catch (error) {
+      if (!usable || !saysNothing(error)) throw error
+      logger.warn('the server cannot be asked now, showing what was known', { error })
+      if (known.self !== undefined) {
+        this.tree.applyNode(root, known.self)
+        this.shelf!.root = known.self
+      }
+      asked.catch((late: unknown) => logger.warn('what is mounted cannot be found on the server', { error: late }))
+    }
+  }
+
+  private async askRoot(remote: string): Promise<void> {
+    const { server } = this.options
+    const { root } = this.tree.deps.inodes
     if (remote === '') {
+      const at = this.metadata.now()
       const workspaces = await server.workspaces()
       for (const it of workspaces) if (it.quota !== undefined) this.quotas.set(it.slug, { total: it.quota, used: it.quotaUsage ?? 0 })
-      this.metadata.setAll(root.ino, new Map(workspaces.map((it) => [it.slug, it.node])), this.metadata.now())
+      this.metadata.setAll(root.ino, new Map(workspaces.map((it) => [it.slug, it.node])), at)
       return
     }
     const node = await server.stat(remote)
     if (node === undefined) throw new CellsError('not-found', `The folder ${remote} does not exist on the server`)
     if (node.kind !== 'folder') throw new CellsError('invalid', `${remote} is not a folder`)
     this.tree.applyNode(root, node)
+    if (this.shelf !== undefined) {
+      this.shelf.root = node
+      this.metadata.shelf?.changed(root.ino)
+    }
   }
 
   attachNotices(notices: KernelNotices): void {
@@ -238,7 +309,8 @@ class MountEngine implements Engine {
   private async sendAll(prefix: string, concerns: (inode: Inode) => boolean, signal: AbortSignal | undefined): Promise<SyncReport> {
     const open = [...this.tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
     for (const inode of open) await this.contents.secure(inode)
-    const failed = [...await this.uploader.drain(concerns)]
+    await this.recovery.again()
+    const failed = [...this.waiting(prefix), ...await this.uploader.drain(concerns)]
     const timeout = AbortSignal.timeout(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS)
     const deadline = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
     try {
@@ -249,8 +321,14 @@ class MountEngine implements Engine {
       for (const { path, failure } of this.unlinks.changes()) failed.push({ path, reason: failure ?? 'the server has not answered to the delete yet' })
       if (failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
     }
+    await this.shelf?.flush()
     await this.store.flushed()
     return { failed }
+  }
+
+  /** What an earlier process left and that cannot even be looked for now. */
+  private waiting(prefix = ''): FailedChange[] {
+    return this.recovery.waiting.filter(({ path }) => isBelow(path, prefix))
   }
 
   private unshown(): string {
@@ -266,7 +344,7 @@ class MountEngine implements Engine {
   status({ verbose = false }: { verbose?: boolean } = {}): EngineStatus {
     const { server, remote } = this.options
     const { count, bytes } = this.uploader.waiting
-    const failures: FailedChange[] = [...this.unlinks.failures, ...this.uploader.failures()]
+    const failures: FailedChange[] = [...this.waiting(), ...this.unlinks.failures, ...this.uploader.failures()]
     const { usage, hits, misses } = this.blocks
     const { sent, received } = this.instruments.traffic
     const changes = verbose ? this.pending().sort((a, b) => a.since.localeCompare(b.since)).slice(0, MOST_CHANGES) : undefined
@@ -275,7 +353,7 @@ class MountEngine implements Engine {
       pending: { count: count + this.removals.count + this.unlinks.count, bytes, oldest: this.oldest() }, unconfirmed: this.confirmer.pending,
       ...(changes !== undefined && { changes }), failures, conflicts: this.contents.conflicts,
       traffic: { sent: sent.total, received: received.total, up: sent.rate, down: received.rate },
-      cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: this.pins.status(), openHandles: this.fs.openHandles,
+      cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: this.pins.status(), damage: this.store.damage, openHandles: this.fs.openHandles,
     }
   }
 
@@ -315,6 +393,7 @@ class MountEngine implements Engine {
     }
     await this.blocks.settled()
     this.blocks.close()
+    await this.shelf?.close()
     await this.store.close()
     return report
   }
@@ -323,8 +402,17 @@ class MountEngine implements Engine {
   async abandon(): Promise<void> {
     this.stream?.close()
     await this.confirmer?.close()
+    await this.shelf?.close()
     await this.store.close()
   }
+}
+
+/** @throws CellsError `timeout` */
+function withinMs<T>(work: Promise<T>, ms: number): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), ms)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 const counted = (changes: number): string => (changes === 1 ? 'one change' : `${changes} changes`)

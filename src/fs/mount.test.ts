@@ -47,6 +47,7 @@ async function session(change: { mountFails?: boolean } = {}): Promise<{ fakes: 
       return Promise.resolve(fakes.report)
     },
     status: () => ({ server: 'http://server' }) as EngineStatus,
+    wake: () => {},
     metrics: () => 'up 1\n',
     pin: () => Promise.resolve(),
     unpin: () => Promise.resolve(),

@@ -52,6 +52,8 @@ export interface MountSession {
    */
   stop(options?: { lazy?: boolean; timeoutMs?: number }): Promise<SyncReport>
   status(options?: { verbose?: boolean }): MountStatus
+  /** See Engine.wake. */
+  wake(): void
   /** Resolves when all is over, whoever ended it, with what could not be saved. */
   readonly finished: Promise<SyncReport>
 }
@@ -142,7 +144,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
     return result
   }
 
-  return { mountpoint, stop, status, finished }
+  return { mountpoint, stop, status, wake: () => engine.wake(), finished }
 }
 
 /** Does `promise` resolve within `ms`? */

@@ -15,10 +15,14 @@ export function saysNothing(error: unknown): boolean {
 
 /** A stat takes 15 ms on an idle server, and seconds while it indexes a burst. */
 const PATIENCE_MS = 3_000
+/** While a mount starts: it is to be usable within a second. */
+const STARTING_MS = 300
 const PAUSE_MS = 5_000
 
 export class Patience {
   private pausedUntil = 0
+  /** The mount does not answer yet, and asks for as little as it can. */
+  starting = false
   private readonly now: () => number
 
   constructor(now: () => number) {
@@ -30,12 +34,16 @@ export class Patience {
     this.pausedUntil = 0
   }
 
+  get paused(): boolean {
+    return this.now() < this.pausedUntil
+  }
+
   /** @throws what the question throws; CellsError `timeout` when it takes too long; `network` during a pause */
   async ask<T>(question: () => Promise<T>): Promise<T> {
-    if (this.now() < this.pausedUntil) throw new CellsError('network', 'The server did not answer a moment ago')
+    if (this.paused) throw new CellsError('network', 'The server did not answer a moment ago')
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), PATIENCE_MS)
+      timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), this.starting ? STARTING_MS : PATIENCE_MS)
     })
     const asked = question()
     asked.catch(() => {})

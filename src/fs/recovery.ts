@@ -1,12 +1,13 @@
 /**
  * What an earlier process had promised and not told the server: brought back from the store before the mount answers. First
  * everything is looked up where the server has it, then it is put where it was here: folders above before what is in
- * them, contents last. A record whose node is gone or has become another one is dropped with a word in the log; content is never
+ * them, contents last. Without the server, what it said last has to do; what cannot be decided by that waits. A record whose node is gone or has become another one is dropped with a word in the log; content is never
  * dropped.
  */
 import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { DraftRecord, FolderRecord, MoveRecord } from '../cache/store.js'
+import type { DraftRecord, FolderRecord, MoveRecord, RemovalRecord, UnlinkRecord } from '../cache/store.js'
+import { CellsError } from '../cells/errors.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
@@ -16,6 +17,7 @@ import { fromPair, type Inode, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import type { Removals } from './removals.js'
 import type { Specials } from './specials.js'
+import type { FailedChange } from './status.js'
 import type { Tree } from './tree.js'
 import type { Unlinks } from './unlinks.js'
 import type { Uploader } from './uploader.js'
@@ -31,56 +33,108 @@ export interface RecoveryDeps {
   readonly logger: Logger
 }
 
+type Kept<T> = { readonly key: string; readonly value: T }
+
 export class Recovery {
   private readonly deps: RecoveryDeps
+  private drafts: readonly Kept<DraftRecord>[] = []
+  private moves: readonly Kept<MoveRecord>[] = []
+  private unlinks: readonly Kept<UnlinkRecord>[] = []
+  private folders: readonly Kept<FolderRecord>[] = []
+  private removals: readonly Kept<RemovalRecord>[] = []
+  private specials = true
+  /** Keys of records that could not be brought back, with path and reason. */
+  private readonly left = new Map<string, FailedChange>()
+  private files = new Set<string>()
+  private running: Promise<void> | undefined
 
   constructor(deps: RecoveryDeps) {
     this.deps = deps
   }
 
-  /** Never rejects: what cannot be brought back now stays on disk for the next time. */
+  /** What waits for the server to be asked. */
+  get waiting(): FailedChange[] {
+    return [...this.left.values()]
+  }
+
+  /** Never rejects: what cannot be brought back now stays on disk, for `again` and for the next time. */
   async run(): Promise<void> {
     const { store } = this.deps.tree.deps
-    const records = [...store.drafts.getRange()].map(({ value }) => value)
-    const files = await this.sweep(new Set(records.map((it) => it.id)))
-    const strays: MoveRecord[] = []
+    this.drafts = store.drafts.getRange()
+    this.moves = store.moves.getRange()
+    this.unlinks = store.unlinks.getRange()
+    this.folders = store.folders.getRange()
+    this.removals = store.removals.getRange()
+    this.files = await this.sweep(new Set(this.drafts.map(({ key }) => key)))
+    await this.turn()
+  }
+
+  /** What waited is tried again. Never rejects. */
+  async again(): Promise<void> {
+    if (this.left.size > 0) await this.turn()
+  }
+
+  private turn(): Promise<void> {
+    return this.running ??= this.work().finally(() => { this.running = undefined })
+  }
+
+  private async work(): Promise<void> {
+    const { store } = this.deps.tree.deps
+    this.left.clear()
+    const strays: Kept<MoveRecord>[] = []
     await this.names(strays)
-    for (const record of records) {
-      await this.attempt(record.path, async () => {
-        if (!files.has(record.id)) {
-          this.deps.logger.warn('a change of an earlier run has a record but no content', { path: record.path })
-          await store.drafts.remove(record.id)
+    for (const { key, value } of this.drafts) {
+      await this.attempt(key, value.path, async () => {
+        if (!this.files.has(value.id)) {
+          this.deps.logger.warn('a change of an earlier run has a record but no content', { path: value.path })
+          await store.drafts.remove(value.id)
         } else {
-          await this.draft(record)
+          await this.draft(value)
         }
       })
     }
-    for (const { from, to, sent } of strays) {
-      await this.attempt(from, async () => {
+    for (const { key, value: { from, to, sent } } of strays) {
+      await this.attempt(key, from, async () => {
         const place = await this.place(from)
         const keeper = await this.inode(to)
+        if (place === undefined || keeper === undefined) this.needsProof()
+        await store.moves.remove(key)
         if (place !== undefined && keeper !== undefined && sent !== undefined) this.deps.removals.add(place, '', sent, keeper)
       })
     }
-    for (const { key, value } of [...store.removals.getRange()]) {
-      await this.attempt(value.path, async () => {
+    for (const { key, value } of this.removals) {
+      await this.attempt(key, value.path, async () => {
         const place = await this.place(value.path)
         const keeper = await this.inode(value.keeper)
+        if (place === undefined || keeper === undefined) this.needsProof()
         await store.removals.remove(key)
         if (place !== undefined && keeper !== undefined) this.deps.removals.add(place, value.uuid ?? '', value.etags, keeper)
         if (place !== undefined) this.deps.tree.leave(place.folder, place.name)
       })
     }
-    await this.deps.specials.recover((path) => this.place(path))
+    if (this.specials) await this.deps.specials.recover((path) => this.place(path))
+    this.specials = false
+    const kept = <T>(all: readonly Kept<T>[]): Kept<T>[] => all.filter(({ key }) => this.left.has(key))
+    this.drafts = kept(this.drafts)
+    this.moves = kept(this.moves)
+    this.unlinks = kept(this.unlinks)
+    this.folders = kept(this.folders)
+    this.removals = kept(this.removals)
     await this.deps.journal.flushed()
   }
 
-  private async attempt(path: string, work: () => Promise<void>): Promise<void> {
+  private async attempt(key: string, path: string, work: () => Promise<void>): Promise<void> {
     try {
       await work()
     } catch (error) {
+      this.left.set(key, { path, reason: `a change of an earlier run waits: ${(error as Error).message}` })
       this.deps.logger.warn('a change of an earlier run waits', { path, error })
     }
+  }
+
+  /** What follows from an absence is not done as long as that is only what was known last. */
+  private needsProof(): void {
+    if (this.deps.tree.cutOff()) throw new CellsError('network', 'the server cannot be asked')
   }
 
   /** Files without a record are what a crash left of unacknowledged writes, unless records were lost. Returns the names of all files. */
@@ -101,18 +155,17 @@ export class Recovery {
   }
 
   /** Renames, new folders and deletes. */
-  private async names(strays: MoveRecord[]): Promise<void> {
+  private async names(strays: Kept<MoveRecord>[]): Promise<void> {
     const { tree, unlinks, journal, uploader, logger } = this.deps
     const { store, inodes } = tree.deps
     const moves: Array<{ key: string; record: MoveRecord; inode: Inode; from: Place }> = []
     const deletes: Array<{ key: string; inode: Inode; place: Place }> = []
-    const folders: Array<{ key: string; record: FolderRecord }> = [...store.folders.getRange()].map(({ key, value }) => ({ key, record: value }))
-    for (const { key, value } of [...store.moves.getRange()]) {
-      await this.attempt(value.from, async () => {
+    const folders = this.folders.map(({ key, value }) => ({ key, record: value }))
+    for (const { key, value } of this.moves) {
+      await this.attempt(key, value.from, async () => {
         if (value.uuid === '') {
           // Sent, not known to the server's index, and renamed: sent again under its new name, and the old one goes if it comes.
-          await store.moves.remove(key)
-          strays.push(value)
+          strays.push({ key, value })
           return
         }
         let from = await this.place(value.from)
@@ -122,6 +175,7 @@ export class Recovery {
           inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
         }
         if (from === undefined || inode === undefined || inode.uuid !== value.uuid) {
+          this.needsProof()
           logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
           await store.moves.remove(key)
           return
@@ -130,11 +184,12 @@ export class Recovery {
         moves.push({ key, record: value, inode, from })
       })
     }
-    for (const { key, value } of [...store.unlinks.getRange()]) {
-      await this.attempt(value.path, async () => {
+    for (const { key, value } of this.unlinks) {
+      await this.attempt(key, value.path, async () => {
         const place = await this.place(value.path)
         const inode = place === undefined ? undefined : await tree.child(place.folder, place.name)
         if (place === undefined || inode === undefined || (value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid)) {
+          this.needsProof()
           await store.unlinks.remove(key)
           return
         }
@@ -159,13 +214,19 @@ export class Recovery {
       inode.parent?.children.delete(inode.name)
     }
     const placing = [
-      ...moves.map((it) => ({ path: it.record.to, put: (place: Place) => this.putMoved(it, place) })),
-      ...folders.map((it) => ({ path: it.record.path, put: (place: Place) => this.putFolder(it, place) })),
+      ...moves.map((it) => ({ key: it.key, path: it.record.to, put: (place: Place) => this.putMoved(it, place), leave: () => this.putBack(it) })),
+      ...folders.map((it) => ({ key: it.key, path: it.record.path, put: (place: Place) => this.putFolder(it, place), leave: () => {} })),
     ].sort((a, b) => a.path.split('/').length - b.path.split('/').length)
-    for (const { path, put } of placing) {
-      await this.attempt(path, async () => {
-        const place = await this.place(path)
-        if (place === undefined) throw new Error('The folder it is in cannot be found')
+    for (const { key, path, put, leave } of placing) {
+      await this.attempt(key, path, async () => {
+        const place = await this.place(path).catch((error: unknown) => {
+          leave()
+          throw error
+        })
+        if (place === undefined) {
+          leave()
+          throw new Error('The folder it is in cannot be found')
+        }
         await put(place)
       })
     }
@@ -177,15 +238,24 @@ export class Recovery {
     await journal.flushed()
   }
 
-  private putMoved({ key, record, inode }: { key: string; record: MoveRecord; inode: Inode }, place: Place): Promise<void> {
+  /** It stays where the server has it until its folder here is found. */
+  private putBack({ inode, from }: { inode: Inode; from: Place }): void {
+    const { tree } = this.deps
+    tree.hold(inode, undefined)
+    from.folder.local.delete(from.name)
+    from.folder.children.set(from.name, inode)
+  }
+
+  private async putMoved({ key, record, inode }: { key: string; record: MoveRecord; inode: Inode }, place: Place): Promise<void> {
     const { tree, journal } = this.deps
     const there = place.folder.children.get(place.name)
-    if (there !== undefined && there !== inode) tree.deps.inodes.detach(there)
-    tree.deps.inodes.move(inode, place.folder, place.name)
+    // Made here while this one waited.
+    const taken = there !== undefined && there !== inode && place.folder.local.get(place.name) === there && there.pending
+    if (there !== undefined && there !== inode && !taken) tree.deps.inodes.detach(there)
+    tree.deps.inodes.move(inode, place.folder, taken ? await this.freeName(place, there) : place.name)
     inode.graceUntil = record.backup === true ? 1 : 0
     tree.overlay(inode)
     journal.recovered('move', inode, key)
-    return Promise.resolve()
   }
 
   private async putFolder({ key, record }: { key: string; record: FolderRecord }, place: Place): Promise<void> {
@@ -211,6 +281,7 @@ export class Recovery {
     const { store, inodes } = tree.deps
     const place = await this.place(record.path)
     const usable = record.complete || (record.base !== undefined && record.written !== undefined && record.baseLimit !== undefined)
+    if (place === undefined) this.needsProof()
     if (record.state === 'open' || !usable || place === undefined) {
       const where = await contents.toLostAndFound(record)
       logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })

@@ -67,6 +67,8 @@ export interface EngineStatus {
   /** Blocks on disk; what is pinned comes on top of `bytes` and is not bounded by `limit`. Reads that found their block here, and that did not. */
   readonly cache: { readonly bytes: number; readonly limit: number; readonly pinned: number; readonly hits: number; readonly misses: number }
   readonly pins: readonly PinStatus[]
+  /** What was found damaged in the store at the start, sentences; contents without a record are in `lost+found` then. */
+  readonly damage: readonly string[]
   readonly openHandles: number
 }
 
@@ -87,6 +89,8 @@ export interface Engine {
   sync(path?: string, signal?: AbortSignal): Promise<SyncReport>
   /** `verbose`: with the list of pending changes. */
   status(options?: { verbose?: boolean }): EngineStatus
+  /** Tries at once what waits for the server, or for a sign-in. */
+  wake(): void
   /** In the text format of Prometheus. */
   metrics(): string
   /** Keeps a file or folder here, with all that is in it. @throws FsError ENOENT; CellsError */

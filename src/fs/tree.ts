@@ -62,6 +62,8 @@ export class Tree {
   /** Did we delete or move away a node that the server may still show at this name? */
   isGoing: (folder: Inode, name: string) => boolean = () => false
   readonly patience: Patience
+  /** Is the server out of reach, so that the last complete listing of a folder is the best word about a name that is not in it? */
+  cutOff: () => boolean = () => false
   private readonly loading = new Map<Inode, Promise<void>>()
   private readonly asked = new WeakMap<Inode, number>()
 
@@ -195,11 +197,13 @@ export class Tree {
     const ask = (): Promise<CellsNode | undefined> => this.ask(folder, name, signal)
     try {
       // Absence would need a new proof, and a program that creates a file rather waits a while than fails.
-      return await (stale === 'unknown' || stale === undefined ? ask() : this.patience.ask(ask))
+      const waits = (stale === 'unknown' || stale === undefined) && !this.patience.starting && !(stale === undefined && this.cutOff())
+      return await (waits ? ask() : this.patience.ask(ask))
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
       if (isCellsError(error, 'invalid')) return undefined
-      if (stale !== 'unknown' && stale !== undefined && saysNothing(error)) {
+      // Without a server, saving under new names has to go on; if somebody has one of them, both versions are kept (contents.ts).
+      if (stale !== 'unknown' && saysNothing(error) && (stale !== undefined || this.cutOff())) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
         return stale
       }
@@ -376,7 +380,7 @@ export class Tree {
     const { metadata, logger } = this.deps
     if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
       const known = metadata.listing(folder.ino)
-      const inHand = known !== undefined && known.completeAt > 0 && known.answers.size > 0
+      const inHand = known !== undefined && known.completeAt !== 0 && (known.answers.size > 0 || this.cutOff())
       const ask = (): Promise<void> => this.settleDoubts(folder, signal)
       try {
         await (inHand ? this.patience.ask(ask) : ask())
@@ -582,6 +586,15 @@ export class Tree {
   doubt(folder: Inode, name: string): void {
     this.deps.metadata.doubt(folder.ino, name)
     if (!folder.local.has(name)) this.kernel.name(folder, name)
+  }
+
+  /** Is nothing at a path of the server, as far as is known without asking? */
+  isGone(path: string): boolean {
+    const place = this.locate(path)
+    if (place === undefined) return false
+    const { folder, name } = place
+    const local = folder.local.get(name)
+    return local === undefined ? this.deps.metadata.stale(folder.ino, name) === undefined : local === null
   }
 
   /** Something of ours has gone to the bin of its workspace: there is one now, and what is known of it is old. */

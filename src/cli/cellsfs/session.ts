@@ -6,7 +6,7 @@ import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VERSION } from '../../version.js'
-import { accountIdOf } from '../../auth/url.js'
+import { AccountsFile, configFolder } from '../../auth/accounts.js'
 import { takeLock } from '../../cache/lock.js'
 import { connect } from '../../cells/client.js'
 import { openEngine } from '../../fs/engine.js'
@@ -18,6 +18,7 @@ import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
 import { mountConnection } from './connection.js'
 import { chooseDriver } from './drivers.js'
+import { hasState, identify, watchSignIn } from './identity.js'
 import type { MountSettings } from './options.js'
 
 /** A log is set aside at this size when a mount starts. */
@@ -25,6 +26,7 @@ const LOG_BYTES = 10 * 1024 * 1024
 /** A process that was killed a moment ago is given so long to go. */
 const LOCK_MS = 2_000
 const LOCK_RETRY_MS = 50
+const OFFLINE_NOTE = 'the server does not answer now: the drive shows what was known; what is saved is sent when it answers'
 /** Time for the last words after the end. */
 const EXIT_MS = 1_000
 
@@ -57,8 +59,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
   const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
   try {
     // Also the proof that the server can be reached and lets us in. A token alone does not say whose folders these are.
-    const user = await server.whoami()
-    const account = accountIdOf(connection.url, user)
+    const { account, proven } = await identify(server, connection, (it) => hasState(mountFolders(it, remote, mountpoint).stateDir), logger)
     const folders = mountFolders(account, remote, mountpoint)
     const logFile = settings.logFile === '' && hooks.log === 'file' ? folders.logFile : settings.logFile
     if (settings.logFile === '' && logFile !== '') write = fileLog(logFile)
@@ -82,8 +83,10 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       logger,
     })
     const release = endOnSignals(session, hooks.signals, logger)
-    hooks.onReady(mountpoint, note)
+    const unwatch = watchSignIn(new AccountsFile(configFolder(settings.globals.config)).path, () => session.status().connection, () => session.wake())
+    hooks.onReady(mountpoint, proven ? note : OFFLINE_NOTE)
     const { failed } = await session.finished
+    unwatch()
     release()
     if (failed.length > 0) {
       throw new CommandError(`${failed.length} change${failed.length === 1 ? '' : 's'} could not be saved on the server (${failed[0]!.path || mountpoint}: ${failed[0]!.reason}); what was written is kept in ${folders.stateDir} for the next mount`)

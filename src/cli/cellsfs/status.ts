@@ -14,12 +14,13 @@ async function statuses(): Promise<MountStatus[]> {
 
 function describe(status: MountStatus): string {
   const { pending, failures, conflicts, cache } = status
-  const state = status.connection === 'online' ? (status.live ? 'online, changes of others are seen at once' : 'online') : status.connection === 'offline' ? 'offline' : 'sign-in needed: run `cec config relog`'
+  const state = status.connection === 'online' ? (status.live ? 'online, changes of others are seen at once' : 'online') : status.connection === 'offline' ? 'offline' : 'signed out: run `cec config relog`'
   return [
     `${status.mountpoint}  ${status.server}/${status.remote}`,
     `  state    ${state}`,
     `  unsaved  ${pending.count === 0 ? 'nothing' : `${pending.count} change${pending.count === 1 ? '' : 's'}, ${humanSize(pending.bytes)}`}`,
     ...failures.map(({ path, reason }) => `  failed   ${path}: ${reason}`),
+    ...status.damage.map((sentence) => `  damaged  ${sentence}`),
     ...conflicts.map((path) => `  conflict ${path} holds your version; somebody else changed the original`),
     `  cache    ${humanSize(cache.bytes)} of ${humanSize(cache.limit)}`,
     `  open     ${status.openHandles}`,

@@ -1,0 +1,126 @@
+/**
+ * What the server last said about names, on disk: so that a mount is usable from its start, and without the server. Lies in the
+ * cache folder and may be lost; a damaged one is dropped and fills again. Never believed when the server can be asked: see
+ * metadata.ts and fs/shelf.ts.
+ */
+import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Database, RootDatabase } from 'lmdb'
+import type { CellsNode } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import { check, isClean, markClean, openRoot } from './database.js'
+import { RecordTable } from './records.js'
+
+/** A node without its path, which its folder gives it, in little room. */
+type Packed = readonly [name: string, uuid: string, folder: 0 | 1, size: number, mtime: number, etag: string, hash: string, readOnly: 0 | 1]
+
+/** Raised when the shape changes; what another version wrote is dropped. */
+const FORMAT = 1
+const FILE = 'names.mdb'
+
+interface FolderRecord {
+  readonly format: number
+  readonly complete: boolean
+  readonly self?: Packed
+  readonly nodes: readonly Packed[]
+}
+
+export interface KnownFolder {
+  /** All names of the folder, as of then. */
+  readonly complete: boolean
+  /** The folder itself; kept only of the mount's root. */
+  readonly self?: CellsNode
+  readonly nodes: ReadonlyMap<string, CellsNode>
+}
+
+export class NamesStore {
+  private readonly file: string
+  private readonly root: RootDatabase
+  private readonly table: RecordTable<FolderRecord>
+  private readonly sizes: Database<number, string>
+  /** Names by folder, those not written for longest first. */
+  private readonly counts = new Map<string, number>()
+  private total = 0
+  private readonly maxNames: number
+
+  private constructor(file: string, root: RootDatabase, maxNames: number) {
+    this.file = file
+    this.root = root
+    this.maxNames = maxNames
+    this.table = new RecordTable<FolderRecord>(root, 'names', undefined, false)
+    this.sizes = root.openDB<number, string>({ name: 'sizes' })
+    for (const { key, value } of this.sizes.getRange()) this.count(key, value)
+  }
+
+  /** @param maxNames bound over all folders */
+  static open(dir: string, maxNames: number, logger: Logger): NamesStore {
+    const file = join(dir, FILE)
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const drop = (): void => { for (const each of [file, `${file}-lock`, `${file}-clean`]) rmSync(each, { force: true }) }
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0 && !isClean(file) && !check(file)) {
+      logger.warn('the cache of names is damaged and begins anew', { file })
+      drop()
+    }
+    try {
+      rmSync(`${file}-clean`, { force: true })
+      return new NamesStore(file, openRoot(file), maxNames)
+    } catch (error) {
+      logger.warn('the cache of names cannot be opened and begins anew', { file, error })
+      drop()
+      return new NamesStore(file, openRoot(file), maxNames)
+    }
+  }
+
+  private count(key: string, names: number | undefined): void {
+    this.total += (names ?? 0) - (this.counts.get(key) ?? 0)
+    this.counts.delete(key)
+    if (names !== undefined) this.counts.set(key, names)
+  }
+
+  get names(): number {
+    return this.total
+  }
+
+  /** @param path of the folder on the server */
+  get(key: string, path: string): KnownFolder | undefined {
+    const record = this.table.get(key)
+    if (record === undefined || record.format !== FORMAT) return undefined
+    return {
+      complete: record.complete,
+      ...(record.self === undefined ? {} : { self: unpack(record.self, path) }),
+      nodes: new Map(record.nodes.map((it) => [it[0], unpack(it, path === '' ? it[0] : `${path}/${it[0]}`)])),
+    }
+  }
+
+  /** Durable some time later. */
+  put(key: string, { complete, self, nodes }: KnownFolder): void {
+    const all = [...nodes].map(([name, node]) => pack(name, node))
+    void this.table.put(key, { format: FORMAT, complete, ...(self === undefined ? {} : { self: pack('', self) }), nodes: all })
+    void this.sizes.put(key, all.length + 1)
+    this.count(key, all.length + 1)
+    for (const [oldest] of this.counts) {
+      if (this.total <= this.maxNames || oldest === key) break
+      this.count(oldest, undefined)
+      void this.table.remove(oldest)
+      void this.sizes.remove(oldest)
+    }
+  }
+
+  async flushed(): Promise<void> {
+    await this.root.flushed
+  }
+
+  async close(): Promise<void> {
+    await this.root.flushed
+    await this.root.close()
+    markClean(this.file)
+  }
+}
+
+function pack(name: string, node: CellsNode): Packed {
+  return [name, node.uuid, node.kind === 'folder' ? 1 : 0, node.size, node.mtime, node.etag, node.hash, node.readOnly ? 1 : 0]
+}
+
+function unpack([, uuid, folder, size, mtime, etag, hash, readOnly]: Packed, path: string): CellsNode {
+  return { uuid, path, kind: folder === 1 ? 'folder' : 'file', size, mtime, etag, hash, readOnly: readOnly === 1, meta: {} }
+}
