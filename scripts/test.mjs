@@ -24,6 +24,9 @@ const FILE_MS = 8 * 60_000
 const DRIVER_TESTS = /\/mount-(files|editors|names|programs|sharing|durability)\.test\.js$/
 const OTHER_DRIVER = 'fuse-native'
 
+/** Begun first, so that none of these is what everything waits for at the end. They wait more than they work. */
+const LONG_TESTS = /\/(contract-replay|faults|engine|crash|fsx|model|cec-killed|mount-files|mount-outage|semantics)\.test\.js$/
+
 const words = process.argv.slice(2)
 setUp()
 process.chdir(ROOT)
@@ -38,6 +41,7 @@ if (words.length === 0) {
 }
 
 const files = filesBelow(ROOT, ['dist'], '.test.js').filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  .sort((a, b) => Number(LONG_TESTS.test(b)) - Number(LONG_TESTS.test(a)))
 if (files.length === 0) {
   process.stderr.write(`no test file matches: ${words.join(' ')}\n`)
   process.exit(1)
