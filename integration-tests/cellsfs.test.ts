@@ -56,7 +56,7 @@ describe('cellsfs', { concurrency: 2 }, () => {
     const [status] = JSON.parse((await world.cellsfs(['status', '--json'])).stdout) as Record<string, unknown>[]
     assert.equal(status?.['mountpoint'], path)
     assert.equal(status['server'], world.url)
-    assert.match((await world.cellsfs(['status'])).stdout, new RegExp(`^${path} .*\\n[^]*unsaved +nothing`))
+    assert.match((await world.cellsfs(['status'])).stdout, new RegExp(`^${path} .*\\n[^]*unsent +nothing`))
 
     assert.deepEqual(await world.cellsfs(['sync', join(path, world.root)]), { code: 0, stdout: '', stderr: '' })
     assert.deepEqual(await world.cellsfs(['sync']), { code: 0, stdout: '', stderr: '' })

@@ -19,7 +19,7 @@ export interface Output {
 
 export interface JsonPage {
   readonly types: ReadonlyMap<string, JsonType>
-  /** By the words of the command, without `cec`. */
+  /** By the words of the command, without `cec`; those of cellsfs with their program. */
   readonly commands: ReadonlyMap<string, Output>
 }
 
@@ -144,10 +144,10 @@ export function parseJsonPage(markdown: string): JsonPage {
     const parser = new Parser(tokensOf(block))
     while (!parser.ended) {
       const words = parser.words()
-      if (words[0] === 'cec') {
+      if (words[0] === 'cec' || words[0] === 'cellsfs') {
         parser.demand(':')
         const type = parser.type()
-        commands.set(words.slice(1).join(' '), { type, lines: parser.take('...') })
+        commands.set(words.slice(words[0] === 'cec' ? 1 : 0).join(' '), { type, lines: parser.take('...') })
       } else {
         parser.demand('=')
         types.set(words.join(' '), parser.type())

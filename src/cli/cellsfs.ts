@@ -8,8 +8,10 @@ import { runProgram } from './program.js'
 export const CELLSFS_COMMANDS: readonly CommandLine[] = [
   { command: 'mount <place> [mountpoint]', describe: 'Mount a server, or a folder of it, as a drive', load: () => import('./cellsfs/mount.js') },
   { command: 'umount <mountpoint>', describe: 'Save everything and unmount', load: () => import('./cellsfs/umount.js') },
-  { command: 'status', describe: 'Show all mounts and what they still have to save', load: () => import('./cellsfs/status.js') },
+  { command: 'status', describe: 'Show all mounts and what they still have to send', load: () => import('./cellsfs/status.js') },
   { command: 'sync [path]', describe: 'Wait until everything is on the server', load: () => import('./cellsfs/sync.js') },
+  { command: 'pin [path]', describe: 'Keep a folder on this machine, readable without the server', load: () => import('./cellsfs/pin.js') },
+  { command: 'unpin <path>', describe: 'Keep a folder no longer', load: () => import('./cellsfs/unpin.js') },
   { command: 'service <action> [place] [mountpoint]', describe: 'Mount at each sign-in: install, remove or show a systemd user unit', load: () => import('./cellsfs/service.js') },
   { command: 'demo', describe: 'Start the embedded server with sample content and mount it', load: () => import('./cellsfs/demo.js') },
   { command: 'version', describe: 'Show version information', load: () => import('./cellsfs/version.js') },

@@ -75,13 +75,18 @@ interface Sending {
 export class Contents {
   private readonly deps: ContentsDeps
   /** Paths of conflict copies made by this process, for status. */
-  readonly conflicts: string[] = []
+  private readonly besides: string[] = []
   private readonly pages: Pages
   private closed = false
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
     this.pages = new Pages(deps.tree.kernel)
+  }
+
+  /** Those of them that are still there: a person has seen to the others. */
+  get conflicts(): string[] {
+    return this.besides.filter((path) => !this.deps.tree.isGone(path))
   }
 
   /** A new handle, and what the kernel is to do with the pages it has of the file. */
@@ -564,7 +569,7 @@ export class Contents {
     const { tree, journal, logger } = this.deps
     const { folder, name } = place
     const ours = tree.pathAt(aside.folder, aside.name)
-    this.conflicts.push(ours)
+    this.besides.push(ours)
     logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
     const atHome = inode.parent === folder && inode.name === name
     if (as === 'new node') {

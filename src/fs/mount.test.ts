@@ -29,6 +29,7 @@ interface Fakes {
   /** What the driver got. */
   readonly fs: Engine['fs']
   busy: boolean
+  deadline: AbortSignal | undefined
   report: SyncReport
 }
 
@@ -38,7 +39,7 @@ async function session(change: { mountFails?: boolean } = {}): Promise<{ fakes: 
   let end = (): void => {}
   const ended = new Promise<void>((resolve) => { end = resolve })
   const fs = { write: () => Promise.resolve(1) } as unknown as Engine['fs']
-  const fakes: Fakes = { calls, fs, end: () => end(), busy: false, report: { failed: [] } }
+  const fakes: Fakes = { calls, fs, end: () => end(), busy: false, deadline: undefined, report: { failed: [] } }
   const engine: Engine = {
     fs,
     attachNotices: () => { calls.push('notices') },
@@ -51,8 +52,9 @@ async function session(change: { mountFails?: boolean } = {}): Promise<{ fakes: 
     metrics: () => 'up 1\n',
     pin: () => Promise.resolve(),
     unpin: () => Promise.resolve(),
-    close: () => {
+    close: (deadline) => {
       calls.push('close')
+      fakes.deadline = deadline
       return Promise.resolve(fakes.report)
     },
   }
@@ -84,6 +86,16 @@ describe('a mount session', () => {
     assert.deepEqual(fakes.calls, ['notices', 'sync', 'unmount', 'close'])
     assert.deepEqual(await readdir(controlFolder()), [])
     assert.deepEqual(await mount.stop(), { failed: [] }, 'stopping twice is the same')
+  })
+
+  it('sends no longer at its end than it is given', async () => {
+    const { fakes, mount } = await session()
+    await mount.stop({ timeoutMs: 1 })
+    assert.ok(fakes.deadline !== undefined, 'nothing bounds the last save')
+    const other = await session()
+    other.fakes.end()
+    await other.mount.finished
+    assert.equal(other.fakes.deadline, undefined, 'nobody waits')
   })
 
   it('goes on when it is in use, and ends if it must', async () => {

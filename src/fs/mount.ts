@@ -112,7 +112,9 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   logger.info('mounted', { mountpoint, driver: driver.name })
 
   const { promise: finished, resolve: finish, reject: fail } = deferred<SyncReport>()
-  const close = (deadline?: AbortSignal): Promise<SyncReport> => {
+  /** Of whoever asked for the end; somebody else's umount has none. */
+  let deadline: AbortSignal | undefined
+  const close = (): Promise<SyncReport> => {
     if (over === undefined) {
       over = engine.close(deadline)
       // The connection that asked for the unmount is still waiting for its reply, so nobody waits for the socket here.
@@ -125,15 +127,15 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
     }
     return over
   }
-  mounted.ended.then(() => close()).catch(fail)
+  mounted.ended.then(close).catch(fail)
 
   async function end(lazy: boolean, timeoutMs: number): Promise<SyncReport> {
     if (over !== undefined) return over
-    const deadline = AbortSignal.timeout(timeoutMs)
+    deadline = AbortSignal.timeout(timeoutMs)
     if (!lazy) await engine.sync(undefined, AbortSignal.any([deadline, AbortSignal.timeout(LOOK_ON_MS)])).catch(() => {})
     await mounted.unmount({ lazy })
     if (lazy) await within(mounted.ended, LAZY_MS)
-    return close(deadline)
+    return close()
   }
 
   // One at a time: a second request either finds all done or tries again what was busy.

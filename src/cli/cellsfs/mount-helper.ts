@@ -40,10 +40,11 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
 ])
 const SWITCHES: Readonly<Record<string, string>> = {
   ro: '--read-only', noexec: '--noexec', allow_other: '--allow-other', auto_unmount: '--auto-unmount', writeback_cache: '--writeback-cache',
-  skip_verify: '--skip-verify', skip_keyring: '--skip-keyring',
+  notify: '--notify', skip_verify: '--skip-verify', skip_keyring: '--skip-keyring',
 }
 const VALUES: Readonly<Record<string, string>> = {
   config: '--config', uid: '--uid', gid: '--gid', umask: '--umask', driver: '--driver', cache_dir: '--cache-dir', cache_size: '--cache-size', log: '--log', log_file: '--log-file',
+  write_mode: '--write-mode', metrics_port: '--metrics-port',
 }
 /** Together they say whose connection it is. */
 const WHO: Readonly<Record<string, keyof Who>> = { url: 'url', login: 'login', username: 'login', account: 'account', credentials: 'credentials', cred: 'credentials' }

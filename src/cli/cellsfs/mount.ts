@@ -5,6 +5,7 @@ import { print, type CecCommand } from '../command.js'
 import { createCliLogger } from '../logger.js'
 import type { CecArgv } from '../options.js'
 import { mountConnection } from './connection.js'
+import { remaining, showWhile } from './mounts.js'
 import { declareMountOptions, mountSettings, type MountSettings } from './options.js'
 
 /** `/` for all workspaces. */
@@ -28,6 +29,7 @@ async function handler(argv: CecArgv): Promise<void> {
         tell(mountpoint, note)
         void notifySystemd(['--ready', `--status=mounted at ${mountpoint}`], logger)
       },
+      onEnding: (status) => showWhile(() => `unmounting: ${remaining(status())}; Ctrl-C again leaves at once, nothing is lost`),
       signals: ['SIGINT', 'SIGTERM', 'SIGHUP'],
       log: { write: (line) => process.stderr.write(line) },
     })

@@ -4,6 +4,7 @@ import type { Argv } from 'yargs'
 import { UsageError } from '../errors.js'
 import { GLOBAL_OPTIONS, resolveGlobals, type CecArgv, type GlobalOptions } from '../options.js'
 
+export const WRITE_MODES = ['back', 'through'] as const
 export const DRIVERS = ['kernel', 'fuse-native'] as const
 export type DriverName = (typeof DRIVERS)[number]
 /** /dev/fuse of other systems speaks another protocol. Where it cannot work and nobody asked for it by name, the other one is taken (drivers.ts). */
@@ -31,6 +32,12 @@ export interface MountSettings {
   readonly driver?: DriverName
   readonly writeback?: boolean
   readonly autoUnmount?: boolean
+  /** A change is answered when the server has it, not when it is safe on this disk. */
+  readonly writeThrough?: boolean
+  /** Metrics also on this port of the loopback address. */
+  readonly metricsPort?: number
+  /** Tell the desktop of conflicts and failures. */
+  readonly notify?: boolean
   /** '' for the usual folder. */
   readonly cacheDir: string
   /** Undefined: the engine's default. */
@@ -54,6 +61,9 @@ export function declareMountOptions(yargs: Argv): Argv {
     .option('driver', { type: 'string', choices: DRIVERS, describe: 'How the kernel is reached: its own protocol, or libfuse 2', defaultDescription: DEFAULT_DRIVER })
     .option('writeback-cache', { type: 'boolean', describe: 'Let the kernel collect writes (driver kernel)' })
     .option('auto-unmount', { type: 'boolean', describe: 'Take the mount away if its process dies (driver kernel)' })
+    .option('write-mode', { type: 'string', choices: WRITE_MODES, requiresArg: true, describe: 'back: a save is done when it is safe on this disk, and sent then; through: when the server has it', defaultDescription: 'back' })
+    .option('notify', { type: 'boolean', describe: 'Tell the desktop of conflicts and of what cannot be sent' })
+    .option('metrics-port', { type: 'number', requiresArg: true, describe: 'Metrics for Prometheus also on this port of 127.0.0.1; 0 for any', defaultDescription: 'a Unix socket only' })
     .option('cache-dir', { type: 'string', requiresArg: true, describe: 'Folder for cached content; one mount at a time' })
     .option('cache-size', { type: 'string', requiresArg: true, describe: 'Bound of the cached content, like 500M or 10G' })
     .option('log-file', { type: 'string', requiresArg: true, describe: 'Append the log to this file' })
@@ -81,6 +91,9 @@ export function mountSettings(argv: CecArgv): MountSettings {
     ...(argv['driver'] !== undefined && { driver: argv['driver'] as DriverName }),
     writeback: argv['writeback-cache'] === true,
     autoUnmount: argv['auto-unmount'] === true,
+    writeThrough: argv['write-mode'] === 'through',
+    notify: argv['notify'] === true,
+    ...(argv['metrics-port'] !== undefined && { metricsPort: portOf(argv, 'metrics-port') }),
     cacheDir: path(text('cache-dir')),
     ...(text('cache-size') !== '' && { cacheBytes: parseSize(text('cache-size')) }),
     logFile: path(text('log-file')),
@@ -92,13 +105,13 @@ export function mountWords(settings: MountSettings): string[] {
   const { globals } = settings
   const switches: readonly (readonly [string, boolean | undefined])[] = [
     ['read-only', settings.readOnly], ['allow-other', settings.allowOther], ['noexec', settings.noExec],
-    ['writeback-cache', settings.writeback], ['auto-unmount', settings.autoUnmount], ['skip-verify', globals.skipVerify],
+    ['writeback-cache', settings.writeback], ['auto-unmount', settings.autoUnmount], ['notify', settings.notify], ['skip-verify', globals.skipVerify],
   ]
   const values: readonly (readonly [string, string | number | undefined])[] = [
     ['config', globals.config], ['log', globals.log === GLOBAL_OPTIONS.log.default ? '' : globals.log],
     ['account', settings.account], ['credentials', settings.credentials], ...(settings.credentials === '' ? [] : [['url', globals.url], ['login', globals.login]] as const),
     ['uid', settings.uid], ['gid', settings.gid], ['umask', settings.umask?.toString(8).padStart(3, '0')],
-    ['driver', settings.driver], ['cache-dir', settings.cacheDir], ['cache-size', settings.cacheBytes], ['log-file', settings.logFile],
+    ['driver', settings.driver], ['write-mode', settings.writeThrough === true ? 'through' : ''], ['metrics-port', settings.metricsPort], ['cache-dir', settings.cacheDir], ['cache-size', settings.cacheBytes], ['log-file', settings.logFile],
   ]
   return [
     ...switches.filter(([, on]) => on === true).map(([name]) => `--${name}`),
@@ -117,6 +130,12 @@ function cleanRemote(text: string): string {
 function identifier(argv: CecArgv, name: 'uid' | 'gid'): number {
   const value = argv[name]
   if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= 2 ** 32 - 1) throw new UsageError(`--${name} needs a number`)
+  return value as number
+}
+
+function portOf(argv: CecArgv, name: string): number {
+  const value = argv[name]
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > 65_535) throw new UsageError(`--${name} needs a whole number up to 65535`)
   return value as number
 }
 

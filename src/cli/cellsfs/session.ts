@@ -12,12 +12,15 @@ import { connect } from '../../cells/client.js'
 import { openEngine } from '../../fs/engine.js'
 import { FsError } from '../../fs/errno.js'
 import { mountFolders, runMount, type MountSession } from '../../fs/mount.js'
+import type { MountStatus } from '../../fs/mount-control.js'
 import { checkFuse, checkMountpoint } from '../../fs/mountpoint.js'
 import { createLogger, type Logger } from '../../log.js'
 import { CommandError } from '../errors.js'
 import { parseLevel } from '../logger.js'
 import { mountConnection } from './connection.js'
+import { followTroubles } from './desktop.js'
 import { chooseDriver } from './drivers.js'
+import { leftOver } from './left-over.js'
 import { hasState, identify, watchSignIn } from './identity.js'
 import type { MountSettings } from './options.js'
 
@@ -35,6 +38,8 @@ export interface SessionHooks {
   onReady(mountpoint: string, note?: string): void
   readonly signals: readonly NodeJS.Signals[]
   /** Where the log goes without --log-file. */
+  /** It is being ended: what is still to be sent can be shown until the function that is returned is called. */
+  readonly onEnding?: (status: () => MountStatus) => () => void
   readonly log: { readonly write: (line: string) => void } | 'file'
 }
 
@@ -69,7 +74,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       openEngine: () => openEngine({
         server, remote, stateDir: folders.stateDir, cacheDir,
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
-        uid: settings.uid ?? process.getuid?.() ?? 0, gid: settings.gid ?? process.getgid?.() ?? 0, umask: settings.umask ?? process.umask(), readOnly: settings.readOnly, logger,
+        uid: settings.uid ?? process.getuid?.() ?? 0, gid: settings.gid ?? process.getgid?.() ?? 0, umask: settings.umask ?? process.umask(), readOnly: settings.readOnly, writeThrough: settings.writeThrough === true, logger,
       }),
       driver,
       mountpoint,
@@ -80,17 +85,20 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       writeback: settings.writeback,
       autoUnmount: settings.autoUnmount,
       ...(logFile !== '' && { logFile }),
+      writeThrough: settings.writeThrough === true,
+      ...(settings.metricsPort !== undefined && { metricsPort: settings.metricsPort }),
       logger,
     })
-    const release = endOnSignals(session, hooks.signals, logger)
+    const release = endOnSignals(session, hooks, logger)
+    const bell = settings.notify === true ? followTroubles(session, logger) : undefined
     const unwatch = watchSignIn(new AccountsFile(configFolder(settings.globals.config)).path, () => session.status().connection, () => session.wake())
     hooks.onReady(mountpoint, proven ? note : OFFLINE_NOTE)
-    const { failed } = await session.finished
+    const report = await session.finished
+    bell?.close()
     unwatch()
     release()
-    if (failed.length > 0) {
-      throw new CommandError(`${failed.length} change${failed.length === 1 ? '' : 's'} could not be saved on the server (${failed[0]!.path || mountpoint}: ${failed[0]!.reason}); what was written is kept in ${folders.stateDir} for the next mount`)
-    }
+    const left = leftOver(report)
+    if (left !== undefined) throw new CommandError(left)
   } finally {
     unlock()
     await server.close()
@@ -121,8 +129,9 @@ function tryLock(folder: string): (() => void) | number {
   }
 }
 
-function endOnSignals(session: MountSession, signals: readonly NodeJS.Signals[], logger: Logger): () => void {
+function endOnSignals(session: MountSession, { signals, onEnding }: SessionHooks, logger: Logger): () => void {
   let asked = false
+  let shown = (): void => {}
   const onSignal = (signal: NodeJS.Signals): void => {
     if (asked) {
       logger.warn('asked to stop again: leaving at once; what was written is kept for the next mount')
@@ -130,17 +139,22 @@ function endOnSignals(session: MountSession, signals: readonly NodeJS.Signals[],
     }
     asked = true
     logger.info('saving and unmounting', { signal })
+    shown = onEnding?.(() => session.status()) ?? shown
     session.stop().catch((error: unknown) => {
       if (!(error instanceof FsError) || error.code !== 'EBUSY') throw error
       logger.warn('programs still use the mount; it is taken away under them after all is saved')
       return session.stop({ lazy: true })
     }).catch((error: unknown) => {
       asked = false
+      shown()
       logger.error('could not unmount', { error })
     })
   }
   for (const signal of signals) process.on(signal, onSignal)
-  return () => { for (const signal of signals) process.off(signal, onSignal) }
+  return () => {
+    shown()
+    for (const signal of signals) process.off(signal, onSignal)
+  }
 }
 
 function fileLog(path: string): (line: string) => void {

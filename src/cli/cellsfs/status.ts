@@ -1,43 +1,70 @@
-/** `cellsfs status`: all mounts of this user, found through their control sockets. */
-import { ask, liveSockets, type MountStatus } from '../../fs/mount-control.js'
+/** `cellsfs status`: all mounts of this user, found through their control sockets. On a terminal it stays and is drawn again. */
 import { print, type CecCommand } from '../command.js'
-import { humanSize } from '../human.js'
+import { declareJson, printJson, wantsJson } from '../json.js'
 import type { CecArgv } from '../options.js'
+import { allMounts } from './mounts.js'
+import { describeMount } from './status-view.js'
 
-/** A process that is stopped must not keep the others from being shown. */
-const ANSWER_MS = 5_000
-
-async function statuses(): Promise<MountStatus[]> {
-  const answers = await Promise.all((await liveSockets()).map((socket) => ask(socket, { op: 'status' }, AbortSignal.timeout(ANSWER_MS)).catch(() => undefined)))
-  return answers.filter((status) => status !== undefined).sort((a, b) => a.mountpoint.localeCompare(b.mountpoint))
-}
-
-function describe(status: MountStatus): string {
-  const { pending, failures, conflicts, cache } = status
-  const state = status.connection === 'online' ? (status.live ? 'online, changes of others are seen at once' : 'online') : status.connection === 'offline' ? 'offline' : 'signed out: run `cec config relog`'
-  return [
-    `${status.mountpoint}  ${status.server}/${status.remote}`,
-    `  state    ${state}`,
-    `  unsaved  ${pending.count === 0 ? 'nothing' : `${pending.count} change${pending.count === 1 ? '' : 's'}, ${humanSize(pending.bytes)}`}`,
-    ...failures.map(({ path, reason }) => `  failed   ${path}: ${reason}`),
-    ...status.damage.map((sentence) => `  damaged  ${sentence}`),
-    ...conflicts.map((path) => `  conflict ${path} holds your version; somebody else changed the original`),
-    `  cache    ${humanSize(cache.bytes)} of ${humanSize(cache.limit)}`,
-    `  open     ${status.openHandles}`,
-    `  process  ${status.pid} (${status.driver}, cellsfs ${status.version}) since ${status.since}`,
-    ...(status.log === undefined ? [] : [`  log      ${status.log}`]),
-  ].join('\n')
-}
+const REDRAW_MS = 1_000
 
 async function handler(argv: CecArgv): Promise<void> {
-  const all = await statuses()
-  if (argv['json'] === true) print(JSON.stringify(all, null, 2))
-  else print(all.length === 0 ? 'Nothing is mounted.' : all.map(describe).join('\n\n'))
+  const verbose = argv['verbose'] === true
+  if (wantsJson(argv)) return printJson((await allMounts({ verbose })).map(({ status }) => status))
+  if (argv['once'] === true || !process.stdout.isTTY || !process.stdin.isTTY) return print((await view(verbose)).join('\n'))
+  await live(verbose)
+}
+
+async function view(verbose: boolean): Promise<string[]> {
+  const all = await allMounts({ verbose })
+  return all.length === 0 ? ['Nothing is mounted.'] : all.flatMap(({ status }, index) => [...(index === 0 ? [] : ['']), ...describeMount(status, { verbose })])
+}
+
+/** Until q, Escape or Ctrl-C. */
+async function live(verbose: boolean): Promise<void> {
+  const { stdin, stdout } = process
+  let height = 0
+  const draw = (lines: readonly string[]): void => {
+    // What does not fit would scroll, and the next drawing would begin at the wrong line.
+    const rows = lines.slice(0, Math.max(1, (stdout.rows || 24) - 1)).map((line) => line.slice(0, Math.max(20, (stdout.columns || 80) - 1)))
+    stdout.write(`${height > 0 ? `\u001b[${height}A\r` : ''}${rows.map((row) => `${row}\u001b[K\n`).join('')}\u001b[J`)
+    height = rows.length
+  }
+  const wasRaw = stdin.isRaw
+  stdin.setRawMode(true)
+  stdin.resume()
+  stdout.write('\u001b[?25l')
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined
+      let over = false
+      const end = (): void => {
+        over = true
+        clearTimeout(timer)
+        resolve()
+      }
+      const turn = (): void => {
+        view(verbose).then((lines) => {
+          if (over) return
+          draw([...lines, '', 'q ends this view'])
+          timer = setTimeout(turn, REDRAW_MS)
+        }, reject)
+      }
+      stdin.on('data', (keys: Buffer) => { if (/^[qQ\u0003\u0004]|^\u001b$/.test(keys.toString())) end() })
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, end)
+      turn()
+    })
+  } finally {
+    stdin.setRawMode(wasRaw)
+    stdin.pause()
+    stdout.write('\u001b[?25h')
+  }
 }
 
 export const command: CecCommand = {
   command: 'status',
-  describe: 'Show all mounts and what they still have to save',
-  builder: (yargs) => yargs.option('json', { type: 'boolean', describe: 'As JSON' }),
+  describe: 'Show all mounts and what they still have to send',
+  builder: (yargs) => declareJson(yargs
+    .option('once', { type: 'boolean', describe: 'Print it and end, also on a terminal' })
+    .option('verbose', { alias: 'v', type: 'boolean', describe: 'Name every change that is not on the server yet' })),
   handler,
 }

@@ -1,11 +1,14 @@
 /** `cellsfs umount MOUNTPOINT`: asks the process of the mount, so that all is saved when it returns. */
 import { ask, findSocket } from '../../fs/mount-control.js'
 import { MountError } from '../../fs/mount-error.js'
+import { SAVE_MS } from '../../fs/mount.js'
 import { mountUsers } from '../../fs/mount-users.js'
 import { detach, isDeadMount, mounts, realMountpoint } from '../../fs/mountpoint.js'
 import { print, type CecCommand } from '../command.js'
 import { CommandError } from '../errors.js'
 import type { CecArgv } from '../options.js'
+import { leftOver } from './left-over.js'
+import { secondsFlag, showingProgress } from './mounts.js'
 
 /** Names of processes in a sentence, at most. */
 const MOST_USERS = 5
@@ -13,15 +16,16 @@ const MOST_USERS = 5
 async function handler(argv: CecArgv): Promise<void> {
   const path = argv['mountpoint'] as string
   const lazy = argv['lazy'] === true
+  const timeoutMs = secondsFlag(argv, 'wait')
   const mountpoint = await realMountpoint(path).catch((cause: unknown) => {
     throw new MountError('mountpoint-missing', `${path} does not exist.`, { cause })
   })
   try {
-    const report = await ask(findSocket(mountpoint), { op: 'unmount', lazy })
+    const socket = findSocket(mountpoint)
+    const report = await showingProgress([socket], ask(socket, { op: 'unmount', lazy, ...(timeoutMs !== undefined && { timeoutMs }) }))
     if (report === undefined) await unmountAlone(path, mountpoint, lazy)
-    else if (report.failed.length > 0) {
-      throw new CommandError(`unmounted, but not everything is on the server; it is kept for the next mount:\n${report.failed.map(({ path: name, reason }) => `  ${name}: ${reason}`).join('\n')}`)
-    }
+    const left = report === undefined ? undefined : leftOver(report)
+    if (left !== undefined) throw new CommandError(`unmounted, but ${left}`)
   } catch (error) {
     const { code } = error as { code?: string }
     throw code === 'in-use' || code === 'EBUSY' ? new MountError('in-use', await inUse(mountpoint), { cause: error }) : error
@@ -56,6 +60,7 @@ export const command: CecCommand = {
   builder: (yargs) => yargs
     .positional('mountpoint', { type: 'string' })
     .option('quiet', { alias: 'q', type: 'boolean', describe: 'Say nothing when all is well' })
+    .option('wait', { type: 'number', requiresArg: true, describe: 'Seconds for sending what the server does not have yet; the rest is kept and sent at the next mount', defaultDescription: String(SAVE_MS / 1000) })
     .option('lazy', { alias: 'z', type: 'boolean', describe: 'Also while programs use it' }),
   handler,
 }
