@@ -34,6 +34,8 @@ describe('a full disk', { skip, concurrency: 2 }, () => {
     await drive.sh('head -c 3000000 /dev/urandom > "$HOME/data"; cp "$HOME/data" saved; mkdir d; echo text > f')
     assert.match((await run('dd', ['if=/dev/zero', 'of=large', 'bs=1M', `count=${2 * SIZE}`], { cwd: drive.dir })).stderr, /No space left on device/)
     await drive.sh('rm large; cmp saved "$HOME/data"')
+    // What is sent gives its room back.
+    assert.equal((await world.cellsfs(['sync'])).code, 0)
     await fill(disk)
     const refused = await until('refused', async () => {
       const result = await run('bash', ['-c', 'echo more > g'], { cwd: drive.dir })

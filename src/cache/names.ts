@@ -1,18 +1,25 @@
 /**
  * What the server last said about names, on disk: so that a mount is usable from its start, and without the server. Lies in the
- * cache folder and may be lost; a damaged one is dropped and fills again. Never believed when the server can be asked: see
+ * cache folder and may be lost; a damaged one is dropped and fills again, and on a disk that is nearly full nothing is written. Never believed when the server can be asked: see
  * metadata.ts and fs/shelf.ts.
  */
-import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
 import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { check, isClean, markClean, openRoot } from './database.js'
 import { RecordTable } from './records.js'
+import { StoreRoom } from './room.js'
 
 /** A node without its path, which its folder gives it, in little room. */
 type Packed = readonly [name: string, uuid: string, folder: 0 | 1, size: number, mtime: number, etag: string, hash: string, readOnly: 0 | 1]
+
+/** Less on the disk, and there is no cache of names: LMDB must never meet a full disk (room.ts). */
+const LEAST_FREE = 12 * 2 ** 20
+/** A folder with more names is written only if the disk has plenty for it. */
+const MANY = 5_000
+const BYTES_A_NAME = 500
 
 /** Raised when the shape changes; what another version wrote is dropped. */
 const FORMAT = 1
@@ -42,6 +49,7 @@ export class NamesStore {
   private readonly counts = new Map<string, number>()
   private total = 0
   private readonly maxNames: number
+  private readonly room: StoreRoom
 
   private constructor(file: string, root: RootDatabase, maxNames: number) {
     this.file = file
@@ -50,12 +58,23 @@ export class NamesStore {
     this.table = new RecordTable<FolderRecord>(root, 'names', undefined, false)
     this.sizes = root.openDB<number, string>({ name: 'sizes' })
     for (const { key, value } of this.sizes.getRange()) this.count(key, value)
+    this.room = new StoreRoom(file, () => {
+      const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
+      return (lastPageNumber + 1) * pageSize
+    })
   }
 
-  /** @param maxNames bound over all folders */
-  static open(dir: string, maxNames: number, logger: Logger): NamesStore {
+  /**
+   * Undefined on a disk that is full.
+   * @param maxNames bound over all folders
+   */
+  static open(dir: string, maxNames: number, logger: Logger): NamesStore | undefined {
     const file = join(dir, FILE)
     mkdirSync(dir, { recursive: true, mode: 0o700 })
+    if (freeBytes(dir) < LEAST_FREE) {
+      logger.warn('the disk of the cache is nearly full: names are not kept for the next start', { dir })
+      return undefined
+    }
     const drop = (): void => { for (const each of [file, `${file}-lock`, `${file}-clean`]) rmSync(each, { force: true }) }
     if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0 && !isClean(file) && !check(file)) {
       logger.warn('the cache of names is damaged and begins anew', { file })
@@ -94,6 +113,7 @@ export class NamesStore {
 
   /** Durable some time later. */
   put(key: string, { complete, self, nodes }: KnownFolder): void {
+    if (this.room.full || (nodes.size > MANY && freeBytes(this.file) < LEAST_FREE + nodes.size * BYTES_A_NAME)) return
     const all = [...nodes].map(([name, node]) => pack(name, node))
     void this.table.put(key, { format: FORMAT, complete, ...(self === undefined ? {} : { self: pack('', self) }), nodes: all })
     void this.sizes.put(key, all.length + 1)
@@ -115,6 +135,11 @@ export class NamesStore {
     await this.root.close()
     markClean(this.file)
   }
+}
+
+function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
 }
 
 function pack(name: string, node: CellsNode): Packed {

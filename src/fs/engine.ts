@@ -123,8 +123,8 @@ class MountEngine implements Engine {
     await mkdir(cacheDir, { recursive: true, mode: 0o700 })
     this.blocks = await BlockCache.open(join(cacheDir, 'blocks'), this.options.cacheBytes ?? DEFAULT_CACHE_BYTES, logger)
     this.assemble()
-    this.shelf = new Shelf(NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger), this.tree)
-    this.metadata.shelf = this.shelf
+    const names = NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger)
+    if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
     await this.openRoot(remote)
     this.recovery = new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     this.stream = server.events({

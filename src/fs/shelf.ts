@@ -76,12 +76,14 @@ export class Shelf {
 
   /** Resolves when all that is known now is on disk. */
   async flush(): Promise<void> {
-    this.write(Infinity)
-    await this.names.flushed()
+    do {
+      this.write(BATCH)
+      await this.names.flushed()
+    } while (this.dirty.size > 0)
   }
 
   async close(): Promise<void> {
-    this.write(Infinity)
+    await this.flush()
     clearTimeout(this.timer)
     await this.names.close()
   }
