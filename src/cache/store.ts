@@ -118,6 +118,8 @@ export interface UnlinkRecord {
   /** On the server, below the remote folder. */
   readonly path: string
   readonly uuid?: string
+  /** Of a file: the versions that are meant. */
+  readonly etags?: readonly string[]
 }
 
 export class Store {

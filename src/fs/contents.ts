@@ -555,9 +555,11 @@ export class Contents {
 
   /** A free name beside `place` for our version. */
   async asideOf(place: Place): Promise<Place> {
+    const { tree } = this.deps
     for (let n = 1; ; n++) {
       const name = conflictName(place.name, hostname(), new Date(), n)
-      if (await this.deps.tree.child(place.folder, name) === undefined) return { folder: place.folder, name }
+      // Another mount on this computer may just have taken it: the server is asked, whatever is known here.
+      if (await tree.child(place.folder, name) === undefined && await tree.deps.server.stat(tree.pathAt(place.folder, name)) === undefined) return { folder: place.folder, name }
     }
   }
 

@@ -163,6 +163,8 @@ class MountEngine implements Engine {
   /** The server can be asked again, or a person thinks so. */
   private reachable(): void {
     this.uploader.retryNow()
+    this.removals.retryNow()
+    this.unlinks.retryNow()
     this.pins.look()
     if (this.rulesUnknown) this.learnNameRules()
     this.rulesUnknown = false
@@ -204,6 +206,10 @@ class MountEngine implements Engine {
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this
     const journal = this.journal = new Journal(tree)
+    tree.onTakenBack = (folder) => {
+      journal.move(folder)
+      journal.relocated(folder)
+    }
     const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents })
     const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
     const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })

@@ -188,7 +188,8 @@ export class Recovery {
       await this.attempt(key, value.path, async () => {
         const place = await this.place(value.path)
         const inode = place === undefined ? undefined : await tree.child(place.folder, place.name)
-        if (place === undefined || inode === undefined || (value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid)) {
+        const changed = value.etags !== undefined && inode?.version !== undefined && !value.etags.includes(inode.version.etag) && inode.version.etag !== ETAG_TEMPORARY
+        if (place === undefined || inode === undefined || (value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid) || changed) {
           this.needsProof()
           await store.unlinks.remove(key)
           return

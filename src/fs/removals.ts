@@ -68,6 +68,7 @@ export class Removals {
     const { tree } = this.deps
     const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
     tree.vacate(place.folder, place.name)
+    for (const etag of removal.etags) tree.remember(uuid, etag)
     this.record(removal)
     this.pending.set(removal, this.run(removal))
   }
@@ -124,6 +125,7 @@ export class Removals {
   }
 
   async settled(): Promise<void> {
+    this.retryNow()
     await Promise.all(this.pending.values())
   }
 
@@ -146,13 +148,31 @@ export class Removals {
       } catch (error) {
         if (signal.aborted || this.closed) return
         logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.pathAt(removal.place.folder, removal.place.name), error })
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, RETRY_MS)
-          signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
-        })
+        await this.untilRetry(signal)
         if (signal.aborted) return
       }
     }
+  }
+
+  private readonly retrying = new Set<() => void>()
+
+  private async untilRetry(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer)
+        this.retrying.delete(go)
+        signal.removeEventListener('abort', go)
+        resolve()
+      }
+      const timer = setTimeout(go, RETRY_MS)
+      this.retrying.add(go)
+      signal.addEventListener('abort', go)
+    })
+  }
+
+  /** The server is there again. */
+  retryNow(): void {
+    for (const go of [...this.retrying]) go()
   }
 
   private async removeNow(removal: Removal): Promise<void> {

@@ -83,8 +83,7 @@ export class Renamer {
     const { tree } = this.deps
     if (target !== undefined) {
       if (target.type !== 'folder') throw new FsError('ENOTDIR', `${newName} is not a folder`)
-      if (target.uuid !== '' && !target.unconfirmed) await tree.load(target)
-      if ((await tree.list(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
+      if ((await tree.listKnown(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
       await this.remove(target)
     }
     if (this.clashes(source, to, newName)) {
@@ -257,7 +256,7 @@ export class Renamer {
     const place = target.onServer && !target.localOnly ? target.serverPlace : undefined
     const { parent, name } = target
     if (place !== undefined) {
-      unlinks.add(place, target, target.type === 'folder' ? unlinks.coverBelow(target) : [])
+      unlinks.add(place, target, target.type === 'folder' ? unlinks.coverBelow(target) : undefined)
       if (target.type === 'folder') tree.hold(target, place)
       else tree.hold(target, undefined)
     }

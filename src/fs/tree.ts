@@ -268,7 +268,8 @@ export class Tree {
    * about that one; and if the two have the same content, nothing else tells them apart.
    */
   private isAbout(live: Inode | undefined, node: CellsNode, askedAt?: number): live is Inode {
-    if (live === undefined) return false
+    // Somebody has made a file where a folder of ours is to be, or the other way round.
+    if (live === undefined || (live.type === 'folder') !== (node.kind === 'folder')) return false
     const place = live.serverPlace
     if (live.uuid !== '' || place === undefined) return live.uuid === node.uuid
     const left = this.vacated.get(`${place.folder.ino}/${place.name}`)
@@ -389,14 +390,29 @@ export class Tree {
         logger.warn('the folder cannot be listed, showing what is known', { path: this.pathOf(folder), error })
       }
     }
+    return this.merged(folder)
+  }
+
+  private merged(folder: Inode): Listed[] {
     const found: Listed[] = []
-    for (const [name, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+    for (const [name, { node }] of this.deps.metadata.listing(folder.ino)?.answers ?? []) {
       if (node === undefined || folder.local.has(name)) continue
       const live = folder.children.get(name)
       found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attrOf(node) })
     }
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
     return found
+  }
+
+  /** As `list`; where the server cannot be asked and the folder was listed once, the last answer stands, even if it was "empty". */
+  async listKnown(folder: Inode, signal?: AbortSignal): Promise<Listed[]> {
+    try {
+      return await this.list(folder, signal)
+    } catch (error) {
+      const known = this.deps.metadata.listing(folder.ino)
+      if (!saysNothing(error) || known === undefined || known.completeAt === 0) throw error
+      return this.merged(folder)
+    }
   }
 
   /** A few names in doubt are asked by name, else the folder is listed again. */
@@ -432,6 +448,8 @@ export class Tree {
       this.kernel.attributes(here)
     }
     const moved = inodes.ofUuid(node.uuid)
+    // Into a folder that we move into this one: theirs stands, ours is taken back.
+    if (moved !== undefined && moved.heldAt === undefined && this.within(folder, moved) && !this.takeBack(folder, moved)) return moved
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
@@ -449,6 +467,34 @@ export class Tree {
     const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.ownership(type))
     this.applyNode(inode, node, facts)
     return inode
+  }
+
+  private within(folder: Inode, ancestor: Inode): boolean {
+    for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
+    return false
+  }
+
+  /** Told of a folder whose move was taken back. */
+  onTakenBack: (folder: Inode) => void = () => {}
+
+  /** Undoes the moves of ours, not sent yet, that bring `folder` below `ancestor`. False if there is none that can be undone. */
+  private takeBack(folder: Inode, ancestor: Inode): boolean {
+    for (let at = folder; at !== ancestor; at = at.parent!) {
+      const { heldAt, parent, name } = at
+      if (heldAt === undefined || parent === undefined || at.movingTo !== undefined || this.within(heldAt.folder, ancestor)) continue
+      if (heldAt.folder.local.get(heldAt.name) != null || heldAt.folder.children.has(heldAt.name)) continue
+      this.deps.logger.warn('a rename is taken back: somebody has moved its target into what was renamed', { path: this.localPath(at) })
+      if (parent.local.get(name) === at) parent.local.delete(name)
+      this.hold(at, undefined)
+      heldAt.folder.local.delete(heldAt.name)
+      this.deps.inodes.move(at, heldAt.folder, heldAt.name)
+      this.overlay(at)
+      this.kernel.name(parent, name)
+      this.kernel.name(heldAt.folder, heldAt.name)
+      this.onTakenBack(at)
+      return true
+    }
+    return false
   }
 
   ownership(type: FileType): { mode: number; uid: number; gid: number } {

@@ -3,7 +3,8 @@
  * is told a moment later, many names in one call. When a folder goes whose children were just deleted, as `rm -r`
  * does, one delete of the folder takes the place of theirs, so that it lands in the bin in one piece.
  *
- * A delete the server refuses for good is undone here: the name comes back, and status says why.
+ * A delete is of what was there when it was made (deleted.ts). What somebody has changed or added before the server is told
+ * stays, and its name comes back. So it does when the server refuses a delete for good; status says why then.
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -11,6 +12,7 @@ import { isCellsError } from '../cells/errors.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
+import { type Deleted, knownOf, remainder } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { saysNothing } from './patience.js'
@@ -42,9 +44,19 @@ interface Unlink {
   readonly since: string
   /** Why the last attempt came to nothing. */
   failure: string | undefined
+  /** What it was, with all that was in it. */
+  readonly deleted: readonly Deleted[]
   readonly settled: Promise<void>
   readonly settle: () => void
 }
+
+/** What goes with a folder: its names that the server did not show, and what they were. */
+export interface Covered {
+  readonly unshown: readonly string[]
+  readonly deleted: readonly Deleted[]
+}
+
+const NOTHING: Covered = { unshown: [], deleted: [] }
 
 export interface UnlinkDeps {
   readonly tree: Tree
@@ -90,15 +102,16 @@ export class Unlinks {
 
   /**
    * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
-   * the name away.
+   * the name away. `covered`: of a folder, what `coverBelow` gave.
    */
-  add(place: Place, inode?: Inode, unshownBelow: readonly string[] = []): void {
+  add(place: Place, inode?: Inode, covered: Covered = NOTHING): void {
     const { tree } = this.deps
     const id = randomUUID()
     let settle = (): void => {}
     const settled = new Promise<void>((resolve) => { settle = resolve })
-    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...unshownBelow] : unshownBelow
-    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, since: new Date().toISOString(), failure: undefined, settled, settle }
+    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
+    const deleted = [...(inode === undefined ? [] : [knownOf(inode)]), ...covered.deleted]
+    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle }
     tree.vacate(place.folder, place.name)
     this.record(unlink)
     this.waiting.set(id, unlink)
@@ -110,17 +123,17 @@ export class Unlinks {
 
   private record(unlink: Unlink): void {
     const { tree, journal } = this.deps
-    void tree.deps.store.unlinks.put(unlink.id, { path: journal.serverPath(unlink), ...(unlink.inode === undefined ? {} : { uuid: unlink.inode.uuid }) })
+    const [own] = unlink.inode?.type === 'folder' ? [] : unlink.deleted
+    void tree.deps.store.unlinks.put(unlink.id, {
+      path: journal.serverPath(unlink), ...(unlink.inode === undefined ? {} : { uuid: unlink.inode.uuid }), ...(own === undefined ? {} : { etags: [...own.etags] }),
+    })
   }
 
-  /**
-   * The folder itself is being deleted: what waits in and below it goes with it. Returns what of it the server did not show, for
-   * `add`.
-   */
-  coverBelow(folder: Inode): string[] {
+  /** The folder itself is being deleted: what waits in and below it goes with it. */
+  coverBelow(folder: Inode): Covered {
     const covered = [...this.waiting.values()].filter((it) => this.below(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
-    return covered.flatMap((it) => it.unshown)
+    return { unshown: covered.flatMap((it) => it.unshown), deleted: covered.flatMap((it) => it.deleted) }
   }
 
   pendingAt(folder: Inode, name: string): boolean {
@@ -154,6 +167,7 @@ export class Unlinks {
     if (found.length === 0) return
     this.hurry = true
     this.nudge?.()
+    this.retryNow()
     await Promise.all(found.map((it) => it.settled))
   }
 
@@ -225,10 +239,13 @@ export class Unlinks {
       const paths = batch.map((it) => tree.pathAt(it.folder, it.name))
       try {
         await this.shown(batch.flatMap((it) => it.unshown))
-        await tree.deps.server.remove(paths, { signal: this.stop.signal })
-        logger.info('deleted', { paths: paths.length === 1 ? paths[0] : paths.length })
-        for (const unlink of batch) this.done(unlink)
-        for (const path of paths) tree.binned(path)
+        const { going, gone, elsewhere, spared } = await this.asDeleted(batch, paths)
+        if (going.length > 0) await tree.deps.server.remove(going, { signal: this.stop.signal })
+        logger.info('deleted', { paths: going.length === 1 ? going[0] : going.length })
+        for (const unlink of gone) this.done(unlink)
+        for (const unlink of elsewhere) this.leave(unlink)
+        for (const unlink of spared) this.spare(unlink)
+        for (const path of going) tree.binned(path)
         return
       } catch (error) {
         release()
@@ -243,7 +260,7 @@ export class Unlinks {
         if (!saysNothing(error)) return this.undo(unlink, error as Error)
         logger.warn('a delete waits for the server', { path: paths[0], error })
         unlink.failure = (error as Error).message
-        await pause(RETRY_MS, undefined, { signal: this.stop.signal }).catch(() => {})
+        await this.untilRetry()
         if (this.stop.signal.aborted) return
       } finally {
         release()
@@ -263,6 +280,50 @@ export class Unlinks {
     unlink.folder = place.folder
     unlink.name = place.name
     this.record(unlink)
+  }
+
+  private readonly retrying = new Set<AbortController>()
+
+  private async untilRetry(): Promise<void> {
+    const now = new AbortController()
+    this.retrying.add(now)
+    await pause(this.deps.tree.pause(RETRY_MS), undefined, { signal: AbortSignal.any([this.stop.signal, now.signal]) }).catch(() => {})
+    this.retrying.delete(now)
+  }
+
+  /** The server is there again. */
+  retryNow(): void {
+    for (const pausing of this.retrying) pausing.abort()
+  }
+
+  /** Which paths of the server are to be deleted, which deletes are through then, and which meet what somebody else did in the meantime. */
+  private async asDeleted(batch: readonly Unlink[], paths: readonly string[]): Promise<{ going: string[]; gone: Unlink[]; elsewhere: Unlink[]; spared: Unlink[] }> {
+    const { tree } = this.deps
+    const found = { going: [] as string[], gone: [] as Unlink[], elsewhere: [] as Unlink[], spared: [] as Unlink[] }
+    const nodes = await tree.deps.server.statMany(paths, { signal: this.stop.signal })
+    for (const [i, unlink] of batch.entries()) {
+      const node = nodes.get(paths[i]!)
+      if (node === undefined) {
+        found.elsewhere.push(unlink)
+        continue
+      }
+      const { paths: ours, left } = await remainder(tree, node, unlink.inode?.type, unlink.deleted, this.stop.signal)
+      found.going.push(...ours)
+      found[left ? 'spared' : 'gone'].push(unlink)
+    }
+    return found
+  }
+
+  /** Nothing is there: it was deleted by somebody else, too, or a folder above it was renamed, of which we do not know yet. */
+  private leave(unlink: Unlink): void {
+    this.finish(unlink)
+    this.deps.tree.doubt(unlink.folder, unlink.name)
+  }
+
+  private spare(unlink: Unlink): void {
+    const { logger, journal } = this.deps
+    logger.warn('not deleted: somebody has changed it since', { path: journal.serverPath(unlink) })
+    this.leave(unlink)
   }
 
   /** Waits, not for ever, until the server shows what it was sent before the delete. */

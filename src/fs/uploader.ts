@@ -353,6 +353,7 @@ export class Uploader {
       if (other.type === 'folder' && this.entries.get(other)?.failure === undefined) want(other)
     }
     for (const it of all) await this.freePlace({ folder: it.parent!, name: it.name }, it, [])
+    await this.besideFiles(all)
     const going = all.filter((it) => !it.unlinked && it.parent !== undefined && !it.onServer)
     const release = await locks.acquire({
       shared: [...new Set(going.flatMap((it) => this.chain(it.parent!)))].filter((key) => !going.some((it) => placeKey({ folder: it.parent!, name: it.name }) === key)),
@@ -384,6 +385,19 @@ export class Uploader {
       logger.info('folders made', { paths: paths.length === 1 ? paths[0] : paths.length })
     } finally {
       release()
+    }
+  }
+
+  /** A folder whose name somebody has given to a file meanwhile goes beside it. (A server asked to make it may never answer: trap 10.) */
+  private async besideFiles(folders: readonly Inode[]): Promise<void> {
+    const { tree, contents } = this.deps
+    const places = new Map(folders.filter((it) => !it.unlinked && it.parent !== undefined).map((it) => [tree.pathAt(it.parent!, it.name), it]))
+    const nodes = await tree.deps.server.statMany([...places.keys()], { signal: this.stop.signal })
+    for (const [path, node] of nodes) {
+      const folder = places.get(path)
+      if (folder?.parent === undefined || node.kind === 'folder') continue
+      const place: Place = { folder: folder.parent, name: folder.name }
+      contents.aside(folder, await contents.asideOf(place), place, node, 'new node')
     }
   }
 
@@ -467,9 +481,13 @@ export class Uploader {
     const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
     const signal = this.stop.signal
     // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
-    const found = await server.statMany([source, target], { signal })
+    const above = tree.pathOf(to.folder)
+    const found = await server.statMany([source, target, ...(above === '' ? [] : [above])], { signal })
     if (!stays()) return false
-    const [here, theirs] = [found.get(source), found.get(target)]
+    const [at, theirs] = [found.get(source), found.get(target)]
+    const gone = above === '' || found.has(above) ? undefined : above
+    // A rename is of the node: what somebody has put in the place of a file stays. (A folder may have been made anew for what we sent into it.)
+    const here = at !== undefined && (inode.type === 'folder' ? at.kind !== 'folder' : inode.uuid !== '' && at.uuid !== inode.uuid) ? undefined : at
     const arrived = theirs !== undefined && inode.uuid !== '' && theirs.uuid === inode.uuid
     if (here === undefined && !arrived) {
       // Deleted or moved away by somebody else, or it never came there.
@@ -477,7 +495,9 @@ export class Uploader {
       return true
     }
     let place = to
-    if (theirs !== undefined && !arrived) {
+    const taken = theirs === undefined ? gone === undefined && await this.hasTwin(to, source, target) : !arrived
+    if (!stays()) return false
+    if (taken) {
       place = await contents.asideOf(to)
       if (!stays()) return false
       contents.aside(inode, place, to, theirs, 'same node')
@@ -487,11 +507,26 @@ export class Uploader {
     journal.move(inode)
     await tree.move(inode, async () => {
       await journal.flushed()
+      // Deleted or renamed by somebody else: made again for what is put there.
+      if (gone !== undefined) await server.mkdir([gone], { signal })
       if (!arrived) await this.moveOnServer(source, path)
       this.nowAt(inode, from, place)
     })
     logger.info('renamed', { to: path })
     return true
+  }
+
+  /** Is there a name that differs only in case, which the server takes for the same (trap 4)? It would make `name-1` of ours. */
+  private async hasTwin({ folder, name }: Place, source: string, target: string): Promise<boolean> {
+    const { tree } = this.deps
+    const lower = name.toLowerCase()
+    if (lower === name.toUpperCase() || source.toLowerCase() === target.toLowerCase()) return false
+    const { metadata } = tree.deps
+    if (!metadata.coveredWhole(folder.ino)) await tree.load(folder)
+    for (const [other, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+      if (node !== undefined && other !== name && other.toLowerCase() === lower) return true
+    }
+    return false
   }
 
   private async moveOnServer(source: string, target: string): Promise<void> {
