@@ -36,6 +36,35 @@ describe('BlockCache', () => {
     assert.equal(await second.read({ ...key, etag: 'other' }, 1, 0, 10), undefined)
   })
 
+  it('keeps pinned versions beside its bound, also in the next process, and lets them go', async () => {
+    const dir = await folder()
+    const whole: VersionKey = { uuid: 'whole', etag: 'e', size: 2 * BLOCK_SIZE }
+    const limit = 2 * BLOCK_SIZE
+    const fill = async (cache: BlockCache): Promise<void> => {
+      for (let i = 0; i < 4; i++) await cache.put({ uuid: `other ${i} ${Math.random()}`, etag: 'e', size: BLOCK_SIZE }, 0, randomBytes(BLOCK_SIZE))
+      await cache.settled()
+    }
+    const first = await BlockCache.open(dir, limit, silentLogger)
+    const [early, late] = [randomBytes(BLOCK_SIZE), randomBytes(BLOCK_SIZE)]
+    await first.put(whole, 0, early)
+    await first.keep(whole)
+    assert.equal(first.missing(whole), BLOCK_SIZE)
+    await first.put(whole, 1, late)
+    await fill(first)
+    assert.deepEqual(await first.read(whole, 0, 0, BLOCK_SIZE), early)
+    assert.deepEqual([first.missing(whole), first.usage.bytes <= limit, Math.floor(first.usage.pinned / BLOCK_SIZE)], [0, true, 2])
+    first.close()
+    const second = await BlockCache.open(dir, limit, silentLogger)
+    await fill(second)
+    assert.deepEqual(await second.read(whole, 1, 0, BLOCK_SIZE), late)
+    assert.deepEqual([second.hits, second.misses], [1, 0])
+    await second.keepOnly([])
+    await fill(second)
+    assert.deepEqual([second.missing(whole), second.usage.pinned], [whole.size, 0])
+    assert.equal((await files(dir)).length, second.usage.blocks)
+    second.close()
+  })
+
   it('treats a damaged block as a miss', async () => {
     const dir = await folder()
     const first = await BlockCache.open(dir, 1 << 26, silentLogger)

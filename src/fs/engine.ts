@@ -230,7 +230,7 @@ class MountEngine implements Engine {
     })
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     const states = new States({ tree, contents, confirmer, uploader, unlinks })
-    this.pins = new Pins({ tree, contents, blocks: this.blocks, stateDir: this.options.stateDir, logger })
+    this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.fs = new Filesystem({
       tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }),

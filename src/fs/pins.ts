@@ -15,6 +15,7 @@ import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
 import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
+import type { Journal } from './journal.js'
 import { WHOLE_FETCH } from './reader.js'
 import type { PinStatus } from './status.js'
 import type { Tree } from './tree.js'
@@ -53,6 +54,7 @@ interface Pin {
 export interface PinDeps {
   readonly tree: Tree
   readonly contents: Contents
+  readonly journal: Journal
   readonly blocks: BlockCache
   /** Folder of `pins.json`. */
   readonly stateDir: string
@@ -66,6 +68,10 @@ export class Pins {
 
   constructor(deps: PinDeps) {
     this.deps = deps
+    // A new name is written down soon.
+    deps.journal.relocating.push((within) => {
+      for (const pin of this.pins.values()) if (pin.inode !== undefined && within(pin.inode)) this.soon(pin, QUIET_MS)
+    })
   }
 
   private get file(): string {
@@ -80,6 +86,7 @@ export class Pins {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.deps.logger.error('the list of pinned folders cannot be read', { error })
     }
+    this.written = JSON.stringify(paths)
     for (const path of paths) this.soon(this.newPin(path), 0)
     if (paths.length === 0) await this.deps.blocks.keepOnly([])
   }
@@ -118,10 +125,23 @@ export class Pins {
     return this.pins.get(path)
   }
 
+  /** The list as it is in the file. */
+  private written = '[]'
+  private writing: Promise<void> = Promise.resolve()
+
+  /** Writes the list down if it has changed. */
   private async save(): Promise<void> {
-    const draft = `${this.file}.new`
-    await writeFile(draft, `${JSON.stringify({ pins: [...this.pins.keys()] }, null, 2)}\n`, { mode: 0o600, flush: true })
-    await rename(draft, this.file)
+    const work = this.writing.then(async () => {
+      for (const pin of this.pins.values()) this.follow(pin)
+      const list = JSON.stringify([...this.pins.keys()])
+      if (list === this.written) return
+      const draft = `${this.file}.new`
+      await writeFile(draft, `{"pins":${list}}\n`, { mode: 0o600, flush: true })
+      await rename(draft, this.file)
+      this.written = list
+    })
+    this.writing = work.catch(() => {})
+    await work
   }
 
   /** So that it can be found after a rename, and is not forgotten. */
@@ -134,15 +154,14 @@ export class Pins {
     pin.inode = inode
   }
 
-  /** The pinned folder may have another name by now. @returns whether it has */
-  private follow(pin: Pin): boolean {
-    if (pin.inode === undefined || pin.inode.unlinked) return false
+  /** The pinned folder may have another name by now. */
+  private follow(pin: Pin): void {
+    if (pin.inode === undefined || pin.inode.unlinked) return
     const path = this.deps.tree.localPath(pin.inode)
-    if (path === pin.path) return false
+    if (path === pin.path || this.pins.has(path)) return
     this.pins.delete(pin.path)
     pin.path = path
     this.pins.set(path, pin)
-    return true
   }
 
   private async find(path: string): Promise<Inode | undefined> {
@@ -213,12 +232,11 @@ export class Pins {
     try {
       if (pin.inode === undefined || pin.inode.unlinked) this.hold(pin, await this.find(pin.path))
       if (pin.inode === undefined) {
+        // What was fetched stays until a person unpins it: it may be back in a moment.
         pin.reason = 'it is not there any more'
-        pin.wanted = []
-        await this.tidy()
         return
       }
-      if (this.follow(pin)) await this.save()
+      await this.save()
       const wanted: Wanted[] = []
       const own = { files: 0, bytes: 0 }
       await this.visit(pin.inode, wanted, own)
@@ -301,5 +319,6 @@ export class Pins {
     this.stop.abort()
     for (const pin of this.pins.values()) clearTimeout(pin.timer)
     await Promise.all([...this.pins.values()].flatMap((pin) => pin.walk ?? []))
+    await this.save().catch((error: unknown) => this.deps.logger.error('the list of pinned folders cannot be written', { error }))
   }
 }
