@@ -158,7 +158,8 @@ static void do_names(const char *dir, long count, const char *suffix, int making
   if (at < 0) fail(dir);
   double start = now();
   for (long i = 0; i < count; i++) {
-    snprintf(name, sizeof name, ".made-%05ld%s", i, suffix);
+    /* Names that begin with a dot have a history of their own (src/cache/metadata.ts): only those that must have one. */
+    snprintf(name, sizeof name, "%smade-%05ld%s", strcmp(suffix, ".swp") == 0 ? "." : "", i, suffix);
     if (!making) {
       if (unlinkat(at, name, 0) != 0) fail(name);
       continue;

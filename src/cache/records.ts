@@ -98,6 +98,11 @@ export class RecordTable<T> {
     else this.crcs.set(key, crc)
   }
 
+  /** How many records a table of the journal has. */
+  get size(): number {
+    return this.crcs.size
+  }
+
   get(key: string): T | undefined {
     const bytes = this.db?.get(key)
     if (bytes === undefined) return undefined

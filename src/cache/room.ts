@@ -13,6 +13,8 @@ const SPARE_BYTES = 2 * 2 ** 20
 const STEP_BYTES = 4 * 2 ** 20
 /** How often the use is looked at, at most; a burst of records in between is far below SPARE_BYTES. */
 const LOOK_MS = 200
+/** So much written since the last look is looked at at once, bytes. */
+const LOOK_BYTES = 2 ** 18
 /** How soon a full disk is tried again. */
 const RETRY_MS = 1_000
 
@@ -26,6 +28,7 @@ export class StoreRoom {
   private possible = true
   private running = false
   private looked = 0
+  private spent = 0
 
   /** `usedBytes`: how far the database uses its file. Allocates at once. */
   constructor(file: string, usedBytes: () => number) {
@@ -42,11 +45,19 @@ export class StoreRoom {
     return this.lacking
   }
 
+  /** A record of so many bytes is written. */
+  spend(bytes: number): void {
+    this.spent += bytes
+    if (this.spent >= LOOK_BYTES) this.look()
+  }
+
   /** To be called now and then while something is written. */
   look(): void {
     const now = Date.now()
-    if (this.running || !this.possible || now - this.looked < (this.lacking ? RETRY_MS : LOOK_MS)) return
+    const due = now - this.looked >= (this.lacking ? RETRY_MS : LOOK_MS) || (!this.lacking && this.spent >= LOOK_BYTES)
+    if (this.running || !this.possible || !due) return
     this.looked = now
+    this.spent = 0
     if (!this.lacking && this.usedBytes() + SPARE_BYTES <= this.allocated) return
     const wanted = this.wanted()
     this.running = true

@@ -57,6 +57,8 @@ export interface DraftRecord {
   /** md5s sent since the server last agreed. */
   readonly sent?: readonly string[]
   readonly md5?: string
+  /** All of a small content, base64: then its file need not be on disk for good (see fs/contents.ts). */
+  readonly content?: string
   readonly facts: Facts
   /** Why it could not be sent, for people. */
   readonly failure?: string
@@ -192,7 +194,9 @@ export class Store {
 
   /** Keeps a draft's record; durable with the next `flushed()`. */
   saveDraft(record: DraftRecord): void {
-    if (!this.closing) void this.drafts.put(record.id, record)
+    if (this.closing) return
+    if (record.content !== undefined) this.room.spend(record.content.length)
+    void this.drafts.put(record.id, record)
   }
 
   /** Keeps the record of a special file; durable with the next `flushed()`. */
@@ -211,6 +215,12 @@ export class Store {
     crashPoint('before the store is flushed')
     await this.root.flushed
     crashPoint('after the store is flushed')
+  }
+
+  /** Resolves when everything put so far survives the end of this process, though not a power cut. */
+  async committed(): Promise<void> {
+    this.room.look()
+    await this.root.committed
   }
 
   async close(): Promise<void> {

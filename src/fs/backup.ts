@@ -52,7 +52,7 @@ export class Backups {
     contents.recordSecured(backup)
     await this.deps.journal.flushed()
     // It waits for its own deletion: that is what most editors do next.
-    await contents.secure(backup, this.deps.tree.pause(GRACE_MS))
+    await contents.secure(backup, { delayMs: this.deps.tree.pause(GRACE_MS) })
     return over
   }
 

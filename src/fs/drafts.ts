@@ -52,6 +52,8 @@ export class Draft {
   committed = 0
   /** The generation up to which the bytes and a record of them survive a crash. */
   secured = 0
+  /** The generation whose content stands in the record; -1: none. */
+  recorded = -1
   private file: DraftFile
   /** An earlier content that a record vouches for. */
   private kept: DraftFile | undefined
@@ -219,6 +221,17 @@ export class Draft {
       crashPoint('before a draft is synced')
       await this.file.handle.datasync()
       crashPoint('after a draft is synced')
+    })
+  }
+
+  /** The whole content and its generation, if nothing of it is missing and it has at most `limit` bytes. */
+  small(limit: number): Promise<{ readonly data: Buffer; readonly generation: number } | undefined> {
+    return this.inTurn(async () => {
+      if (this.size > limit || !this.complete) return undefined
+      const { generation } = this
+      const data = Buffer.alloc(this.size)
+      if (readNow(this.file.handle.fd, data, 0) < data.length) data.fill(0, (await this.file.handle.read(data, 0, data.length, 0)).bytesRead)
+      return { data, generation }
     })
   }
 

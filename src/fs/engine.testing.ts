@@ -86,6 +86,11 @@ export class World {
     return { engine, fs: new PathFs(engine.fs) }
   }
 
+  /** Where the engine of this name keeps the contents that it has not sent. */
+  draftsOf(name: string): string {
+    return join(this.folder, name, 'state', 'drafts')
+  }
+
   /** The server's path of a name of the engines. */
   path(name: string): string {
     return `${BASE}/${name}`

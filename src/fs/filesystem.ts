@@ -487,7 +487,7 @@ export class Filesystem implements FileSystem {
 
   async fsync(_ino: Ino, fh: number): Promise<void> {
     const { inode } = this.handles.get(fh)
-    if (inode.dirty) await this.save(inode)
+    if (inode.dirty || inode.localOnly) await this.save(inode, true)
     await this.deps.tree.deps.store.flushed()
   }
 
@@ -495,8 +495,8 @@ export class Filesystem implements FileSystem {
    * What a close or an fsync promises. An empty content waits a little longer: a shell's `> file` (and dd, and tar) closes a copy
    * of the descriptor before anything is written, and a 2.x server takes 1.5 s for an empty body.
    */
-  private async save(inode: Inode): Promise<void> {
-    await this.deps.contents.secure(inode, inode.size === 0 ? this.deps.tree.pause(EMPTY_MS) : undefined)
+  private async save(inode: Inode, lasting = false): Promise<void> {
+    await this.deps.contents.secure(inode, { ...(inode.size === 0 && { delayMs: this.deps.tree.pause(EMPTY_MS) }), lasting })
     if (inode.size > 0) await this.through(inode)
   }
 

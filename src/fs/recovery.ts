@@ -4,7 +4,7 @@
  * them, contents last. Without the server, what it said last has to do; what cannot be decided by that waits. A record whose node is gone or has become another one is dropped with a word in the log; content is never
  * dropped.
  */
-import { open, readdir, rename, unlink } from 'node:fs/promises'
+import { open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DraftRecord, FolderRecord, MoveRecord, RemovalRecord, UnlinkRecord } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
@@ -85,7 +85,8 @@ export class Recovery {
     await this.names(strays)
     for (const { key, value } of this.drafts) {
       await this.attempt(key, value.path, async () => {
-        if (!this.files.has(value.id)) {
+        await this.restore(value)
+        if (value.content === undefined && !this.files.has(value.id)) {
           this.deps.logger.warn('a change of an earlier run has a record but no content', { path: value.path })
           await store.drafts.remove(value.id)
         } else {
@@ -135,6 +136,16 @@ export class Recovery {
   /** What follows from an absence is not done as long as that is only what was known last. */
   private needsProof(): void {
     if (this.deps.tree.cutOff()) throw new CellsError('network', 'the server cannot be asked')
+  }
+
+  /** A content that stands in its record was not synced as a file. What is sent is the server's, and the file tells if more was written since. */
+  private async restore({ id, state, content }: DraftRecord): Promise<void> {
+    if (content === undefined) return
+    const path = this.deps.tree.deps.store.draftFile(id)
+    const data = Buffer.from(content, 'base64')
+    const there = await readFile(path).catch(() => undefined)
+    if (there !== undefined && (state === 'sent' || there.equals(data))) return
+    await writeFile(path, data, { mode: 0o600, flush: true })
   }
 
   /** Files without a record are what a crash left of unacknowledged writes, unless records were lost. Returns the names of all files. */

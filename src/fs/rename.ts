@@ -103,6 +103,8 @@ export class Renamer {
       await this.adopt(source, target, caller)
       return
     }
+    // Its name gives it a durability that it did not have.
+    if (source.localOnly && !localOnly) await contents.secure(source, { lasting: true })
     if (target !== undefined) await this.remove(target)
     // The node at the place is a backup's only for now: the source's content is to be the node's next.
     const inherits = this.deps.backups.at(to, newName) !== undefined

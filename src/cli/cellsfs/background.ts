@@ -28,7 +28,9 @@ export interface Worker {
 /** Resolves when the drive answers. @throws CommandError with the worker's sentence */
 export async function startWorker({ settings, attached }: WorkerSettings): Promise<Worker> {
   // A session of its own in both cases: a Ctrl-C on the terminal is ours, and we pass it on in our order.
-  const child = fork(process.argv[1]!, ['mount-worker'], { detached: true, stdio: ['ignore', 'ignore', attached ? 'inherit' : 'ignore', 'ipc'] })
+  // Node has four threads for all files: while some of them wait for the disk to sync, reading and writing would wait, too.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? '16' }
+  const child = fork(process.argv[1]!, ['mount-worker'], { detached: true, stdio: ['ignore', 'ignore', attached ? 'inherit' : 'ignore', 'ipc'], env })
   const stop = (): void => { child.kill('SIGTERM') }
   const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, stop)
