@@ -18,6 +18,7 @@ describe('a call of mount(8)', () => {
     assert.equal(words('none /mnt -o ro,allow_other,uid=1000,gid=100,umask=077,noexec'), 'mount --read-only --allow-other --uid=1000 --gid=100 --umask=077 --noexec / /mnt')
     assert.equal(words('/ /mnt -o noauto,user=bob,_netdev,nofail,x-systemd.automount,x-gvfs-show,nosuid,nodev,relatime,comment=x'), 'mount / /mnt')
     assert.equal(words('/ /mnt -o driver=fuse-native,cache-size=5G,cache_dir=/var/c'), 'mount --driver=fuse-native --cache-size=5G --cache-dir=/var/c / /mnt')
+    assert.equal(words('/ /mnt -o write_mode=through,metrics_port=9101,notify'), 'mount --write-mode=through --metrics-port=9101 --notify / /mnt')
     assert.equal(words('/ /mnt -n -v -r -t fuse.cellsfs -o nofail', '/sbin/mount.fuse.cellsfs'), 'mount --read-only / /mnt')
     assert.equal(words('/ /mnt -sv -orw,magic -N /proc/1/ns/mnt', '/sbin/mount.fuse.cellsfs'), 'mount / /mnt')
     assert.deepEqual(translate('cellsfs', ['/', '/mnt', '-f', '-o', 'setuid=bob']), { words: ['mount', '--quiet', '/', '/mnt'], user: 'bob', fake: true })

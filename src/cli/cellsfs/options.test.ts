@@ -16,6 +16,16 @@ describe('cellsfs mount', () => {
     assert.throws(() => pair('a/../b', '/mnt'), UsageError)
   })
 
+  it('reads how a change is answered, and the port of metrics', () => {
+    const settings = (given: object): [boolean | undefined, number | undefined] => {
+      const { writeThrough, metricsPort } = mountSettings({ place: '/mnt', ...given })
+      return [writeThrough, metricsPort]
+    }
+    assert.deepEqual(settings({}), [false, undefined])
+    assert.deepEqual(settings({ 'write-mode': 'through', 'metrics-port': 9101 }), [true, 9101])
+    for (const port of [-1, 1.5, 65_536, NaN]) assert.throws(() => settings({ 'metrics-port': port }), UsageError)
+  })
+
   it('reads sizes', () => {
     assert.equal(parseSize('500M'), 500 * 1024 ** 2)
     assert.equal(parseSize('1.5 GiB'), 1.5 * 1024 ** 3)

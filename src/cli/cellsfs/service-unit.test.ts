@@ -68,10 +68,10 @@ describe('a systemd unit of a mount', () => {
 
   it('mounts with the flags that were given', () => {
     const given = {
-      place: 'common-files/x', mountpoint: '/mnt/a', 'read-only': true, 'allow-other': true, account: 'a@h', uid: 5, umask: '077', 'cache-size': '1K', log: 'debug', 'auto-unmount': true, driver: 'kernel',
+      place: 'common-files/x', mountpoint: '/mnt/a', 'read-only': true, 'allow-other': true, account: 'a@h', uid: 5, umask: '077', 'cache-size': '1K', log: 'debug', 'auto-unmount': true, driver: 'kernel', 'write-mode': 'through', notify: true, 'metrics-port': 0,
     }
     const words = mountWords(mountSettings(given))
-    assert.deepEqual(words, ['--read-only', '--allow-other', '--auto-unmount', '--log=debug', '--account=a@h', '--uid=5', '--umask=077', '--driver=kernel', '--cache-size=1024', 'cells://common-files/x', '/mnt/a'])
-    assert.deepEqual(mountWords(mountSettings({ place: '/mnt/a' })), ['/mnt/a'])
+    assert.deepEqual(words, ['--read-only', '--allow-other', '--auto-unmount', '--notify', '--log=debug', '--account=a@h', '--uid=5', '--umask=077', '--driver=kernel', '--write-mode=through', '--metrics-port=0', '--cache-size=1024', 'cells://common-files/x', '/mnt/a'])
+    assert.deepEqual(mountWords(mountSettings({ place: '/mnt/a', 'write-mode': 'back' })), ['/mnt/a'])
   })
 })
