@@ -1,11 +1,14 @@
 /** The structures of linux/fuse.h, fields in their order. Sizes are checked by layouts.test.ts. */
-import { struct } from './struct.js'
+import { readU64, struct } from './struct.js'
 
 export const InHeader = struct('in_header', {
   length: 'u32', opcode: 'u32', unique: 'id', nodeid: 'u64', uid: 'u32', gid: 'u32', pid: 'u32',
   /** Extensions behind the body, in units of 8 bytes (7.38). */
   extensions: 'u16', _: 2,
-})
+}, (source, at) => ({
+  length: source.readUInt32LE(at), opcode: source.readUInt32LE(at + 4), unique: source.readBigUInt64LE(at + 8), nodeid: readU64(source, at + 16),
+  uid: source.readUInt32LE(at + 24), gid: source.readUInt32LE(at + 28), pid: source.readUInt32LE(at + 32), extensions: source.readUInt16LE(at + 36),
+}))
 export const OutHeader = struct('out_header', { length: 'u32', error: 'i32', unique: 'id' })
 
 // -- bodies of requests
@@ -28,8 +31,14 @@ export const Rename2In = struct('rename2_in', { newdir: 'u64', flags: 'u32', _: 
 export const LinkIn = struct('link_in', { oldnodeid: 'u64' })
 export const OpenIn = struct('open_in', { flags: 'u32', openFlags: 'u32' })
 export const CreateIn = struct('create_in', { flags: 'u32', mode: 'u32', umask: 'u32', openFlags: 'u32' })
-export const ReadIn = struct('read_in', { fh: 'u64', offset: 'u64', size: 'u32', readFlags: 'u32', lockOwner: 'id', flags: 'u32', _: 4 })
-export const WriteIn = struct('write_in', { fh: 'u64', offset: 'u64', size: 'u32', writeFlags: 'u32', lockOwner: 'id', flags: 'u32', _: 4 })
+export const ReadIn = struct('read_in', { fh: 'u64', offset: 'u64', size: 'u32', readFlags: 'u32', lockOwner: 'id', flags: 'u32', _: 4 }, (source, at) => ({
+  fh: readU64(source, at), offset: readU64(source, at + 8), size: source.readUInt32LE(at + 16), readFlags: source.readUInt32LE(at + 20),
+  lockOwner: source.readBigUInt64LE(at + 24), flags: source.readUInt32LE(at + 32),
+}))
+export const WriteIn = struct('write_in', { fh: 'u64', offset: 'u64', size: 'u32', writeFlags: 'u32', lockOwner: 'id', flags: 'u32', _: 4 }, (source, at) => ({
+  fh: readU64(source, at), offset: readU64(source, at + 8), size: source.readUInt32LE(at + 16), writeFlags: source.readUInt32LE(at + 20),
+  lockOwner: source.readBigUInt64LE(at + 24), flags: source.readUInt32LE(at + 32),
+}))
 export const ReleaseIn = struct('release_in', { fh: 'u64', flags: 'u32', releaseFlags: 'u32', lockOwner: 'id' })
 export const FlushIn = struct('flush_in', { fh: 'u64', _: 8, lockOwner: 'id' })
 export const FsyncIn = struct('fsync_in', { fh: 'u64', flags: 'u32', _: 4 })

@@ -39,7 +39,13 @@ export function dataReply(data: Buffer): Parts {
 
 /** Writes the header. `error` is a positive errno, 0 for success. */
 export function seal(parts: Parts, unique: bigint, error = 0): Parts {
-  layouts.OutHeader.encode(parts[0], 0, { length: parts.reduce((sum, part) => sum + part.length, 0), error: error === 0 ? 0 : -error, unique })
+  const [head] = parts
+  let { length } = head
+  for (let i = 1; i < parts.length; i++) length += parts[i]!.length
+  // layouts.OutHeader by hand: it is written for each reply.
+  head.writeUInt32LE(length, 0)
+  head.writeInt32LE(-error, 4)
+  head.writeBigUInt64LE(unique, 8)
   return parts
 }
 

@@ -19,6 +19,12 @@ export interface Header {
   readonly pid: number
 }
 
+/** How much of a message is its body. */
+export interface Lengths {
+  readonly length: number
+  readonly extensions: number
+}
+
 interface BodyCodec<A> {
   decode(message: Buffer, at: number, end: number): A
   encode(args: A): Buffer
@@ -36,7 +42,7 @@ function body<T extends object = None, const N extends string = never, const D e
   return {
     decode: (message, start, end) => {
       const source = end === message.length ? message : message.subarray(0, end)
-      const args: Record<string, unknown> = layout === undefined ? {} : { ...layout.decode(source, start) }
+      const args = (layout === undefined ? {} : layout.decode(source, start)) as Record<string, unknown>
       let at = start + (layout?.size ?? 0)
       for (const name of strings) {
         const stop = source.indexOf(0, at)
@@ -158,13 +164,13 @@ export function opName(opcode: number): OpName | undefined {
 }
 
 /** @throws ProtocolError when the message is shorter than a header */
-export function decodeHeader(message: Buffer): Header {
+export function decodeHeader(message: Buffer): Header & Lengths {
   return layouts.InHeader.decode(message)
 }
 
-/** Arguments of the request in `message`, whose header says that it is `name`. @throws ProtocolError */
-export function decodeArgs<N extends OpName>(name: N, message: Buffer): Args<N> {
-  const { length, extensions } = layouts.InHeader.decode(message)
+/** Arguments of the request in `message`, whose header says that it is `name`. `lengths`: that header's. @throws ProtocolError */
+export function decodeArgs<N extends OpName>(name: N, message: Buffer, lengths: Lengths = layouts.InHeader.decode(message)): Args<N> {
+  const { length, extensions } = lengths
   if (length !== message.length) throw new ProtocolError(`the header announces ${length} bytes, ${message.length} were read`)
   const end = length - extensions * 8
   if (end < IN_HEADER_BYTES) throw new ProtocolError(`${extensions} extensions in ${length} bytes`)

@@ -23,7 +23,7 @@ import type { Answer, Operation } from './operations/operation.js'
 import { OPERATIONS } from './operations/table.js'
 import { IN_HEADER_BYTES, NAME_MAX_BYTES, type OpName } from './protocol.js'
 import { emptyReply, reply, seal, type Parts } from './replies.js'
-import { decodeArgs, decodeHeader, opName, type Args, type Header, type InitArgs } from './requests.js'
+import { decodeArgs, decodeHeader, opName, type Args, type Header, type InitArgs, type Lengths } from './requests.js'
 
 /** Requests begun before the event loop gets its turn. */
 const BURST = 64
@@ -191,7 +191,7 @@ export class Session {
     }
   }
 
-  #begin(op: OpName, header: Header, message: Buffer): void {
+  #begin(op: OpName, header: Header & Lengths, message: Buffer): void {
     if (op === 'init') this.#init(header, decodeArgs(op, message))
     else if (op === 'interrupt') this.#inflight.interrupt(decodeArgs(op, message).unique)
     else if (op === 'forget') this.#context?.forget(header.nodeid, decodeArgs(op, message).nlookup)
@@ -219,28 +219,41 @@ export class Session {
     if (!again) this.#resolveReady(agreement)
   }
 
-  #run<N extends OpName>(op: N, header: Header, message: Buffer): void {
+  #run<N extends OpName>(op: N, header: Header & Lengths, message: Buffer): void {
     const context = this.#context
     const operation: Operation<N> | undefined = OPERATIONS[op]
     if (context === undefined) return this.#refuse(header, EIO)
     if (operation === undefined) return this.#refuse(header, ENOSYS)
-    const decoded = decodeArgs(op, message)
+    const decoded = decodeArgs(op, message, header)
     if (isTooLong(decoded)) return this.#refuse(header, ENAMETOOLONG)
     const { args, bytes, done } = this.#keep(decoded)
     const { wait } = operation
     const ms = typeof wait === 'number' ? wait : wait(args, context)
     const call = new Call(op, header, bytes, performance.now() + ms)
     this.#inflight.add(call)
-    this.#perform(operation, args, call, context).then(
-      (answer) => this.#answer(call, answer),
-      (error: unknown) => this.#fail(call, error),
-    ).finally(() => {
+    void this.#serve(operation, args, call, context, done)
+  }
+
+  /** One promise for each request. Never rejects. */
+  async #serve<N extends OpName>(operation: Operation<N>, args: Args<N>, call: Call, context: Context, done: (() => void) | undefined): Promise<void> {
+    try {
+      let answer: Answer
+      try {
+        answer = await operation.run(args, call, context)
+      } catch (error) {
+        this.#fail(call, error)
+        return
+      }
+      this.#answer(call, answer)
+    } catch (error) {
+      // A reply that cannot be written would leave a program waiting for ever: let it crash.
+      process.nextTick(() => { throw error })
+    } finally {
       done?.()
       this.#inflight.remove(call)
       this.#notices?.wake()
       this.#resume()
-    // A reply that cannot be written would leave a program waiting for ever: let it crash.
-    }).catch((error: unknown) => { process.nextTick(() => { throw error }) })
+    }
   }
 
   /** Content outlives the buffer of its message. `bytes`: memory for the content that comes or is asked for. */
@@ -249,11 +262,6 @@ export class Session {
     if (data === undefined) return { args, bytes: size }
     const kept = this.#buffers.keep(data)
     return { args: { ...args, data: kept.data }, bytes: kept.bytes, done: kept.done }
-  }
-
-  /** Also what is thrown before the first await is a rejection. */
-  async #perform<N extends OpName>(operation: Operation<N>, args: Args<N>, call: Call, context: Context): Promise<Answer> {
-    return operation.run(args, call, context)
   }
 
   #answer(call: Call, { parts, undo, done }: Answer): void {

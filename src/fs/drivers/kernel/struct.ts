@@ -50,7 +50,7 @@ const KINDS: Readonly<Record<Kind, Codec>> = {
   i32: { size: 4, read: (source, at) => source.readInt32LE(at), write: (target, at, value: number) => { target.writeInt32LE(value, at) } },
   u64: {
     size: 8,
-    read: (source, at) => source.readUInt32LE(at) + source.readUInt32LE(at + 4) * HIGH,
+    read: readU64,
     write: (target, at, value: number) => writeInteger(target, at, value, 0),
   },
   i64: {
@@ -66,8 +66,16 @@ function codecOf(field: Kind | Struct<object>): Codec {
   return { size: field.size, read: (source, at) => field.decode(source, at), write: (target, at, value: object) => field.encode(target, at, value) }
 }
 
-/** A layout. Field names are free; the order and the kinds are the C structure's. */
-export function struct<const F extends Fields>(name: string, fields: F): Struct<Values<F>> {
+/** An unsigned integer of 64 bits. */
+export function readU64(source: Buffer, at: number): number {
+  return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * HIGH
+}
+
+/**
+ * A layout. Field names are free; the order and the kinds are the C structure's.
+ * @param decode the same by hand, for what comes with every request: an object whose fields are stored by name takes twice the time
+ */
+export function struct<const F extends Fields>(name: string, fields: F, decode?: (source: Buffer, at: number) => Values<F>): Struct<Values<F>> {
   const placed: { readonly key: string; readonly at: number; readonly codec: Codec }[] = []
   const padding: { readonly at: number; readonly bytes: number }[] = []
   let size = 0
@@ -85,6 +93,7 @@ export function struct<const F extends Fields>(name: string, fields: F): Struct<
     name, size, fields,
     decode: (source, at = 0) => {
       if (at < 0 || at + size > source.length) throw new ProtocolError(`${name} needs ${size} bytes at ${at}, there are ${source.length}`)
+      if (decode !== undefined) return decode(source, at)
       const value: Record<string, unknown> = {}
       for (const { key, at: offset, codec } of placed) value[key] = codec.read(source, at + offset)
       return value as Values<F>
