@@ -224,6 +224,7 @@ with open('f', 'rb') as f:
     await at.serverHas('b', 'two\n')
     await at.serverHas('f', 'x\n')
     await at.serverLacks('e')
+    await at.serverLacks('d')
     assert.deepEqual(await at.serverNames(), ['b', 'c', 'f'])
   })
 

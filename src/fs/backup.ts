@@ -43,11 +43,12 @@ export class Backups {
     const backup = this.at(folder, name)
     if (backup === undefined) return undefined
     const contents = this.deps.contents()
-    const over = backup.version ?? backup.base
     const place = backup.heldAt
     await contents.prepare(backup)
-    // Deleted meanwhile: the node is the newcomer's already.
-    if (backup.heldAt !== place) return over
+    // Deleted meanwhile: the node, and its version, are the newcomer's already.
+    if (backup.heldAt !== place) return undefined
+    // Not before: what was sent of the backup may have been confirmed while we waited.
+    const over = backup.version ?? backup.base
     this.letGo(backup)
     contents.recordSecured(backup)
     await this.deps.journal.flushed()

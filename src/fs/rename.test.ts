@@ -1,6 +1,7 @@
 /** Renames that meet what the uploader is doing with the same node at that moment. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { CellsServer } from '../cells/server.js'
 import { World } from './engine.testing.js'
 
@@ -17,9 +18,9 @@ function hold(world: World, kind: keyof CellsServer): { reached: Promise<void>; 
   return { reached, go }
 }
 
-async function names(world: World): Promise<string[]> {
+async function names(world: World, folder = ''): Promise<string[]> {
   const found: string[] = []
-  for await (const page of world.server.list(world.path('').slice(0, -1))) found.push(...page.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)))
+  for await (const page of world.server.list(world.path(folder).replace(/\/$/, ''))) found.push(...page.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)))
   return found.sort()
 }
 
@@ -67,4 +68,33 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
       await world.close()
     }
   })
+})
+
+it('makes no conflict of saves that set the old file aside, at any moment of the index delay', { timeout: 120_000 }, async () => {
+  const world = await World.start({ serverVersion: 2, indexDelayMs: 150 })
+  try {
+    const { engine, fs } = await world.open('a')
+    const corners = Array.from({ length: 24 }, (_, index) => `c${index}`)
+    for (const at of corners) await fs.mkdir(at)
+    for (const at of corners) await fs.writeFile(`${at}/doc.txt`, 'first')
+    await engine.sync()
+    await Promise.all(corners.map(async (at, index) => {
+      for (const [n, text] of ['second', 'third', 'fourth'].entries()) {
+        await fs.writeFile(`${at}/3F2A1B00`, text)
+        // Long enough for the new file to be sent on its own, sometimes.
+        if (n === 0 && index % 2 === 0) await pause(200)
+        await fs.rename(`${at}/doc.txt`, `${at}/5C4D.tmp`)
+        await fs.rename(`${at}/3F2A1B00`, `${at}/doc.txt`)
+        await fs.unlink(`${at}/5C4D.tmp`)
+        if (n === 0) await pause(150 + 25 * index)
+      }
+    }))
+    assert.deepEqual((await engine.sync()).failed, [])
+    for (const at of corners) {
+      assert.deepEqual(await names(world, at), ['doc.txt'])
+      assert.equal((await fs.readFile(`${at}/doc.txt`)).toString(), 'fourth')
+    }
+  } finally {
+    await world.close()
+  }
 })
