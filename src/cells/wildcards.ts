@@ -62,6 +62,7 @@ const TRUSTED_MS = 60_000
 const MOST = 5000
 
 interface Creation {
+  readonly parent: string
   readonly name: string
   /** Settles when the server has answered. */
   readonly answered: Promise<void>
@@ -70,10 +71,19 @@ interface Creation {
   indexed?: boolean
 }
 
+interface Siblings {
+  readonly all: Set<Creation>
+  /** Those of them whose names are patterns: few, as a rule none, so that a plain name finds its rivals at once. */
+  readonly patterns: Set<Creation>
+}
+
 export class WildcardGuard {
   readonly #look: (path: string, signal?: AbortSignal) => Promise<Found>
   readonly #pause: (ms: number, signal?: AbortSignal) => Promise<void>
-  readonly #creations = new Map<string, Set<Creation>>()
+  /** By folder, in the order in which they began. */
+  readonly #creations = new Map<string, Siblings>()
+  /** In the order in which they ended: the first is the first to be forgotten. */
+  readonly #ended = new Set<Creation>()
   readonly #trusted = new Map<string, number>()
   readonly #now: () => number
 
@@ -99,15 +109,14 @@ export class WildcardGuard {
       else await this.#pause(LOOK_EVERY_MS, signal)
     }
     let answer = (): void => {}
-    const creation: Creation = { name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
+    const creation: Creation = { parent, name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
     // Entered before the look: two that conflict must see each other.
-    const siblings = this.#siblings(parent)
-    siblings.add(creation)
+    this.#enter(creation)
     try {
       if (hasWildcard(name)) {
-        await this.#checkOwn(path, creation, siblings, signal).catch((error: unknown) => {
+        await this.#checkOwn(path, creation, signal).catch((error: unknown) => {
           // Nothing was sent: nobody need wait for it.
-          siblings.delete(creation)
+          this.#leave(creation)
           throw error
         })
       }
@@ -115,6 +124,7 @@ export class WildcardGuard {
     } finally {
       creation.endedAt = this.#now()
       answer()
+      this.#ended.add(creation)
       this.#forget()
     }
   }
@@ -127,13 +137,13 @@ export class WildcardGuard {
     if (found.what === 'other') throw new CellsError(found.hidden ? 'invalid' : 'not-found', `could not touch ${path}: this server takes it for ${JSON.stringify(found.name)}`)
   }
 
-  async #checkOwn(path: string, own: Creation, siblings: ReadonlySet<Creation>, signal?: AbortSignal): Promise<void> {
-    const name = baseOf(path)
+  async #checkOwn(path: string, own: Creation, signal?: AbortSignal): Promise<void> {
+    const { name } = own
     const found = await this.#look(path, signal)
     if (found.what === 'other') throw conflict(path, found.name)
     if (found.what === 'itself') return
     // Those that entered later see this one and wait or give way.
-    for (const other of siblings) {
+    for (const other of this.#creations.get(own.parent)?.all ?? []) {
       if (other === own) break
       if (other.name !== name && likeMatches(name, other.name)) throw conflict(path, other.name)
     }
@@ -157,13 +167,24 @@ export class WildcardGuard {
 
   /** A wildcard name on its way that would swallow `name`. */
   #rival(parent: string, name: string): Creation | undefined {
-    return [...this.#creations.get(parent) ?? []].find((other) => other.name !== name && other.indexed !== true && !this.#isOver(other) && hasWildcard(other.name) && likeMatches(other.name, name) && !likeMatches(name, other.name))
+    for (const other of this.#creations.get(parent)?.patterns ?? []) {
+      if (other.name !== name && other.indexed !== true && !this.#isOver(other) && likeMatches(other.name, name) && !likeMatches(name, other.name)) return other
+    }
+    return undefined
   }
 
-  #siblings(parent: string): Set<Creation> {
-    let siblings = this.#creations.get(parent)
-    if (siblings === undefined) this.#creations.set(parent, siblings = new Set())
-    return siblings
+  #enter(creation: Creation): void {
+    let siblings = this.#creations.get(creation.parent)
+    if (siblings === undefined) this.#creations.set(creation.parent, siblings = { all: new Set(), patterns: new Set() })
+    siblings.all.add(creation)
+    if (hasWildcard(creation.name)) siblings.patterns.add(creation)
+  }
+
+  #leave(creation: Creation): void {
+    const siblings = this.#creations.get(creation.parent)
+    siblings?.all.delete(creation)
+    siblings?.patterns.delete(creation)
+    if (siblings?.all.size === 0) this.#creations.delete(creation.parent)
   }
 
   #isOver(creation: Creation): boolean {
@@ -171,9 +192,10 @@ export class WildcardGuard {
   }
 
   #forget(): void {
-    for (const [parent, siblings] of this.#creations) {
-      for (const creation of siblings) if (this.#isOver(creation)) siblings.delete(creation)
-      if (siblings.size === 0) this.#creations.delete(parent)
+    for (const creation of this.#ended) {
+      if (!this.#isOver(creation)) return
+      this.#ended.delete(creation)
+      this.#leave(creation)
     }
   }
 }
