@@ -32,7 +32,7 @@ export async function fetchSmall(node: CellsNode, { server, requests, signal, on
   try {
     const chunks: Buffer[] = []
     await requests.run(async () => {
-      const body = await server.get(node.path, undefined, { signal, ...(node.etag === '' ? {} : { ifMatch: node.etag }) })
+      const body = await server.get(node.path, undefined, { signal, atOnce: SMALL, ...(node.etag === '' ? {} : { ifMatch: node.etag }) })
       if (body.totalSize !== node.size) body.stream.destroy()
       else for await (const chunk of body.stream) chunks.push(chunk)
     })

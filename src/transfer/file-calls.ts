@@ -5,15 +5,17 @@
  * a thread for a while when it no longer is.
  */
 
-/** Longer than this nobody should wait, milliseconds: hundreds of times what the calls about one file take as a rule. */
-const QUICK_MS = 3
-/** So many in a row are the disk's doing; a single one may be that of a busy computer. */
-const SLOW = 2
+/** What the calls about one file may take on the average, milliseconds; beyond that threads, of which several run, are faster. */
+const QUICK_MS = 0.25
+/** Of the latest call in the average. */
+const SHARE = 0.1
+/** Longer ones count as this: a single one may be the doing of a busy computer. */
+const LONGEST_MS = 1
 /** Until it is tried again. Then one call costs what a slow disk takes, five times a second. */
 const THREADS_MS = 200
 
+let average = 0
 let threadsUntil = -Infinity
-let slow = 0
 
 /** @param inThread does the same, without waiting here */
 export async function quickly<T>(now: () => T, inThread: () => Promise<T>): Promise<T> {
@@ -23,7 +25,7 @@ export async function quickly<T>(now: () => T, inThread: () => Promise<T>): Prom
     return now()
   } finally {
     const after = performance.now()
-    slow = after - before > QUICK_MS ? slow + 1 : 0
-    if (slow >= SLOW) threadsUntil = after + THREADS_MS
+    average += SHARE * (Math.min(LONGEST_MS, after - before) - average)
+    if (average > QUICK_MS) threadsUntil = after + THREADS_MS
   }
 }
