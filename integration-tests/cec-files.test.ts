@@ -427,7 +427,7 @@ test('scp stops at Ctrl-C and leaves no temporary file', { skip: isReal && 'need
   const result = await collect(child)
   demo.onRequest = undefined
   assert.equal(result.code, 1)
-  assert.match(result.stderr, /aborted by user/)
+  assert.match(result.stderr, /aborted by user\. The same command goes on where this one stopped/)
   assert.deepEqual((await readdir(home.dir)).filter(name => /part|slow/.test(name)), [])
 })
 

@@ -36,14 +36,15 @@ describe('cellsfs mount on a terminal', { skip: realServer ? 'the embedded serve
 
   it('leaves nothing behind when the sign-in is broken off', () => withServer({}, async (world) => {
     const path = await world.folder.folder('drive')
-    const screen = await onScreen(`'${process.execPath}' '${CELLSFS}' mount '${path}'; echo "exit $?"`, { env: { ...world.env, ...NO_ACCOUNT }, cwd: world.folder.path }, [[/How do you want to sign in\?/, () => '\u0003']])
+    const screen = await onScreen(`trap : INT; '${process.execPath}' '${CELLSFS}' mount '${path}'; echo "exit $?"`, { env: { ...world.env, ...NO_ACCOUNT }, cwd: world.folder.path }, [[/How do you want to sign in\?/, () => '\u0003']])
     assert.match(screen, /cellsfs: aborted by user\nexit 1/)
     assert.equal(await isMounted(path), false)
   }))
 
   it('ends by Ctrl-C while the server does not answer, and takes the mount away in front', () => withServer({ indexDelayMs: 100 }, async (world) => {
     const path = await world.folder.folder('drive')
-    const command = (flags: string): string => `'${process.execPath}' '${CELLSFS}' mount ${flags} '${path}'; echo "exit $?"`
+    // The trap: a shell that gets the Ctrl-C too must live to tell the exit code (dash ends with it, bash now and then).
+    const command = (flags: string): string => `trap : INT; '${process.execPath}' '${CELLSFS}' mount ${flags} '${path}'; echo "exit $?"`
     const where = { env: world.env, cwd: world.folder.path }
     const front = await onScreen(command('-f'), where, [[/mounted \/ at/, async () => {
       await sh('echo text > f', { cwd: join(path, world.root), env: world.env })
@@ -57,7 +58,7 @@ describe('cellsfs mount on a terminal', { skip: realServer ? 'the embedded serve
     try {
       const url = `http://127.0.0.1:${await silent.line()}`
       for (const flags of ['', '-f']) {
-        const screen = await onScreen(`trap : INT; echo trying; ${command(flags)}`, { ...where, env: { ...world.env, CEC_URL: url } }, [[/trying/, async () => {
+        const screen = await onScreen(`echo trying; ${command(flags)}`, { ...where, env: { ...world.env, CEC_URL: url } }, [[/trying/, async () => {
           assert.equal(await silent.line(), 'asked')
           return '\u0003'
         }]])

@@ -28,7 +28,7 @@ export function screenOf(output: string): string {
 
 /** Runs a shell command on a terminal of its own and returns its last screen. @throws when it ends with an error */
 export async function onScreen(command: string, where: { env: NodeJS.ProcessEnv; cwd: string }, answers: readonly Answer[]): Promise<string> {
-  const child = spawn('script', ['-qefc', `stty cols 1000; ${command}`, '/dev/null'], { cwd: where.cwd, env: { ...where.env, TERM: 'xterm' }, stdio: 'pipe' })
+  const child = spawn('script', ['-qefc', `stty cols 1000; ${command}`, '/dev/null'], { cwd: where.cwd, env: { ...where.env, TERM: 'xterm', SHELL: '/bin/sh' }, stdio: 'pipe' })
   let output = ''
   let seen = 0
   let next = 0

@@ -3,10 +3,10 @@
  * 2.x server cuts bodies short or announces the length of another version (contract, trap 1), so
  * the count is checked here, once, for everybody.
  */
-import type { Readable } from 'node:stream'
 import type { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
+import type { ReplyBody } from './http.js'
 import type { BodySource } from './server.js'
 import type { ObjectBody } from './types.js'
 import { TIMEOUTS } from './timeouts.js'
@@ -53,11 +53,11 @@ export async function* upload(source: BodySource, size: number, deadline: Deadli
 
 /** The body of a download. Owns `deadline`, whose clock must be stopped: undici's stall timer bounds it from here on. */
 export class DownloadStream implements AsyncIterable<Buffer> {
-  readonly #body: Readable
+  readonly #body: ReplyBody
   readonly #length: number
   readonly #deadline: Deadline
 
-  constructor(body: Readable, length: number, deadline: Deadline) {
+  constructor(body: ReplyBody, length: number, deadline: Deadline) {
     this.#body = body
     this.#length = length
     this.#deadline = deadline
@@ -75,14 +75,14 @@ export class DownloadStream implements AsyncIterable<Buffer> {
     let got = 0
     const short = (cause?: unknown): CellsError => new CellsError('protocol', `could not ${this.#deadline.doing}: the server sent ${got} of ${this.#length} bytes`, { cause })
     try {
-      for await (const chunk of this.#body as AsyncIterable<Buffer>) {
+      for await (const chunk of this.#body) {
         got += chunk.length
         if (got > this.#length) throw new CellsError('protocol', `could not ${this.#deadline.doing}: the server sent more than it announced`)
         yield chunk
       }
       if (got !== this.#length) throw short()
     } catch (error) {
-      if (this.#deadline.signal.aborted) throw this.#deadline.signal.reason
+      this.#deadline.check()
       const fault = transportFault(error, this.#deadline.doing)
       throw fault.kind === 'timeout' || error instanceof CellsError ? fault : short(error)
     } finally {

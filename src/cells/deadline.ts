@@ -1,15 +1,17 @@
 /**
  * The end of a call: a timer, the caller's signal and the closing of the connection, as one
  * AbortSignal whose reason is already the right CellsError. Listeners are taken off again by
- * `end()`: the sources live as long as a mount does, and would collect one listener a request.
+ * `end()`: the sources live as long as a mount does, and would collect one listener a request. The signal is made when somebody
+ * asks for it: of thousands of small requests hardly one needs it.
  */
 import { CellsError } from './errors.js'
 import { sentence } from './faults.js'
 
 export class Deadline {
-  readonly signal: AbortSignal
   readonly doing: string
-  readonly #controller = new AbortController()
+  #reason: CellsError | undefined
+  #controller: AbortController | undefined
+  readonly #listeners = new Set<(reason: CellsError) => void>()
   readonly #sources: readonly AbortSignal[]
   readonly #onAbort: () => void
   readonly #endsAt: number
@@ -19,13 +21,12 @@ export class Deadline {
   /** `doing` fits after "could not". */
   constructor(timeoutMs: number, doing: string, sources: readonly (AbortSignal | undefined)[]) {
     this.doing = doing
-    this.signal = this.#controller.signal
     this.#endsAt = Date.now() + timeoutMs
     this.#sources = sources.filter((source) => source !== undefined)
     this.#onAbort = () => {
       // A source that is itself a Deadline says more than "aborted".
       const reason: unknown = this.#sources.find((source) => source.aborted)?.reason
-      this.#controller.abort(reason instanceof CellsError ? reason : new CellsError('aborted', sentence('aborted', doing)))
+      this.fail(reason instanceof CellsError ? reason : new CellsError('aborted', sentence('aborted', doing)))
     }
     if (this.#sources.some((source) => source.aborted)) this.#onAbort()
     for (const source of this.#sources) source.addEventListener('abort', this.#onAbort, { once: true })
@@ -37,8 +38,30 @@ export class Deadline {
     return Math.max(0, this.#endsAt - Date.now())
   }
 
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** Why it is over; undefined while it is not. */
+  get reason(): CellsError | undefined {
+    return this.#reason
+  }
+
   fail(error: CellsError): void {
-    this.#controller.abort(error)
+    if (this.#reason !== undefined) return
+    this.#reason = error
+    this.#controller?.abort(error)
+    for (const listener of [...this.#listeners]) listener(error)
+  }
+
+  /** Calls `listener` when it is over. @returns takes it off again */
+  onFail(listener: (reason: CellsError) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Stops the timer only: from now on something else (a stall timer) bounds the call. */
@@ -49,7 +72,7 @@ export class Deadline {
 
   /** @throws the reason when it is over */
   check(): void {
-    if (this.signal.aborted) throw this.signal.reason
+    if (this.#reason !== undefined) throw this.#reason
   }
 
   /** Waits, or throws the reason if the end comes first; `end()` wakes it with `aborted`. */
@@ -58,12 +81,8 @@ export class Deadline {
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer)
-        this.signal.removeEventListener('abort', onAbort)
+        unlisten()
         this.#sleepers.delete(onEnd)
-      }
-      const onAbort = (): void => {
-        leave()
-        reject(this.signal.reason as Error)
       }
       const onEnd = (): void => {
         leave()
@@ -73,7 +92,10 @@ export class Deadline {
         leave()
         resolve()
       }, ms)
-      this.signal.addEventListener('abort', onAbort, { once: true })
+      const unlisten = this.onFail((reason) => {
+        leave()
+        reject(reason)
+      })
       this.#sleepers.add(onEnd)
     })
   }
@@ -81,16 +103,16 @@ export class Deadline {
   /** `work`, or the reason if the end comes first; `work` itself is not stopped. */
   async race<T>(work: Promise<T>): Promise<T> {
     this.check()
-    let onAbort = (): void => {}
-    const over = new Promise<never>((_resolve, reject) => {
-      onAbort = () => reject(this.signal.reason as Error)
-      this.signal.addEventListener('abort', onAbort, { once: true })
+    return new Promise<T>((resolve, reject) => {
+      const unlisten = this.onFail(reject)
+      work.then((value) => {
+        unlisten()
+        resolve(value)
+      }, (error: Error) => {
+        unlisten()
+        reject(error)
+      })
     })
-    try {
-      return await Promise.race([work, over])
-    } finally {
-      this.signal.removeEventListener('abort', onAbort)
-    }
   }
 
   /** Calls `cleanup` at `end()`. */

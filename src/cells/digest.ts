@@ -3,7 +3,7 @@
  * whole (the ETag of a 2.x server, and of a single PUT elsewhere) and Cells' internal hash (md5
  * over the md5s of 10 MiB blocks, `x-cells-hash` of 4.x; cec-reference 11.1).
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 import { ETAG_TEMPORARY } from './types.js'
 import type { CellsNode } from './types.js'
@@ -67,6 +67,17 @@ export class Digester {
     const cellsHash = this.#blocks?.digest('hex') ?? ''
     return { size: this.#size, md5: this.#whole.digest('hex'), cellsHash }
   }
+}
+
+/** Of content that is at hand as a whole. */
+export function digestOf(content: Uint8Array): ContentDigest {
+  if (content.length <= HASH_BLOCK) {
+    const whole = hash('md5', content, 'buffer')
+    return { size: content.length, md5: whole.toString('hex'), cellsHash: hash('md5', whole) }
+  }
+  const digester = new Digester()
+  digester.update(content)
+  return digester.finish()
 }
 
 const PLAIN_MD5 = /^[0-9a-f]{32}$/

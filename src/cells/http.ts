@@ -16,6 +16,7 @@ import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
 import { usesProxy } from './proxy.js'
 import { TIMEOUTS } from './timeouts.js'
+import { Gathering, WholeBody } from './whole.js'
 
 export type Pool = 'rest' | 'data'
 
@@ -35,12 +36,20 @@ export interface Exchange {
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array> | null
   readonly pool: Pool
   readonly deadline: Deadline
+  /** The answer is wanted as a whole, if its body has no more bytes than this. */
+  readonly whole?: number
 }
 
 export interface Reply {
   readonly status: number
   readonly header: (name: string) => string
-  readonly body: Dispatcher.ResponseData['body']
+  readonly body: ReplyBody
+}
+
+export interface ReplyBody extends AsyncIterable<Buffer> {
+  on(event: 'error', listener: () => void): this
+  once(event: 'close', listener: () => void): this
+  destroy(error?: Error): unknown
 }
 
 export interface TextReply {
@@ -90,21 +99,22 @@ export class Http {
     const { deadline } = exchange
     deadline.check()
     const started = performance.now()
+    const options = {
+      origin: this.url.origin,
+      path: exchange.path,
+      method: exchange.method,
+      headers: { ...this.#common, ...exchange.headers },
+      body: (exchange.body ?? null) as Dispatcher.DispatchOptions['body'],
+      headersTimeout: 0,
+      bodyTimeout: TIMEOUTS.stall,
+    }
     try {
-      const answer = await this.#pools[exchange.pool].request({
-        origin: this.url.origin,
-        path: exchange.path,
-        method: exchange.method,
-        headers: { ...this.#common, ...exchange.headers },
-        body: (exchange.body ?? null) as Dispatcher.RequestOptions['body'],
-        signal: deadline.signal,
-        headersTimeout: 0,
-        bodyTimeout: TIMEOUTS.stall,
-      })
-      this.logger.debug('http', { method: exchange.method, path: exchange.path, status: answer.statusCode, ms: Math.round(performance.now() - started) })
-      return { status: answer.statusCode, header: (name) => headerText(answer.headers[name]), body: answer.body }
+      const dispatcher = this.#pools[exchange.pool]
+      const reply = exchange.whole === undefined ? await streamed(dispatcher, { ...options, signal: deadline.signal }) : await gathered(dispatcher, options, exchange.whole, deadline)
+      this.logger.debug('http', { method: exchange.method, path: exchange.path, status: reply.status, ms: Math.round(performance.now() - started) })
+      return reply
     } catch (error) {
-      const fault = deadline.signal.aborted ? (deadline.signal.reason as CellsError) : transportFault(error, deadline.doing)
+      const fault = deadline.reason ?? transportFault(error, deadline.doing)
       this.logger.debug('http', { method: exchange.method, path: exchange.path, error: fault, ms: Math.round(performance.now() - started) })
       throw fault
     }
@@ -112,7 +122,7 @@ export class Http {
 
   /** Sends and reads the whole (bounded) text. */
   async text(exchange: Exchange): Promise<TextReply> {
-    const reply = await this.send({ ...exchange, headers: { 'accept-encoding': 'gzip', ...exchange.headers } })
+    const reply = await this.send({ ...exchange, whole: LONGEST_TEXT, headers: { 'accept-encoding': 'gzip', ...exchange.headers } })
     return { status: reply.status, contentType: reply.header('content-type'), header: reply.header, body: await readText(reply, exchange.deadline) }
   }
 
@@ -123,12 +133,29 @@ export class Http {
   }
 }
 
+async function streamed(dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<Reply> {
+  const { statusCode, headers, body } = await dispatcher.request(options)
+  return { status: statusCode, header: (name) => headerText(headers[name]), body }
+}
+
+async function gathered(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, most: number, deadline: Deadline): Promise<Reply> {
+  const gathering = new Gathering(most, () => new CellsError('protocol', `${sentence('protocol', deadline.doing)} (too long)`))
+  const unlisten = deadline.onFail((reason) => gathering.stop(reason))
+  try {
+    dispatcher.dispatch(options, gathering)
+    const { status, headers, content } = await gathering.answer
+    return { status, header: (name) => headerText(headers[name]), body: new WholeBody(content) }
+  } finally {
+    unlisten()
+  }
+}
+
 /** The text of a reply, unzipped; also used for the error bodies of S3. */
 export async function readText(reply: Reply, deadline: Deadline): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   try {
-    for await (const chunk of reply.body as AsyncIterable<Buffer>) {
+    for await (const chunk of reply.body) {
       length += chunk.length
       if (length > LONGEST_TEXT) throw new CellsError('protocol', `${sentence('protocol', deadline.doing)} (too long)`)
       chunks.push(chunk)
@@ -137,7 +164,7 @@ export async function readText(reply: Reply, deadline: Deadline): Promise<string
     if (reply.header('content-encoding') !== 'gzip') return whole.toString('utf8')
     return (await gunzipText(whole, { maxOutputLength: LONGEST_TEXT })).toString('utf8')
   } catch (error) {
-    if (deadline.signal.aborted) throw deadline.signal.reason
+    deadline.check()
     if (error instanceof CellsError) throw error
     throw new CellsError('protocol', sentence('protocol', deadline.doing), { cause: error, status: reply.status })
   }

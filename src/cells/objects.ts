@@ -17,10 +17,13 @@ import { checkExistingPath, checkPath, parentOf } from './names.js'
 import type { Tombstones } from './tombstones.js'
 import { noteRetryAfter, retrying, type RetryLimits } from './retry.js'
 import { escapeXml, xmlTexts, type S3, type S3Call, type S3Reply } from './s3.js'
-import type { BodySource, CallOptions, PutOptions } from './server.js'
+import type { BodySource, CallOptions, GetOptions, PutOptions } from './server.js'
 import { putTimeout, TIMEOUTS } from './timeouts.js'
 import type { Tree } from './tree.js'
 import { ETAG_TEMPORARY, type MultipartPart, type ObjectBody } from './types.js'
+
+/** Of anything but content, bytes. */
+const LONGEST_ANSWER = 64 * 1024 * 1024
 
 export interface ObjectsParts {
   readonly http: Http
@@ -38,14 +41,14 @@ export class Objects {
     this.#parts = parts
   }
 
-  async get(path: string, range: { start: number; end: number } | undefined, options: CallOptions & { ifMatch?: string; versionId?: string } = {}): Promise<ObjectBody> {
+  async get(path: string, range: { start: number; end: number } | undefined, options: GetOptions = {}): Promise<ObjectBody> {
     const key = fileKey(path)
     const deadline = this.#deadline(options, TIMEOUTS.objectHeaders, `read ${key}`)
     try {
       const headers: Record<string, string> = {}
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end}`
       if (options.ifMatch !== undefined) headers['if-match'] = `"${options.ifMatch}"`
-      const reply = await this.#try({ method: 'GET', key, query: options.versionId === undefined ? {} : { versionId: options.versionId }, headers, pool: 'data', deadline }, [200, 206], 'read')
+      const reply = await this.#try({ method: 'GET', key, query: options.versionId === undefined ? {} : { versionId: options.versionId }, headers, pool: 'data', deadline, whole: options.atOnce }, [200, 206], 'read')
       try {
         const facts = bodyFacts(reply.status, reply.header, range, deadline.doing)
         if (options.ifMatch !== undefined && facts.etag !== options.ifMatch) {
@@ -150,7 +153,7 @@ export class Objects {
     if (options.md5 !== undefined) headers['content-md5'] = Buffer.from(options.md5, 'hex').toString('base64')
     try {
       const reply = await this.#try({
-        method: 'PUT', key, query, headers, pool: 'data', deadline,
+        method: 'PUT', key, query, headers, pool: 'data', deadline, whole: LONGEST_ANSWER,
         // A new stream for each attempt; an empty body has none, and one that is at hand needs none.
         ...(size === 0 ? {} : body instanceof Uint8Array ? { body } : { open: () => upload(body, size, deadline, options.onProgress) }),
       }, [200], 'write')
@@ -165,7 +168,7 @@ export class Objects {
   async #text(call: Omit<S3Call, 'deadline'>, options: CallOptions, timeoutMs: number, doing: string, use: Use): Promise<string> {
     const deadline = this.#deadline(options, timeoutMs, doing)
     try {
-      return await readText(await this.#try({ ...call, deadline }, [200, 204], use), deadline)
+      return await readText(await this.#try({ ...call, deadline, whole: LONGEST_ANSWER }, [200, 204], use), deadline)
     } finally {
       deadline.end()
     }

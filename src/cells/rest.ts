@@ -95,10 +95,11 @@ export class Rest {
 /** @throws CellsError `login-needed`, or what kept the token source from asking the server */
 export async function getToken(tokens: TokenSource, deadline: Deadline): Promise<string> {
   try {
-    return await deadline.race(tokens.get({ signal: deadline.signal }))
+    // A signal is only made if there is something to wait for.
+    return await deadline.race(tokens.get({ get signal() { return deadline.signal } }))
   } catch (error) {
     if (error instanceof CellsError) throw error
-    if (deadline.signal.aborted) throw deadline.signal.reason
+    deadline.check()
     if (isAuthError(error)) throw new CellsError(error.wireKind, error.message, { status: error.status, cause: error })
     throw new CellsError('unavailable', 'could not get a token', { cause: error })
   }

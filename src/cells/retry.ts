@@ -46,7 +46,7 @@ export async function retrying<T>(deadline: Deadline, idempotent: boolean, attem
     try {
       return await attempt(number)
     } catch (error) {
-      if (!(error instanceof CellsError) || deadline.signal.aborted || number + 1 >= attempts) throw error
+      if (!(error instanceof CellsError) || deadline.reason !== undefined || number + 1 >= attempts) throw error
       if (!error.transient || error.kind === 'timeout' || !(idempotent || wasRefused(error))) throw error
       const pause = retryAfter.get(error) ?? pauseBefore(number, Math.random, longestPauseMs)
       // Waiting longer than we may would only turn a true error into a time-out.

@@ -24,6 +24,8 @@ export interface S3Call {
   readonly body?: Exchange['body']
   readonly pool?: Exchange['pool']
   readonly deadline: Deadline
+  /** As of an exchange (http.ts). */
+  readonly whole?: number
 }
 
 export interface S3Reply {
@@ -66,6 +68,7 @@ export class S3 {
       body: call.body ?? null,
       pool: call.pool ?? 'rest',
       deadline: call.deadline,
+      whole: call.whole,
     })
     return { reply, token }
   }

@@ -26,6 +26,13 @@ export interface PutOptions extends CallOptions {
   readonly onProgress?: (sentBytes: number) => void
 }
 
+export interface GetOptions extends CallOptions {
+  readonly ifMatch?: string
+  readonly versionId?: string
+  /** The content is short, at most so many bytes, and wanted at once: it has come when `get` resolves. */
+  readonly atOnce?: number
+}
+
 /** A request body that can be sent again from its start: each call opens a new stream over the same bytes. */
 export type BodySource = () => AsyncIterable<Uint8Array>
 
@@ -74,7 +81,7 @@ export interface CellsServer {
 
   // -- objects (S3 gateway)
   /** `end` is inclusive. `versionId`: an earlier version (versions.ts). With `ifMatch` the etag of the answer must agree, else `precondition`. `not-found` is decided by stat, never by an S3 500. */
-  get(path: string, range?: { start: number; end: number }, options?: CallOptions & { ifMatch?: string; versionId?: string }): Promise<ObjectBody>
+  get(path: string, range?: { start: number; end: number }, options?: GetOptions): Promise<ObjectBody>
   /** One PUT. Creates missing parents. Resolves when the server has answered 200; the index may lag (traps 1, 2). */
   put(path: string, body: BodySource | Uint8Array, size: number, options?: PutOptions): Promise<void>
   multipartStart(path: string, options?: CallOptions): Promise<string>

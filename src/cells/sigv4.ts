@@ -3,7 +3,7 @@
  * on every version (contract, section 4), and nothing more. The access key is the bearer token,
  * the secret is a constant of the server that protects nothing; the token does.
  */
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { escapeSegment } from './names.js'
 
 export interface SigningKey {
@@ -27,8 +27,16 @@ export interface RequestToSign {
 
 export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
 
-const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+/** The key that signs for one day, made once: four digests for each request would be the better part of its cost. */
+let daily: { readonly of: string; readonly key: Buffer } = { of: '', key: Buffer.alloc(0) }
+
+function signingKey({ secretKey, region }: SigningKey, day: string): Buffer {
+  const of = `${day} ${region} ${secretKey}`
+  if (daily.of !== of) daily = { of, key: hmac(hmac(hmac(hmac(`AWS4${secretKey}`, day), region), 's3'), 'aws4_request') }
+  return daily.key
+}
 
 /** The query in canonical order; it must be sent in exactly this form. */
 export function canonicalQuery(query: Readonly<Record<string, string>>): string {
@@ -59,9 +67,8 @@ export function sign(request: RequestToSign, key: SigningKey): Record<string, st
     names.join(';'),
     request.payloadHash,
   ].join('\n')
-  const toSign = ['AWS4-HMAC-SHA256', stamp, scope, hash(canonical)].join('\n')
-  const signingKey = hmac(hmac(hmac(hmac(`AWS4${key.secretKey}`, day), key.region), 's3'), 'aws4_request')
-  const signature = createHmac('sha256', signingKey).update(toSign).digest('hex')
+  const toSign = ['AWS4-HMAC-SHA256', stamp, scope, hash('sha256', canonical)].join('\n')
+  const signature = createHmac('sha256', signingKey(key, day)).update(toSign).digest('hex')
   delete headers['host']
   return {
     ...headers,

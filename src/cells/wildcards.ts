@@ -60,9 +60,9 @@ const LOOK_EVERY_MS = 300
 /** For how long a folder of the path that was found to be itself is taken for that. */
 const TRUSTED_MS = 60_000
 const MOST = 5000
-const FORGET_EVERY_MS = 1_000
 
 interface Creation {
+  readonly parent: string
   readonly name: string
   /** Settles when the server has answered. */
   readonly answered: Promise<void>
@@ -71,13 +71,19 @@ interface Creation {
   indexed?: boolean
 }
 
+interface Siblings {
+  readonly all: Set<Creation>
+  /** Those of them whose names are patterns: few, as a rule none, so that a plain name finds its rivals at once. */
+  readonly patterns: Set<Creation>
+}
+
 export class WildcardGuard {
   readonly #look: (path: string, signal?: AbortSignal) => Promise<Found>
   readonly #pause: (ms: number, signal?: AbortSignal) => Promise<void>
-  readonly #creations = new Map<string, Set<Creation>>()
-  /** Of these, the ones with a wildcard in their name: few, where the others can be thousands. */
-  readonly #wild = new Map<string, Set<Creation>>()
-  #forgotAt = 0
+  /** By folder, in the order in which they began. */
+  readonly #creations = new Map<string, Siblings>()
+  /** In the order in which they ended: the first is the first to be forgotten. */
+  readonly #ended = new Set<Creation>()
   readonly #trusted = new Map<string, number>()
   readonly #now: () => number
 
@@ -103,17 +109,14 @@ export class WildcardGuard {
       else await this.#pause(LOOK_EVERY_MS, signal)
     }
     let answer = (): void => {}
-    const creation: Creation = { name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
+    const creation: Creation = { parent, name, answered: new Promise((resolve) => { answer = resolve }), endedAt: undefined }
     // Entered before the look: two that conflict must see each other.
-    const siblings = siblingsIn(this.#creations, parent)
-    siblings.add(creation)
-    if (hasWildcard(name)) siblingsIn(this.#wild, parent).add(creation)
+    this.#enter(creation)
     try {
       if (hasWildcard(name)) {
-        await this.#checkOwn(path, creation, siblings, signal).catch((error: unknown) => {
+        await this.#checkOwn(path, creation, signal).catch((error: unknown) => {
           // Nothing was sent: nobody need wait for it.
-          siblings.delete(creation)
-          this.#wild.get(parent)?.delete(creation)
+          this.#leave(creation)
           throw error
         })
       }
@@ -121,6 +124,7 @@ export class WildcardGuard {
     } finally {
       creation.endedAt = this.#now()
       answer()
+      this.#ended.add(creation)
       this.#forget()
     }
   }
@@ -133,13 +137,13 @@ export class WildcardGuard {
     if (found.what === 'other') throw new CellsError(found.hidden ? 'invalid' : 'not-found', `could not touch ${path}: this server takes it for ${JSON.stringify(found.name)}`)
   }
 
-  async #checkOwn(path: string, own: Creation, siblings: ReadonlySet<Creation>, signal?: AbortSignal): Promise<void> {
-    const name = baseOf(path)
+  async #checkOwn(path: string, own: Creation, signal?: AbortSignal): Promise<void> {
+    const { name } = own
     const found = await this.#look(path, signal)
     if (found.what === 'other') throw conflict(path, found.name)
     if (found.what === 'itself') return
     // Those that entered later see this one and wait or give way.
-    for (const other of siblings) {
+    for (const other of this.#creations.get(own.parent)?.all ?? []) {
       if (other === own) break
       if (other.name !== name && !this.#isOver(other) && likeMatches(name, other.name)) throw conflict(path, other.name)
     }
@@ -163,31 +167,37 @@ export class WildcardGuard {
 
   /** A wildcard name on its way that would swallow `name`. */
   #rival(parent: string, name: string): Creation | undefined {
-    return [...this.#wild.get(parent) ?? []].find((other) => other.name !== name && other.indexed !== true && !this.#isOver(other) && likeMatches(other.name, name) && !likeMatches(name, other.name))
+    for (const other of this.#creations.get(parent)?.patterns ?? []) {
+      if (other.name !== name && other.indexed !== true && !this.#isOver(other) && likeMatches(other.name, name) && !likeMatches(name, other.name)) return other
+    }
+    return undefined
+  }
+
+  #enter(creation: Creation): void {
+    let siblings = this.#creations.get(creation.parent)
+    if (siblings === undefined) this.#creations.set(creation.parent, siblings = { all: new Set(), patterns: new Set() })
+    siblings.all.add(creation)
+    if (hasWildcard(creation.name)) siblings.patterns.add(creation)
+  }
+
+  #leave(creation: Creation): void {
+    const siblings = this.#creations.get(creation.parent)
+    siblings?.all.delete(creation)
+    siblings?.patterns.delete(creation)
+    if (siblings?.all.size === 0) this.#creations.delete(creation.parent)
   }
 
   #isOver(creation: Creation): boolean {
     return creation.endedAt !== undefined && this.#now() - creation.endedAt >= ON_THE_WAY_MS
   }
 
-  /** Not after each of many creations. */
   #forget(): void {
-    const now = this.#now()
-    if (now - this.#forgotAt < FORGET_EVERY_MS) return
-    this.#forgotAt = now
-    for (const all of [this.#creations, this.#wild]) {
-      for (const [parent, siblings] of all) {
-        for (const creation of siblings) if (this.#isOver(creation)) siblings.delete(creation)
-        if (siblings.size === 0) all.delete(parent)
-      }
+    for (const creation of this.#ended) {
+      if (!this.#isOver(creation)) return
+      this.#ended.delete(creation)
+      this.#leave(creation)
     }
   }
-}
-
-function siblingsIn(all: Map<string, Set<Creation>>, parent: string): Set<Creation> {
-  let siblings = all.get(parent)
-  if (siblings === undefined) all.set(parent, siblings = new Set())
-  return siblings
 }
 
 function conflict(path: string, name: string): CellsError {

@@ -29,6 +29,21 @@ class OtherWords extends Error {
 }
 
 /**
+ * The parser has understood the words and has come to its command. Thrown, so that the parser ends here: after a handler that
+ * returns it makes up its help text, for 50 ms, in case that somebody will ask for it.
+ */
+class Understood extends Error {
+  readonly line: CommandLine
+  readonly argv: CecArgv
+
+  constructor(line: CommandLine, argv: CecArgv) {
+    super()
+    this.line = line
+    this.argv = argv
+  }
+}
+
+/**
  * The parser takes every `--flag=value` of a boolean flag but `true` for false: `--dry-run=1` would do what it should only show. Here all
  * words count that the original takes.
  *
@@ -52,7 +67,7 @@ function addCommand(cli: Argv, line: CommandLine): Argv {
     // yargs hides a command described by false, and awaits a builder that gives a promise; its types know neither here.
     line.describe as string,
     (async (own: Argv) => (await line.load()).command.builder(own)) as unknown as (own: Argv) => Argv,
-    async (argv) => (await line.load()).command.handler(argv as CecArgv),
+    (argv) => { throw new Understood(line, argv) },
   )
 }
 
@@ -82,7 +97,11 @@ function assemble(program: Program, words: readonly string[]): Argv {
 
 /** `cec help scp` is `cec scp --help`; no command is `cec --help`. */
 async function dispatch(program: Program, words: readonly string[]): Promise<void> {
-  const argv = await assemble(program, words).parseAsync() as CecArgv
+  const argv = await assemble(program, words).parseAsync().catch((result: unknown) => {
+    if (result instanceof Understood) return result
+    throw result
+  }) as CecArgv | Understood
+  if (argv instanceof Understood) return (await argv.line.load()).command.handler(argv.argv)
   if (argv['help'] === true) return
   const positionals = argv['_'] as (string | number)[]
   if (positionals.length === 0) await assemble(program, ['--help']).parseAsync()

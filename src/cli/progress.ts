@@ -80,6 +80,8 @@ const summary = (counts: PlanCounts): string =>
 
 /** Bars of files at a time; more small files than that may be on their way. */
 const MOST_BARS = 3
+/** Of many files, one gets a bar of its own when it has been on its way so long: those that are gone at once would only flicker. */
+const BAR_AFTER_MS = 500
 /** Columns for the text behind a bar. */
 const TEXT = 34
 /** Columns for a rate and a time left. */
@@ -112,6 +114,7 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
   const overall = many ? multi.create(1, 0, { text: '', rate: '' }) : undefined
   const files = new Map<number, ReturnType<typeof multi.create>>()
   const meters = new Map<number, RateMeter>()
+  const begun = new Map<number, number>()
   const whole = new RateMeter()
 
   const showOverall = (): void => {
@@ -124,8 +127,12 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     done++
     showOverall()
   }
+  const addBar = (task: FileTask): void => {
+    if (files.size < MOST_BARS) files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label), rate: '' }))
+  }
   const end = (task: FileTask): void => {
     meters.delete(task.id)
+    begun.delete(task.id)
     const bar = files.get(task.id)
     if (bar === undefined) return
     files.delete(task.id)
@@ -139,13 +146,15 @@ async function createBars({ redrawMs, many }: ProgressOptions): Promise<Progress
     },
     onStep: step,
     onStart: task => {
-      if (files.size < MOST_BARS) files.set(task.id, multi.create(Math.max(1, task.size), 0, { text: shortened(task.label), rate: '' }))
       meters.set(task.id, new RateMeter())
+      begun.set(task.id, performance.now())
+      if (!many) addBar(task)
     },
     onProgress: (task, bytes) => {
       const meter = meters.get(task.id)
       if (meter === undefined) return
       whole.add(meter.reach(bytes))
+      if (!files.has(task.id) && performance.now() - (begun.get(task.id) ?? Infinity) >= BAR_AFTER_MS) addBar(task)
       files.get(task.id)?.update(bytes, { rate: meter.text(task.size) })
       showOverall()
     },

@@ -4,14 +4,14 @@ import type { CellsServer } from '../cells/server.js'
 import { COMPARISONS } from '../transfer/compare.js'
 import { carryOutDownload } from '../transfer/download.js'
 import { planDownload } from '../transfer/download-plan.js'
-import type { DownloadStep } from '../transfer/download-plan.js'
+import type { DownloadPlanOptions, DownloadStep } from '../transfer/download-plan.js'
 import { cautious, deleteLocalExtras, deleteRemoteExtras, Extras } from '../transfer/sync.js'
 import type { Deletion } from '../transfer/sync.js'
 import { TransferError } from '../transfer/types.js'
 import type { TransferOptions, TransferReport } from '../transfer/types.js'
 import { carryOutUpload } from '../transfer/upload.js'
 import { planUpload } from '../transfer/upload-plan.js'
-import type { UploadStep } from '../transfer/upload-plan.js'
+import type { UploadPlanOptions, UploadStep } from '../transfer/upload-plan.js'
 import type { CecCommand } from './command.js'
 import { print } from './command.js'
 import { withFiles } from './context.js'
@@ -40,23 +40,35 @@ type RemoteExtra = Extract<UploadStep, { kind: 'extra' }>
 type LocalExtra = Extract<DownloadStep, { kind: 'extra' }>
 
 async function toServer(job: Job, argv: CecArgv): Promise<TransferReport> {
-  const { server, context: { signal }, options, mayDelete } = job
+  const { server, context: { signal } } = job
   const place = await uploadSides(server, job.sides, signal)
-  const plan = cautious(planUpload(server, place, { signal, select: options.select, compare: comparisonOf(argv), extras: mayDelete }), mayDelete)
-  if (job.settings.dryRun) return printPlan(plan, job.settings.json)
-  const extras = new Extras<RemoteExtra>()
-  const report = await run(job, extras.collect(plan, step => announce(job, step)), (steps, all) => carryOutUpload(server, steps, { ...all, removeToBin: true }))
-  return conclusion(job, report, extras, () => deleteRemoteExtras(server, extras.items, signal))
+  return carryOut<UploadStep, RemoteExtra>(job, planUpload(server, place, planOptions(job, argv)),
+    (steps, all) => carryOutUpload(server, steps, { ...all, removeToBin: true }),
+    extras => deleteRemoteExtras(server, extras, signal))
 }
 
 async function fromServer(job: Job, argv: CecArgv): Promise<TransferReport> {
-  const { server, context: { signal }, options, mayDelete } = job
+  const { server, context: { signal } } = job
   const place = await downloadSides(server, job.sides, signal)
-  const plan = cautious(planDownload(server, place, { signal, select: options.select, compare: comparisonOf(argv), extras: mayDelete }), mayDelete)
-  if (job.settings.dryRun) return printPlan(plan, job.settings.json)
-  const extras = new Extras<LocalExtra>()
-  const report = await run(job, extras.collect(plan, step => announce(job, step)), (steps, all) => carryOutDownload(server, steps, all, { inside: place.existing === undefined ? dirname(place.path) : place.path }))
-  return conclusion(job, report, extras, () => deleteLocalExtras(extras.items, signal))
+  const inside = place.existing === undefined ? dirname(place.path) : place.path
+  return carryOut<DownloadStep, LocalExtra>(job, planDownload(server, place, planOptions(job, argv)),
+    (steps, all) => carryOutDownload(server, steps, all, { inside }),
+    extras => deleteLocalExtras(extras, signal))
+}
+
+const planOptions = ({ context, options, mayDelete }: Job, argv: CecArgv): UploadPlanOptions & DownloadPlanOptions =>
+  ({ signal: context.signal, select: options.select, compare: comparisonOf(argv), extras: mayDelete })
+
+/** Prints the plan, or carries it out; `remove` comes last. */
+async function carryOut<S extends UploadStep | DownloadStep, E extends RemoteExtra | LocalExtra>(
+  job: Job, plan: AsyncIterable<S>, work: (steps: AsyncIterable<S>, options: TransferOptions) => Promise<TransferReport>, remove: (extras: readonly E[]) => Promise<Deletion>,
+): Promise<TransferReport> {
+  const { context, settings, options, mayDelete } = job
+  const steps = cautious(plan, mayDelete)
+  if (settings.dryRun) return printPlan(steps, settings.json)
+  const extras = new Extras<E>()
+  const report = await withProgress(context, settings, true, options, all => work(extras.collect(steps, step => announce(job, step)), all))
+  return conclusion(job, report, extras, () => remove(extras.items))
 }
 
 /** A deletion is named before it is done. */
@@ -65,11 +77,8 @@ function announce({ settings }: Job, step: UploadStep | DownloadStep): void {
   print(settings.json ? JSON.stringify({ event: 'plan', ...planned }) : lineOf(planned))
 }
 
-const run = <S>({ context, settings, options }: Job, plan: AsyncIterable<S>, work: (plan: AsyncIterable<S>, options: TransferOptions) => Promise<TransferReport>): Promise<TransferReport> =>
-  withProgress(context, settings, true, options, all => work(plan, all))
-
 /** Deletes at last, if nothing speaks against it. */
-async function conclusion(job: Job, report: TransferReport, extras: Extras<RemoteExtra> | Extras<LocalExtra>, remove: () => Promise<Deletion>): Promise<TransferReport> {
+async function conclusion(job: Job, report: TransferReport, extras: Extras<RemoteExtra | LocalExtra>, remove: () => Promise<Deletion>): Promise<TransferReport> {
   if (extras.items.length === 0) return report
   const refuse = (why: string): TransferReport => ({ ...report, failures: [...report.failures, { path: 'deletion', error: new TransferError('unsupported', `${why}, so nothing was deleted`) }] })
   if (report.failures.length > 0) return refuse('not everything could be read or transferred')

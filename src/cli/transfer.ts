@@ -79,10 +79,14 @@ export async function withProgress(
   const progress = await createProgress({ ...settings, many, logger: context.logger })
   try {
     return await work({ ...options, listener: progress.listener })
+  } catch (error) {
+    throw context.signal.aborted ? new CommandError(`aborted by user. ${GO_ON}`, { cause: error }) : error
   } finally {
     progress.stop()
   }
 }
+
+const GO_ON = 'The same command goes on where this one stopped.'
 
 /** Says how it ended. @throws CommandError with the numbered list of failures */
 export function conclude(report: TransferReport, context: ServerContext, settings: Pick<ScpSettings, 'json' | 'dryRun'>): void {
@@ -94,7 +98,7 @@ export function conclude(report: TransferReport, context: ServerContext, setting
   if (failures.length > 0) {
     const list = failures.map(({ path, error }, index) => `  ${index + 1}. ${printable(path)}: ${printable(explain(error))}`).join('\n')
     const how = settings.dryRun ? 'The plan has' : `Transfer ${report.aborted ? 'aborted after' : 'finished with'}`
-    throw new CommandError(`${how} ${counted(failures.length, 'error')}:\n${list}`)
+    throw new CommandError(`${how} ${counted(failures.length, 'error')}:\n${list}${report.aborted ? `\n${GO_ON}` : ''}`)
   }
   if (settings.dryRun || report.files + report.folders + report.same <= 1) return
   const same = report.same === 0 ? '' : `, ${counted(report.same, 'file')} unchanged`

@@ -4,8 +4,9 @@
  * segments (the parts of a multipart upload), so completing an upload copies nothing; a server-side copy is a hard link.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { link, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { closeSync, createReadStream, openSync, readSync, renameSync, writeFileSync } from 'node:fs'
+import { link, mkdir, open, readdir, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 
@@ -38,6 +39,8 @@ export interface Written extends Segment {
 }
 
 const HASH_BLOCK = 10 * 1024 * 1024
+/** Up to this size content is written and read at once: handing each call of thousands to a thread costs many times the call. */
+const SMALL = 64 * 1024
 
 /** md5 over the raw md5s of the 10 MiB blocks: the value of `x-cells-hash`. */
 export function cellsHash(blocks: readonly string[]): string {
@@ -75,6 +78,19 @@ class BlockHasher {
   }
 }
 
+/** The bytes of a small piece; fewer where the file ends. */
+function readPiece(path: string, start: number, length: number): Buffer {
+  const fd = openSync(path, 'r')
+  try {
+    const piece = Buffer.allocUnsafe(length)
+    let done = 0
+    for (let read = -1; done < length && read !== 0; done += read) read = readSync(fd, piece, done, length - done, start + done)
+    return piece.subarray(0, done)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 export class BlobStore {
   readonly #dir: string
   readonly #withBlocks: boolean
@@ -103,20 +119,28 @@ export class BlobStore {
     const md5 = createHash('md5')
     const sha256 = options.sha256 ? createHash('sha256') : undefined
     const blocks = this.#withBlocks ? new BlockHasher() : undefined
-    const file = await open(temporary, 'wx', 0o600)
+    let file: FileHandle | undefined
     let size = 0
+    let held: Buffer[] = []
     try {
       for await (const chunk of source) {
         md5.update(chunk)
         sha256?.update(chunk)
         blocks?.update(chunk)
-        for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten
         size += chunk.length
+        if (file === undefined && size <= SMALL) {
+          held.push(chunk)
+          continue
+        }
+        file ??= await open(temporary, 'wx', 0o600)
+        for (const each of [...held, chunk]) for (let done = 0; done < each.length; ) done += (await file.write(each, done)).bytesWritten
+        held = []
       }
-      await file.close()
-      await rename(temporary, this.#path(id))
+      if (file === undefined) writeFileSync(temporary, Buffer.concat(held), { flag: 'wx', mode: 0o600 })
+      else await file.close()
+      renameSync(temporary, this.#path(id))
     } catch (error) {
-      await file.close().catch(() => {})
+      await file?.close().catch(() => {})
       await unlink(temporary).catch(() => {})
       throw error
     }
@@ -135,6 +159,10 @@ export class BlobStore {
       const to = Math.min(end - base, segment.size - 1)
       base += segment.size
       if (from > to) continue
+      if (to - from < SMALL) {
+        yield readPiece(this.#path(segment.id), from, to - from + 1)
+        continue
+      }
       yield* createReadStream(this.#path(segment.id), { start: from, end: to, highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
     }
   }

@@ -86,7 +86,9 @@ function limitBody(res: ServerResponse, limit: number, quiet: boolean): void {
   }
   const write = res.write.bind(res) as (chunk: Buffer) => boolean
   const end = res.end.bind(res) as (chunk?: Buffer) => ServerResponse
+  let stopped = false
   const stop = (): void => {
+    stopped = true
     if (quiet) end()
     else res.socket?.end()
   }
@@ -98,6 +100,7 @@ function limitBody(res: ServerResponse, limit: number, quiet: boolean): void {
     return more
   }) as typeof res.write
   res.end = ((chunk?: Buffer | string) => {
+    if (stopped) return res
     const body = chunk === undefined ? Buffer.alloc(0) : Buffer.from(chunk)
     if (body.length <= left) return end(body)
     if (left > 0) write(body.subarray(0, left))

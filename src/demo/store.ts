@@ -7,6 +7,7 @@
  * `commit()` resolves when the change has been handed to the kernel: it survives the death of the process. Power
  * loss is not this server's business, so nothing is synced except at close.
  */
+import { ftruncateSync, writeSync } from 'node:fs'
 import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -30,7 +31,6 @@ export class Store {
   readonly #tables = new Map<string, Map<string, unknown>>()
   readonly #file: FileHandle
   #pending: Change[] = []
-  #written: Promise<void> = Promise.resolve()
   #scheduled: Promise<void> | undefined
   #closed = false
   /** Bytes of the log that are whole lines. */
@@ -78,7 +78,7 @@ export class Store {
 
   /** Resolves when every change made so far would survive the death of the process. */
   commit(): Promise<void> {
-    return this.#scheduled ?? this.#written
+    return this.#scheduled ?? Promise.resolve()
   }
 
   async close(): Promise<void> {
@@ -97,21 +97,21 @@ export class Store {
     this.#scheduled.catch(() => {})
   }
 
-  #flush(): Promise<void> {
-    const line = JSON.stringify(this.#pending) + '\n'
+  /** At once: the kernel takes a line in microseconds, and lines that wait for one another would be the slowest part of each request. */
+  #flush(): void {
+    const line = Buffer.from(JSON.stringify(this.#pending) + '\n')
     this.#pending = []
     this.#scheduled = undefined
-    this.#written = this.#written.catch(() => {}).then(() => this.#append(line))
-    return this.#written
-  }
-
-  async #append(line: string): Promise<void> {
     try {
-      await this.#file.appendFile(line)
-      this.#length += Buffer.byteLength(line)
+      for (let done = 0; done < line.length;) done += writeSync(this.#file.fd, line, done)
+      this.#length += line.length
     } catch (error) {
       // A full disk may have taken half of the line: the next one must not continue it.
-      await this.#file.truncate(this.#length).catch(() => {})
+      try {
+        ftruncateSync(this.#file.fd, this.#length)
+      } catch {
+        // The error of the write says more.
+      }
       throw error
     }
   }

@@ -1,10 +1,11 @@
 /**
  * Waits until the server reports what was sent. A 2.x server answers a PUT with an empty ETag and
- * shows the content in its index a second or more later (contract, traps 1, 2, 12).
+ * shows the content in its index a second or more later (contract, traps 1, 2, 12), and that only when nobody has written for a
+ * second: all that came before then shows at once.
  *
- * A tree of small files would spend that second per file if each transfer slot waited for it. So
- * slots hand their file over and go on; this asks for all pending paths together, in batches, and learns
- * how long this server takes so that the first question usually gets the final answer.
+ * A tree of small files would spend that second per file if each transfer slot waited for it. So slots hand their file over
+ * and go on. Of all that is pending a few, the scouts, are asked about again and again; when one of them is there, so are
+ * the others as a rule, and are asked for in large batches.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
@@ -13,27 +14,23 @@ import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
 import { Semaphore } from './pool.js'
 
-/** Paths of one question. A real 2.x server takes about 13 ms per path asked by name, and far less per path of a listing. */
-const BATCH = 500
-/** Paths asked about until the first of them has told how long this server takes; the others wait for that. */
+/** The oldest, the newest and two others: with the same ones each time, a path that never agrees could keep all others waiting. */
 const SCOUTS = 4
+/** Paths of one question. A real 2.x server takes about 13 ms per path asked by name, and far less per path of a listing. */
+const BATCH = 1000
 /** Folders listed at the same time. */
 const PARALLEL = 4
-/** From so many due paths of one folder on, the folder is listed instead ... */
+/** From so many paths of one folder on, the folder is listed instead ... */
 const WORTH_LISTING = 4
 /** ... unless that means reading far more entries than are asked for. */
 const LONGEST_LISTING = 1000
-const FIRST_PAUSE_MS = 150
+const FIRST_PAUSE_MS = 80
 const LONGEST_PAUSE_MS = 1500
 /** Until the next question, as a part of the time waited so far: so much later than need be is an answer noticed. */
-const PAUSE = 0.15
-/** Between two questions, as a part of the usual delay, so that paths which become due one by one share a question. */
-const GATHER = 0.2
-const SHORTEST_GATHER_MS = 10
-const LONGEST_GATHER_MS = 250
+const PAUSE = 0.1
 /**
- * On top of that while there is more to send: then nobody waits for the answer, and each question takes from the server, and from us,
- * what sending needs. The shorter one from so many paths on.
+ * While there is more to send: then nobody waits for the answer, and each question takes from the server, and from us, what sending
+ * needs. The shorter one from so many paths on.
  */
 const LEISURE_MS = 10_000
 const SHORT_LEISURE_MS = 1500
@@ -42,9 +39,7 @@ const MANY = 1000
 interface Pending {
   readonly path: string
   readonly wanted: (node: CellsNode | undefined) => boolean
-  readonly since: number
-  readonly deadline: number
-  next: number
+  readonly timeoutMs: number
   last: CellsNode | undefined
   readonly resolve: (node: CellsNode | undefined) => void
   readonly reject: (error: unknown) => void
@@ -53,15 +48,15 @@ interface Pending {
 export class Confirmer {
   readonly #server: CellsServer
   readonly #signal: AbortSignal
+  /** In the order in which they were handed over. */
   readonly #pending = new Set<Pending>()
   readonly #stop = new AbortController()
   #running = false
   #wake = new AbortController()
   /** When the pause that is under way ends. */
   #asleepUntil = -Infinity
-  /** Milliseconds from hand-over to agreement, as seen so far. */
-  #usual = 0
   #lastQuestion = -Infinity
+  #lastHandOver = -Infinity
   #leisure = false
   /** Folders that turned out to hold too much to list. */
   readonly #large = new Set<string>()
@@ -87,14 +82,14 @@ export class Confirmer {
 
   /**
    * Resolves with the node when `wanted` accepts what the server reports.
-   * @throws CellsError `timeout` after `timeoutMs`; what the server's answers throw, unless transient
+   * @param timeoutMs counted from the last time that anything was handed over: while somebody writes, an index may stand still
+   * @throws CellsError `timeout`; what the server's answers throw, unless transient
    */
   confirm(path: string, wanted: (node: CellsNode | undefined) => boolean, timeoutMs: number): Promise<CellsNode | undefined> {
     return new Promise((resolve, reject) => {
-      const now = performance.now()
-      const next = now + this.#usual
-      this.#pending.add({ path, wanted, since: now, deadline: now + timeoutMs, next, last: undefined, resolve, reject })
-      if (Math.max(next, this.#notBefore()) < this.#asleepUntil) this.#wake.abort()
+      this.#lastHandOver = performance.now()
+      this.#pending.add({ path, wanted, timeoutMs, last: undefined, resolve, reject })
+      if (this.#nextQuestion() < this.#asleepUntil) this.#wake.abort()
       if (!this.#running) {
         this.#running = true
         void this.#run()
@@ -108,77 +103,63 @@ export class Confirmer {
         this.#rejectAll(new CellsError('aborted', 'aborted while waiting for the server to report what was sent', { cause: this.#signal.reason }))
         break
       }
-      const due = this.#due()
-      if (due.length === 0) await this.#pauseUntilDue()
-      else await this.#ask(due)
+      if (this.#nextQuestion() > performance.now()) await this.#pause()
+      else if (await this.#ask(this.#scouts()) !== 'none') await this.#askForAll()
     }
     this.#running = false
   }
 
-  #due(): Pending[] {
-    const now = performance.now()
-    const due: Pending[] = []
-    if (now < this.#notBefore()) return due
-    let looked = 0
-    for (const item of this.#pending) {
-      if (item.next <= now) due.push(item)
-      if (due.length === BATCH || (this.#usual === 0 && ++looked === SCOUTS)) break
-    }
-    return due
+  #nextQuestion(): number {
+    if (this.#leisure) return this.#lastQuestion + (this.#pending.size >= MANY ? SHORT_LEISURE_MS : LEISURE_MS)
+    const waited = this.#lastQuestion - this.#lastHandOver
+    return this.#lastQuestion + Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, waited * PAUSE))
   }
 
-  #notBefore(): number {
-    const leisure = !this.#leisure || this.#usual === 0 ? 0 : this.#pending.size >= MANY ? SHORT_LEISURE_MS : LEISURE_MS
-    return this.#lastQuestion + leisure + Math.min(LONGEST_GATHER_MS, Math.max(SHORTEST_GATHER_MS, this.#usual * GATHER))
-  }
-
-  async #pauseUntilDue(): Promise<void> {
-    let earliest = Infinity
-    let scouts = 0
-    for (const item of this.#pending) {
-      earliest = Math.min(earliest, item.next)
-      if (this.#usual === 0 && ++scouts === SCOUTS) break
-    }
-    earliest = Math.max(earliest, this.#notBefore())
+  async #pause(): Promise<void> {
     this.#wake = new AbortController()
-    this.#asleepUntil = earliest
-    const wait = Math.max(1, earliest - performance.now())
+    this.#asleepUntil = this.#nextQuestion()
+    const wait = Math.max(1, this.#asleepUntil - performance.now())
     await sleep(wait, undefined, { signal: AbortSignal.any([this.#wake.signal, this.#stop.signal]) }).catch(() => {})
     this.#asleepUntil = -Infinity
   }
 
-  async #ask(due: readonly Pending[]): Promise<void> {
-    this.#lastQuestion = performance.now()
-    let nodes: Map<string, CellsNode>
-    try {
-      nodes = await this.#look(due.map(item => item.path))
-    } catch (error) {
-      if (isCellsError(error) && error.transient) for (const item of due) this.#postpone(item, error)
-      else for (const item of due) this.#settle(item, () => item.reject(error))
-      return
-    }
-    this.#learn(due.filter(item => item.wanted(nodes.get(item.path))), due.length)
-    for (const item of due) {
-      item.last = nodes.get(item.path)
-      if (item.wanted(item.last)) {
-        this.#settle(item, () => item.resolve(item.last))
-      } else {
-        this.#postpone(item, undefined)
-      }
+  #scouts(): Pending[] {
+    const all = [...this.#pending]
+    if (all.length <= SCOUTS) return all
+    const indices = [0, all.length - 1, ...Array.from({ length: SCOUTS - 2 }, () => Math.floor(Math.random() * all.length))]
+    return [...new Set(indices)].flatMap(index => all[index] ?? [])
+  }
+
+  /** In order, until one batch does not agree as a whole. */
+  async #askForAll(): Promise<void> {
+    const all = [...this.#pending]
+    for (let start = 0; start < all.length && !this.#stop.signal.aborted; start += BATCH) {
+      if (await this.#ask(all.slice(start, start + BATCH)) !== 'all') return
     }
   }
 
-  /**
-   * When all that was asked for is there, the question could have come earlier; when not, it should come later. How long an answer
-   * was waited for says little: it is asked for when there is time.
-   */
-  #learn(agreed: readonly Pending[], asked: number): void {
-    if (agreed.length === 0) return
-    const now = performance.now()
-    const took = agreed.reduce((least, item) => Math.min(least, now - item.since), Infinity)
-    const first = this.#usual === 0
-    this.#usual = first ? took : Math.min(this.#usual * (agreed.length === asked ? 0.95 : 1.1), took)
-    if (first) for (const item of this.#pending) item.next = Math.max(item.next, item.since + this.#usual)
+  /** @returns how many of them are settled now, one way or the other */
+  async #ask(items: readonly Pending[]): Promise<'none' | 'some' | 'all'> {
+    this.#lastQuestion = performance.now()
+    let nodes: Map<string, CellsNode> | undefined
+    let trouble: unknown
+    try {
+      nodes = await this.#look(items.map(item => item.path))
+    } catch (error) {
+      trouble = error
+    }
+    const final = trouble !== undefined && !(isCellsError(trouble) && trouble.transient)
+    let settled = 0
+    for (const item of items) {
+      if (nodes !== undefined) item.last = nodes.get(item.path)
+      if (nodes !== undefined && item.wanted(item.last)) item.resolve(item.last)
+      else if (final) item.reject(trouble)
+      else if (performance.now() >= this.#lastHandOver + item.timeoutMs) item.reject(new CellsError('timeout', `the server took ${item.path} but ${describe(item.last)}`, { cause: trouble }))
+      else continue
+      this.#pending.delete(item)
+      settled++
+    }
+    return settled === 0 ? 'none' : settled === items.length ? 'all' : 'some'
   }
 
   /** The nodes of those paths that exist. */
@@ -220,22 +201,9 @@ export class Confirmer {
     }
   }
 
-  #postpone(item: Pending, cause: unknown): void {
-    const now = performance.now()
-    if (now >= item.deadline) {
-      this.#settle(item, () => item.reject(new CellsError('timeout', `the server took ${item.path} but ${describe(item.last)}`, { cause })))
-      return
-    }
-    item.next = Math.min(item.deadline, now + Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, (now - item.since) * PAUSE)))
-  }
-
-  #settle(item: Pending, settle: () => void): void {
-    this.#pending.delete(item)
-    settle()
-  }
-
   #rejectAll(error: unknown): void {
-    for (const item of [...this.#pending]) this.#settle(item, () => item.reject(error))
+    for (const item of this.#pending) item.reject(error)
+    this.#pending.clear()
   }
 }
 

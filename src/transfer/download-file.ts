@@ -17,7 +17,7 @@ import type { ContentDigest } from '../cells/digest.js'
 import type { ByteRange } from './byte-ranges.js'
 import { Gathered, InlineFollower, ThreadFollower } from './download-follow.js'
 import type { Follower } from './download-follow.js'
-import { fetchSmall, writeSmall } from './download-small.js'
+import { fetchSmall, hasAppeared, placeNew, writeSmall } from './download-small.js'
 import type { RateLimiter } from './limiter.js'
 import { PartialFile } from './partial.js'
 import { MIB } from './parts.js'
@@ -82,8 +82,9 @@ export async function downloadFile(node: CellsNode, target: string, replace: '' 
 }
 
 async function placeSmall(content: Buffer, node: CellsNode, target: string, replace: '' | 'file' | 'folder', context: DownloadContext): Promise<void> {
+  if (replace === '') return placeNew(content, target, node, context.run)
   const old = replace === 'file' ? await stat(target).catch(() => undefined) : undefined
-  const path = await writeSmall(content, target, node, replace === '' ? undefined : old === undefined ? 0o644 & ~process.umask() : old.mode & 0o777, context.run)
+  const path = await writeSmall(content, target, node, old === undefined ? 0o644 & ~process.umask() : old.mode & 0o777, context.run)
   try {
     await moveIntoPlace(path, target, replace)
   } catch (error) {
@@ -121,7 +122,7 @@ async function moveIntoPlace(temporary: string, target: string, replace: '' | 'f
   if (replace === 'folder') await rm(target, { recursive: true, force: true })
   // The walk saw nothing here; somebody else may have put something here since.
   if (replace === '' && await lstat(target).catch(() => undefined) !== undefined) {
-    throw new TransferError('exists', `${target} has appeared meanwhile`)
+    throw hasAppeared(target)
   }
   await rename(temporary, target)
 }

@@ -10,6 +10,7 @@ import { open, opendir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { CellsNode } from '../cells/types.js'
+import { isAlive } from '../processes.js'
 import { ByteRanges } from './byte-ranges.js'
 import { MIB } from './parts.js'
 import { readRecord, WorkRecord } from './record.js'
@@ -41,20 +42,11 @@ export class Leftovers {
       for await (const { name } of await opendir(folder)) {
         const [, run] = /^\.cec-([0-9a-f]{8})[0-9a-f]{8}\.part$/.exec(name) ?? []
         const [, pid] = /^\.cec-[0-9a-f]+\.json\.([0-9a-f]{8})[0-9a-f]{8}$/.exec(name) ?? []
-        if ((run !== undefined && this.#runs.has(run)) || (pid !== undefined && !runs(Number.parseInt(pid, 16)))) await unlink(join(folder, name)).catch(() => {})
+        if ((run !== undefined && this.#runs.has(run)) || (pid !== undefined && !isAlive(Number.parseInt(pid, 16), ''))) await unlink(join(folder, name)).catch(() => {})
       }
     } catch {
       // Not there yet, or not to be read.
     }
-  }
-}
-
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM'
   }
 }
 

@@ -114,18 +114,30 @@ function expected(source: Tree, target: Tree, select: Selection | undefined): Tr
   return Object.fromEntries(Object.entries(merged).filter(([each]) => !each.endsWith('/') || !Object.keys(merged).some(other => other !== each && other.startsWith(each))))
 }
 
+interface Both {
+  readonly folder: string
+  readonly server: FakeServer
+  readonly select: Selection | undefined
+  readonly heard: string[]
+  readonly options: TransferOptions
+}
+
+/** `dir` in a folder here and `ws/dir` on a server, with what is in them, and the options of a transfer that is listened to. */
+const withBoth = (ours: Tree, theirs: Tree, chosen: Parameters<typeof selectOf>[0], test: (both: Both) => Promise<void>): Promise<void> => withFolder(async folder => {
+  const server = new FakeServer()
+  server.seed('ws/dir/')
+  seed(server, 'ws/dir', theirs)
+  await writeTree(folder, { 'dir/': '' })
+  await writeTree(join(folder, 'dir'), ours)
+  const select = selectOf(chosen)
+  const { heard, listener } = recorder()
+  await test({ folder, server, select, heard, options: { force: true, listener, ...(select === undefined ? {} : { select }) } })
+})
+
 describe('plan', () => {
   it('an upload does what its dry run prints, and nothing else is changed or removed', async () => {
     await fc.assert(fc.asyncProperty(tree, tree, patterns, async (ours, theirs, chosen) => {
-      await withFolder(async folder => {
-        const server = new FakeServer()
-        server.seed('ws/dir/')
-        seed(server, 'ws/dir', theirs)
-        await writeTree(folder, { 'dir/': '' })
-        await writeTree(join(folder, 'dir'), ours)
-        const select = selectOf(chosen)
-        const { heard, listener } = recorder()
-        const options: TransferOptions = { force: true, listener, ...(select === undefined ? {} : { select }) }
+      await withBoth(ours, theirs, chosen, async ({ folder, server, select, heard, options }) => {
         const target = await resolveUpload(server, join(folder, 'dir'), 'ws', true)
         const before = server.calls.length
         const plan = await planned(planUpload(server, target, uploadPlanOptions(target, options)))
@@ -139,15 +151,7 @@ describe('plan', () => {
 
   it('a download does what its dry run prints, and nothing else is changed or removed', async () => {
     await fc.assert(fc.asyncProperty(tree, tree, patterns, async (theirs, ours, chosen) => {
-      await withFolder(async folder => {
-        const server = new FakeServer()
-        server.seed('ws/dir/')
-        seed(server, 'ws/dir', theirs)
-        await writeTree(folder, { 'dir/': '' })
-        await writeTree(join(folder, 'dir'), ours)
-        const select = selectOf(chosen)
-        const { heard, listener } = recorder()
-        const options: TransferOptions = { force: true, listener, ...(select === undefined ? {} : { select }) }
+      await withBoth(ours, theirs, chosen, async ({ folder, server, select, heard, options }) => {
         const target: DownloadTarget = await resolveDownload(server, 'ws/dir', folder, true)
         const untouched = await fingerprint(folder)
         const plan = await planned(planDownload(server, target, downloadPlanOptions(target, options)))

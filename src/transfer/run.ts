@@ -11,8 +11,8 @@ import { TransferError } from './types.js'
 import type { FileTask, PlanCounts, TransferFailure, TransferListener, TransferOptions, TransferReport } from './types.js'
 
 const FILES = 3
-/** For small files it is not the line but the way there and back that takes the time. */
-const SMALL_FILES = 8
+/** For small files it is not the line but the way there and back that takes the time: while some are read or put in place, others have all the requests. */
+const SMALL_FILES = 24
 const SMALL = 1024 * 1024
 /** Requests with content at the same time: a real 2.x server gains nothing beyond 8 to 16 connections (contract, section 8). */
 const REQUESTS = 8

@@ -6,11 +6,11 @@
 import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { BodySource, CellsServer } from '../cells/server.js'
-import { Digester } from '../cells/digest.js'
+import { Digester, digestOf } from '../cells/digest.js'
 import type { ContentDigest } from '../cells/digest.js'
 import { callFor, limited } from './limiter.js'
 import type { RateLimiter } from './limiter.js'
-import { openForSending, readRange } from './local-file.js'
+import { demandUnchanged, openForSending, readRange, readSmall } from './local-file.js'
 import { MIB } from './parts.js'
 import type { PartRules } from './parts.js'
 import type { Semaphore } from './pool.js'
@@ -41,48 +41,41 @@ export interface UploadContext {
  * @throws CellsError; TransferError `changed`, `mismatch`, `unsupported`; errors of the local file system
  */
 export async function uploadFile(source: string, target: string, context: UploadContext): Promise<ContentDigest> {
-  const { handle, stats } = await openForSending(source)
-  let before = stats
-  try {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const digest = await send(handle, source, target, before.size, context)
-        const after = fstatSync(handle.fd)
-        if (after.size === before.size && after.mtimeMs === before.mtimeMs) return digest
-        throw new TransferError('changed', 'the file changed while it was sent')
-      } catch (error) {
-        const changed = error instanceof TransferError && error.kind === 'changed'
-        if (!changed || attempt === TRIES || context.signal.aborted) throw error
-        context.onDetail?.(`${source} changed while it was sent, sending it again`)
-        before = fstatSync(handle.fd)
-      }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const content = await readSmall(source, WHOLE)
+      return content === undefined ? await sendLarge(source, target, context) : await sendWhole(content, target, context)
+    } catch (error) {
+      const changed = error instanceof TransferError && error.kind === 'changed'
+      if (!changed || attempt === TRIES || context.signal.aborted) throw error
+      context.onDetail?.(`${source} changed while it was sent, sending it again`)
     }
-  } finally {
-    await handle.close()
   }
 }
 
-async function send(handle: FileHandle, source: string, target: string, size: number, context: UploadContext): Promise<ContentDigest> {
-  if (size > context.rules.threshold) return sendInParts(handle, source, target, size, context)
-  return context.requests.run(() => (size <= WHOLE ? sendWhole(handle, target, size, context) : sendStream(handle, target, size, context)))
-}
-
-async function sendWhole(handle: FileHandle, target: string, size: number, context: UploadContext): Promise<ContentDigest> {
-  const digester = new Digester()
-  const chunks: Uint8Array[] = []
-  for await (const chunk of readRange(handle, 0, size)) {
-    digester.update(chunk)
-    chunks.push(chunk)
-  }
-  const digest = digester.finish()
-  const content = chunks.length === 1 ? chunks[0] ?? new Uint8Array() : Buffer.concat(chunks)
-  await context.server.put(target, context.limiter === undefined ? content : () => limited(replay(chunks), context), size, { ...callFor(size, context), md5: digest.md5, onProgress: context.onProgress })
+async function sendWhole(content: Buffer, target: string, context: UploadContext): Promise<ContentDigest> {
+  const digest = digestOf(content)
+  const body = context.limiter === undefined ? content : (): AsyncIterable<Uint8Array> => limited(replay(content), context)
+  await context.requests.run(() => context.server.put(target, body, digest.size, { ...callFor(digest.size, context), md5: digest.md5, onProgress: context.onProgress }))
   return digest
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence, also when it is at hand
-async function * replay(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield * chunks
+async function * replay(content: Buffer): AsyncGenerator<Uint8Array> {
+  yield content
+}
+
+async function sendLarge(source: string, target: string, context: UploadContext): Promise<ContentDigest> {
+  const { handle, stats } = await openForSending(source)
+  try {
+    const digest = stats.size > context.rules.threshold
+      ? await sendInParts(handle, source, target, stats.size, context)
+      : await context.requests.run(() => sendStream(handle, target, stats.size, context))
+    demandUnchanged(stats, fstatSync(handle.fd))
+    return digest
+  } finally {
+    await handle.close()
+  }
 }
 
 async function sendStream(handle: FileHandle, target: string, size: number, context: UploadContext): Promise<ContentDigest> {

@@ -3,8 +3,9 @@
  * folder, what is new and what must give way (7.4). Planning only reads. A folder's step comes before
  * the steps of its content, and only the listings of folders that exist on both sides are held.
  */
-import { lstat, opendir, stat } from 'node:fs/promises'
+import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
+import { lstat, opendir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { baseOf, parentOf, RECYCLE_BIN, workspaceOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
@@ -12,6 +13,7 @@ import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { CellsNode } from '../cells/types.js'
 import { isSameContent } from './compare.js'
 import type { Comparison } from './compare.js'
+import { quickly } from './file-calls.js'
 import { cleanRemotePath, nameForServer, remoteJoin } from './names.js'
 import { isPartialName } from './partial.js'
 import { onlyNeededFolders } from './select.js'
@@ -247,7 +249,7 @@ function * arrival(path: string, source: string, theirs: CellsNode | undefined):
 async function statEntry(source: string, name: string): Promise<Stats> {
   let stats: Stats
   try {
-    stats = await lstat(source)
+    stats = await quickly(() => lstatSync(source), () => lstat(source))
   } catch (error) {
     if (name.includes('\ufffd')) throw new TransferError('unsupported', 'its name is not valid UTF-8', error)
     throw error

@@ -19,8 +19,8 @@ import { asUnfinished } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
-/** Files sent but not yet confirmed: what a fast line sends in the time in which an index shows the first. Some kilobytes each. */
-const UNCONFIRMED = 2000
+/** Files sent but not yet confirmed, some kilobytes each. Then the sending rests until half of them are: an index may show nothing before. */
+const UNCONFIRMED = 10_000
 /** For the server to index content: a floor, and a slow disk's rate on top. */
 const CONFIRM_MS = 60_000
 const CONFIRM_BYTES_PER_MS = 10_000
@@ -69,12 +69,19 @@ class Upload {
     return this.#run.finish()
   }
 
+  async #makeRoom(): Promise<void> {
+    if (this.#confirmer.size < UNCONFIRMED) return
+    this.#confirmer.leisure = false
+    await this.#run.drain(UNCONFIRMED / 2)
+    this.#confirmer.leisure = true
+  }
+
   /** Without waiting until they show: a PUT below a folder that is not indexed yet works (contract, section 4). */
   async #makeFolders(): Promise<void> {
     const folders = this.#folders
     if (folders.length === 0) return
     this.#folders = []
-    await this.#run.drain(UNCONFIRMED)
+    await this.#makeRoom()
     try {
       await this.#server.mkdir(folders, { signal: this.#run.signal })
       for (const path of folders) this.#folderMade(path)
@@ -122,7 +129,7 @@ class Upload {
   }
 
   async #startFile(step: UploadStep & { kind: 'file' }): Promise<void> {
-    await this.#run.drain(UNCONFIRMED)
+    await this.#makeRoom()
     await this.#run.start(step.source, step.path, baseOf(step.path), step.size, async (task, finished) => {
       const digest = await uploadFile(step.source, step.path, {
         server: this.#server,
