@@ -101,7 +101,7 @@ describe('what a mount tells', { timeout: 230_000, skip: onlyEmbedded, concurren
     const told = join(world.folder.path, 'told')
     await writeFile(join(bin, 'notify-send'), `#!/bin/sh\nprintf '%s\\n' "$@" >> '${told}'\n`)
     await chmod(join(bin, 'notify-send'), 0o755)
-    const drive = await world.mount({ flags: ['--notify'], env: { PATH: `${bin}:${process.env['PATH']}` } })
+    let drive = await world.mount({ flags: ['--notify'], env: { PATH: `${bin}:${process.env['PATH']}` } })
     await drive.sh('echo base > f.txt')
     assert.deepEqual(await world.cellsfs(['sync']), quiet)
     noRoom(world)
@@ -117,11 +117,29 @@ describe('what a mount tells', { timeout: 230_000, skip: onlyEmbedded, concurren
     assert.equal(await drive.sh('cat f.txt'), 'theirs')
     assert.deepEqual([await drive.sh('getfattr --only-values -n user.cells.state f\\ *'), await drive.sh('getfattr --only-values -n user.cells.state .'), await drive.sh('getfattr --only-values -n user.cells.state f.txt')], ['conflict', 'conflict', 'synced'])
     await until('the desktop was told', async () => (await readFile(told, 'utf8').catch(() => '')).includes('Conflict: '))
-    // Resolved by a person.
+    // Not forgotten by a restart, but resolved by a person.
+    assert.equal(await drive.stop(), 0)
+    drive = await world.mount()
+    assert.deepEqual((await statusOf(world)).conflicts, conflicts)
     await drive.sh('rm f\\ *')
     assert.deepEqual(await world.cellsfs(['sync']), quiet)
     assert.deepEqual((await statusOf(world)).conflicts, [])
     assert.equal(await drive.sh('getfattr --only-values -n user.cells.state .'), 'synced')
+  }))
+
+  it('Ctrl-C in front says what is still to be sent, and a second one leaves with nothing lost', { skip: noTerminal }, () => withServer({ indexDelayMs: 100 }, async (world) => {
+    const path = await world.folder.folder('drive')
+    world.demo!.onRequest = ({ route }) => (route === 'PUT s3' ? { stall: 'forever' } : undefined)
+    const screen = await onScreen(`'${process.execPath}' '${CELLSFS}' mount -f '${path}'; echo "exit $?"`, { env: world.env, cwd: world.folder.path }, [[/mounted \/ at/, async () => {
+      await run('bash', ['-c', 'echo text > f'], { cwd: join(path, world.root) })
+      assert.match(await onScreen(`'${process.execPath}' '${CELLSFS}' sync --timeout 2; echo "exit $?"`, { env: world.env, cwd: world.folder.path }, [[/1 change, 5 B to send/, () => '']]), /exit 1/)
+      return '\u0003'
+    }], [/unmounting: 1 change, 5 B to send; Ctrl-C again/, () => '\u0003']])
+    assert.match(screen, /leaving at once; what was written is kept[^]*exit 1/)
+    world.demo!.onRequest = undefined
+    await world.mount()
+    assert.deepEqual(await world.cellsfs(['sync']), quiet)
+    assert.equal((await world.client.stat(`${world.root}/f`))?.size, 5)
   }))
 
   it('metrics on a socket and a port', () => withMount({ indexDelayMs: 100, flags: ['--metrics-port', '0'] }, async (world) => {

@@ -17,6 +17,7 @@ import type { Journal } from './journal.js'
 import type { Budget } from './budget.js'
 import type { Confirmer } from './confirm.js'
 import { conflictName } from './conflict.js'
+import type { Conflicts } from './conflicts.js'
 import { type Content, Draft, type Snapshot } from './drafts.js'
 import { FsError } from './errno.js'
 import { digestFile } from './hashing.js'
@@ -51,6 +52,7 @@ export interface ContentsDeps {
   /** The inode has a content, safe on disk, that the server does not have. `delayMs`: it may wait that long for more. */
   readonly onSecured: (inode: Inode, delayMs?: number) => void
   readonly journal: Journal
+  readonly conflicts: Conflicts
 }
 
 /** How long an open waits for an upload of somebody else to end. */
@@ -81,19 +83,12 @@ interface Sending {
 
 export class Contents {
   private readonly deps: ContentsDeps
-  /** Paths of conflict copies made by this process, for status. */
-  private readonly besides: string[] = []
   private readonly pages: Pages
   private closed = false
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
     this.pages = new Pages(deps.tree.kernel)
-  }
-
-  /** Those of them that are still there: a person has seen to the others. */
-  get conflicts(): string[] {
-    return this.besides.filter((path) => !this.deps.tree.isGone(path))
   }
 
   /** A new handle, and what the kernel is to do with the pages it has of the file. */
@@ -600,7 +595,7 @@ export class Contents {
     const { tree, journal, logger } = this.deps
     const { folder, name } = place
     const ours = tree.pathAt(aside.folder, aside.name)
-    this.besides.push(ours)
+    this.deps.conflicts.add(ours)
     logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
     const atHome = inode.parent === folder && inode.name === name
     if (as === 'new node') {

@@ -14,6 +14,7 @@ import type { Logger } from '../log.js'
 import { Backups } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
+import { Conflicts } from './conflicts.js'
 import { ConnectionWatch } from './connection.js'
 import { Contents } from './contents.js'
 import type { KernelNotices } from './drivers/driver.js'
@@ -111,6 +112,7 @@ class MountEngine implements Engine {
   private readonly connection = new ConnectionWatch()
   private readonly instruments = new Instruments(() => this.status())
   private pins!: Pins
+  private conflicts!: Conflicts
 
   constructor(options: EngineOptions) {
     this.options = { ...options, server: this.connection.watch(this.instruments.watch(options.server)) }
@@ -147,9 +149,11 @@ class MountEngine implements Engine {
       },
     })
     this.learnNameRules()
-    this.tree.patience.starting = true
+    // A server that answers is asked properly.
+    this.tree.patience.starting = !asked
     await this.recovery.run()
     this.tree.patience.starting = false
+    await this.conflicts.start(server)
     await this.pins.start()
   }
 
@@ -217,7 +221,9 @@ class MountEngine implements Engine {
     journal.relocating.push((within) => {
       for (const inode of inodes.all()) if (inode.special && within(inode)) specials.save(inode)
     })
+    const conflicts = this.conflicts = new Conflicts({ tree, stateDir: this.options.stateDir, logger })
     const contents = this.contents = new Contents({
+      conflicts,
       tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
       secureBackup: (folder, name) => backups.secure(folder, name),
       freeName: async (folder, name, inode) => {
@@ -229,7 +235,7 @@ class MountEngine implements Engine {
       onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
     })
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
-    const states = new States({ tree, contents, confirmer, uploader, unlinks })
+    const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.fs = new Filesystem({
       tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
@@ -357,7 +363,7 @@ class MountEngine implements Engine {
     return {
       version: VERSION, server: server.url, remote, connection: this.connection.state, live: this.metadata.pushed,
       pending: { count: count + this.removals.count + this.unlinks.count, bytes, oldest: this.oldest() }, unconfirmed: this.confirmer.pending,
-      ...(changes !== undefined && { changes }), failures, conflicts: this.contents.conflicts,
+      ...(changes !== undefined && { changes }), failures, conflicts: this.conflicts.all,
       traffic: { sent: sent.total, received: received.total, up: sent.rate, down: received.rate },
       cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: this.pins.status(), damage: this.store.damage, openHandles: this.fs.openHandles,
     }

@@ -22,6 +22,7 @@ import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
 import { Renamer } from './rename.js'
 import type { Specials } from './specials.js'
+import { hasState } from './state.js'
 import { absent, type Listed, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
@@ -589,7 +590,7 @@ export class Filesystem implements FileSystem {
 
   listxattr(ino: Ino): Promise<string[]> {
     const inode = this.inode(ino)
-    return Promise.resolve(listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), this.deps.stateOf))
+    return Promise.resolve(listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), hasState(inode)))
   }
 
   setxattr(): Promise<void> {

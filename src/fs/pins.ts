@@ -6,7 +6,6 @@
  * when the event stream comes back, and now and then, since events can be lost and a 2.x server tells none about dot-names. As long as listings
  * are known to be right a walk asks the server nothing. A pinned folder that is renamed, here or by others, stays pinned.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BlockCache, VersionKey } from '../cache/blocks.js'
 import { isWithin } from '../cells/names.js'
@@ -16,6 +15,7 @@ import type { Contents } from './contents.js'
 import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
+import { ListFile } from './listfile.js'
 import { WHOLE_FETCH } from './reader.js'
 import type { PinStatus } from './status.js'
 import type { Tree } from './tree.js'
@@ -65,28 +65,26 @@ export class Pins {
   private readonly deps: PinDeps
   private readonly pins = new Map<string, Pin>()
   private readonly stop = new AbortController()
+  private readonly file: ListFile
 
   constructor(deps: PinDeps) {
     this.deps = deps
+    this.file = new ListFile(join(deps.stateDir, 'pins.json'))
     // A new name is written down soon.
     deps.journal.relocating.push((within) => {
       for (const pin of this.pins.values()) if (pin.inode !== undefined && within(pin.inode)) this.soon(pin, QUIET_MS)
     })
   }
 
-  private get file(): string {
-    return join(this.deps.stateDir, 'pins.json')
-  }
-
   /** Takes up what an earlier process had. Never rejects. */
   async start(): Promise<void> {
     let paths: readonly string[] = []
     try {
-      paths = (JSON.parse(await readFile(this.file, 'utf8')) as { pins: string[] }).pins
+      paths = await this.file.read()
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.deps.logger.error('the list of pinned folders cannot be read', { error })
+      this.deps.logger.error('the list of pinned folders cannot be read', { error })
+      return
     }
-    this.written = JSON.stringify(paths)
     for (const path of paths) this.soon(this.newPin(path), 0)
     if (paths.length === 0) await this.deps.blocks.keepOnly([])
   }
@@ -121,27 +119,13 @@ export class Pins {
   }
 
   private named(path: string): Pin | undefined {
-    for (const pin of this.pins.values()) this.follow(pin)
+    for (const pin of [...this.pins.values()]) this.follow(pin)
     return this.pins.get(path)
   }
 
-  /** The list as it is in the file. */
-  private written = '[]'
-  private writing: Promise<void> = Promise.resolve()
-
-  /** Writes the list down if it has changed. */
   private async save(): Promise<void> {
-    const work = this.writing.then(async () => {
-      for (const pin of this.pins.values()) this.follow(pin)
-      const list = JSON.stringify([...this.pins.keys()])
-      if (list === this.written) return
-      const draft = `${this.file}.new`
-      await writeFile(draft, `{"pins":${list}}\n`, { mode: 0o600, flush: true })
-      await rename(draft, this.file)
-      this.written = list
-    })
-    this.writing = work.catch(() => {})
-    await work
+    for (const pin of [...this.pins.values()]) this.follow(pin)
+    await this.file.write(() => this.pins.keys())
   }
 
   /** So that it can be found after a rename, and is not forgotten. */

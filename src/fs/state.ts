@@ -1,6 +1,6 @@
 /** How far the server has what is here: the word behind the attribute `user.cells.state`. */
 import type { Confirmer } from './confirm.js'
-import type { Contents } from './contents.js'
+import type { Conflicts } from './conflicts.js'
 import type { Inode } from './inodes.js'
 import { FILE_STATES, type FileState } from './status.js'
 import type { Tree } from './tree.js'
@@ -9,7 +9,7 @@ import type { Uploader } from './uploader.js'
 
 export interface StateDeps {
   readonly tree: Tree
-  readonly contents: Contents
+  readonly conflicts: Conflicts
   readonly confirmer: Confirmer
   readonly uploader: Uploader
   readonly unlinks: Unlinks
@@ -20,6 +20,11 @@ export function isBelow(path: string, folder: string): boolean {
   return folder === '' || path === folder || path.startsWith(`${folder}/`)
 }
 
+/** What never leaves this machine has no state. */
+export function hasState(inode: Inode): boolean {
+  return !inode.localOnly && !inode.special && !inode.unlinked
+}
+
 export class States {
   private readonly deps: StateDeps
 
@@ -27,9 +32,9 @@ export class States {
     this.deps = deps
   }
 
-  /** Of a folder the worst of what is in and below it. Undefined for what never leaves this machine. */
+  /** Of a folder the worst of what is in and below it. */
   of(inode: Inode): string | undefined {
-    if (inode.localOnly || inode.special || inode.unlinked) return undefined
+    if (!hasState(inode)) return undefined
     const [state, reason] = inode.type === 'folder' ? this.folder(inode) : this.file(inode)
     return reason === undefined ? state : `${state}: ${reason}`
   }
@@ -38,11 +43,11 @@ export class States {
     const way = this.deps.uploader.stateOf(inode)
     if (way !== undefined) return [way.state, way.reason]
     if (inode.unconfirmed) return ['sending']
-    return [this.deps.contents.conflicts.includes(this.deps.tree.pathOf(inode)) ? 'conflict' : 'synced']
+    return [this.deps.conflicts.all.includes(this.deps.tree.pathOf(inode)) ? 'conflict' : 'synced']
   }
 
   private folder(folder: Inode): readonly [FileState, string?] {
-    const { tree, contents, confirmer, uploader, unlinks } = this.deps
+    const { tree, conflicts, confirmer, uploader, unlinks } = this.deps
     const here = tree.localPath(folder)
     let worst: readonly [FileState, string?] = ['synced']
     const found = (state: FileState, reason?: string): void => {
@@ -58,7 +63,7 @@ export class States {
     }
     if (confirmer.awaits((inode) => inode === folder || isBelow(tree.localPath(inode), here))) found('sending')
     const remote = tree.pathOf(folder)
-    if (contents.conflicts.some((path) => isBelow(path, remote))) found('conflict')
+    if (conflicts.all.some((path) => isBelow(path, remote))) found('conflict')
     return worst
   }
 }

@@ -334,6 +334,8 @@ export class Unlinks {
   }
 
   private done(unlink: Unlink): void {
+    const told = this.failures.length === 0 ? -1 : this.failures.findIndex(({ path }) => path === this.deps.journal.serverPath(unlink))
+    if (told >= 0) this.failures.splice(told, 1)
     this.finish(unlink)
     this.deps.confirmer.settleAbsent(unlink.folder, unlink.name)
   }
