@@ -149,8 +149,7 @@ class MountEngine implements Engine {
       },
     })
     this.learnNameRules()
-    // A server that answers is asked properly.
-    this.tree.patience.starting = !asked
+    this.tree.patience.starting = true
     await this.recovery.run()
     this.tree.patience.starting = false
     await this.conflicts.start(server)
