@@ -230,3 +230,110 @@ describe('a mount whose sign-in ends', { timeout: 300_000, skip: realServer && '
     await sync(away)
   }))
 })
+
+describe('a server that refuses', { timeout: 300_000, concurrency: 2, skip: realServer && 'needs a server that refuses' }, () => {
+  const DENIED = { status: 403, body: '<Error><Code>AccessDenied</Code></Error>', headers: { 'content-type': 'application/xml' } }
+
+  it('one file for good: the others are sent, it is kept and shown, and sent when somebody asks for it', () => withProxy(async (away) => {
+    const drive = await away.mount('personal-files')
+    const no = [
+      away.proxy.fault({ method: 'PUT', path: /^\/io\/.*refused/ }, DENIED), away.proxy.fault({ method: 'POST', path: /^\/io\/.*refused/ }, DENIED),
+    ]
+    await drive.sh('echo no > refused; for i in 1 2 3 4 5 6 7 8; do echo $i > f$i; done; mkdir d; echo in > d/in')
+    for (let n = 1; n <= 8; n++) await away.serverHas(`personal-files/f${n}`, `${n}\n`)
+    await away.serverHas('personal-files/d/in', 'in\n')
+    await until('told', async () => (await away.status()).failures.some(({ path }) => path === 'refused'))
+    assert.deepEqual((await away.status()).failures.map(({ path }) => path), ['refused'])
+    assert.match((await away.cellsfs('status')).stdout, /refused/)
+    const { code, stderr, stdout } = await away.cellsfs('sync')
+    assert.equal(code, 1)
+    assert.match(stderr + stdout, /refused/)
+    assert.equal(await drive.sh('cat refused; ls'), 'no\nd\nf1\nf2\nf3\nf4\nf5\nf6\nf7\nf8\nrefused\n')
+    // Over an end of the process, too.
+    await drive.stop('SIGKILL')
+    await run('fusermount3', ['-uz', drive.path])
+    const again = await away.mount('personal-files')
+    assert.equal(await again.sh('cat refused'), 'no\n')
+    await until('told again', async () => (await away.status()).failures.some(({ path }) => path === 'refused'))
+    for (const each of no) each.end()
+    await sync(away)
+    await away.serverHas('personal-files/refused', 'no\n')
+    assert.deepEqual((await away.status()).failures, [])
+  }))
+
+  it('everything for want of room: all is kept, and sent when there is room', () => withProxy(async (away) => {
+    const drive = await away.mount('personal-files')
+    await drive.sh('echo old > f1; ls')
+    await sync(away)
+    const full = away.proxy.fault({ method: 'PUT', path: /^\/io\// }, { status: 507, body: '<Error><Code>QuotaExceeded</Code></Error>', headers: { 'content-type': 'application/xml' } })
+    await drive.sh('for i in 1 2 3 4 5 6 7 8; do echo $i > f$i; done; mkdir d; echo in > d/in; mv f8 d/g8')
+    await until('told', async () => (await away.status()).failures.length >= 9)
+    assert.equal(await drive.sh('cat f* d/*'), '1\n2\n3\n4\n5\n6\n7\n8\nin\n')
+    assert.equal((await away.cellsfs('sync')).code, 1)
+    full.end()
+    await sync(away)
+    for (let n = 1; n <= 7; n++) await away.serverHas(`personal-files/f${n}`, `${n}\n`)
+    await away.serverHas('personal-files/d/in', 'in\n')
+    await away.serverHas('personal-files/d/g8', '8\n')
+  }))
+
+  it('a delete for want of a sign-in: it waits, the name does not come back', () => withProxy(async (away) => {
+    const drive = await away.mount('personal-files')
+    await drive.sh('echo a > a; echo b > b; ls')
+    await sync(away)
+    const no = away.proxy.fault({ method: 'POST', path: /^\/a\/(tree\/delete|jobs)/ }, { status: 503, body: '' })
+    await drive.sh('rm a')
+    await until('tried', () => no.hits > 0)
+    assert.equal(await drive.sh('ls'), 'b\n')
+    no.end()
+    await away.client.waitFor('personal-files/a', (node) => node === undefined)
+  }))
+})
+
+describe('names that vanish without a proof', { timeout: 300_000, concurrency: 2, skip: realServer && 'needs a server that lies' }, () => {
+  /** The folder itself, and none of what is in it. */
+  const empty = (path: string): { status: number; body: string; headers: Record<string, string> } => ({
+    status: 200, headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ Nodes: [{ Uuid: 'a0a0a0a0-0000-4000-8000-000000000000', Path: path, Type: 'COLLECTION' }], Pagination: {} }),
+  })
+
+  it('an empty listing of a folder that had names is not believed before they are asked for', () => withProxy(async (away) => {
+    const drive = await away.mount('personal-files')
+    await drive.sh('mkdir d; echo a > d/a; echo b > d/b; ls -l d')
+    await sync(away)
+    const puts = away.proxy.fault({ method: 'PUT', path: /^\/io\// }, { status: 503, body: '' })
+    await drive.sh('echo unsent > d/unsent')
+    // Two rows are asked for in one question of a listing only.
+    const lie = away.proxy.fault({ path: /^\/a\/meta\/bulk/, skip: 0 }, empty('personal-files/d'))
+    away.proxy.cutEvents()
+    await until('the stream is lost and back', async () => {
+      await drive.sh('ls d')
+      return lie.hits > 2
+    })
+    assert.match(await drive.sh('ls d'), /unsent/)
+    lie.end()
+    puts.end()
+    await until('all is there', async () => await drive.sh('ls d') === 'a\nb\nunsent\n')
+    await away.serverHas('personal-files/d/unsent', 'unsent\n')
+  }))
+
+  it('a workspace that is gone keeps what was not sent, here and visible, until it is back', () => withProxy(async (away) => {
+    const drive = await away.mount()
+    await drive.sh('mkdir common-files/d; echo a > common-files/d/a; ls -lR common-files', { cwd: drive.path })
+    await sync(away)
+    const puts = away.proxy.fault({ method: 'PUT', path: /^\/io\// }, { status: 503, body: '' })
+    await drive.sh('echo unsent > common-files/d/unsent; echo changed > common-files/d/a', { cwd: drive.path })
+    const roots = away.proxy.fault({ path: /^\/a\/.*/ }, { ...empty('personal-files'), body: JSON.stringify({ Nodes: [{ Uuid: 'a0a0a0a0-0000-4000-8000-000000000000', Path: 'personal-files', Type: 'COLLECTION', MetaStore: { ws_slug: '"personal-files"', ws_label: '"Personal"', ws_permissions: '"read,write"' } }] }) })
+    away.proxy.cutEvents()
+    await until('asked', async () => {
+      await drive.sh('ls', { cwd: drive.path })
+      return roots.hits > 3
+    })
+    assert.equal(await drive.sh('cat common-files/d/unsent common-files/d/a; ls', { cwd: drive.path }).then((it) => it.startsWith('unsent\nchanged\ncommon-files\n')), true)
+    assert.ok((await away.status()).pending.count >= 2)
+    roots.end()
+    puts.end()
+    await away.serverHas('common-files/d/unsent', 'unsent\n')
+    await away.serverHas('common-files/d/a', 'changed\n')
+  }))
+})

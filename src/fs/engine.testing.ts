@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { connect } from '../cells/client.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
-import type { CellsEvent } from '../cells/types.js'
+import type { CellsEvent, CellsNode } from '../cells/types.js'
 import { type DemoServer, startDemoServer } from '../demo/index.js'
 import { silentLogger as logger } from '../log.js'
 import { openEngine } from './engine.js'
@@ -52,6 +52,9 @@ export class World {
   /** Tells the engine that was opened last of something, as the server's event stream would. */
   tell: (event: CellsEvent) => void = () => {}
 
+  /** Listings are empty, of files and of workspaces, and successful. */
+  emptyListings = false
+
   /** Nothing can be sent. */
   unreachable = false
 
@@ -64,9 +67,14 @@ export class World {
       return server.events(listener)
     }
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
+    // eslint-disable-next-line @typescript-eslint/require-await -- a listing is an async sequence
+    const nothing = async function * (): AsyncGenerator<CellsNode[]> { yield [] }
+    const list: CellsServer['list'] = (...call) => this.emptyListings ? nothing() : server.list(...call)
+    const workspaces: CellsServer['workspaces'] = (...call) => this.emptyListings ? Promise.resolve([]) : server.workspaces(...call)
+    const own: Partial<CellsServer> = { events, put, list, workspaces }
     return new Proxy(server, {
       get: (target, name) => {
-        const member = name === 'events' ? events : name === 'put' ? put : bound(target, name)
+        const member = own[name as keyof CellsServer] ?? bound(target, name)
         const before = this.before[name as keyof CellsServer]
         return before === undefined ? member : async (...call: unknown[]) => {
           await before()
@@ -77,9 +85,9 @@ export class World {
   }
 
   /** An engine with its own state; the same name is the same state. */
-  async open(name: string): Promise<{ engine: Engine; fs: PathFs }> {
+  async open(name: string, remote = BASE): Promise<{ engine: Engine; fs: PathFs }> {
     const engine = await openEngine({
-      server: this.listenedTo(this.connect()), remote: BASE, stateDir: join(this.folder, name, 'state'), cacheDir: join(this.folder, name, 'cache'),
+      server: this.listenedTo(this.connect()), remote, stateDir: join(this.folder, name, 'state'), cacheDir: join(this.folder, name, 'cache'),
       uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
     })
     this.engines.push(engine)

@@ -127,7 +127,7 @@ class MountEngine implements Engine {
     this.assemble()
     const names = NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger)
     if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
-    await this.openRoot(remote)
+    const asked = await this.openRoot(remote)
     this.recovery = new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     this.stream = server.events({
       onEvent: (event) => {
@@ -149,7 +149,8 @@ class MountEngine implements Engine {
       },
     })
     this.learnNameRules()
-    this.tree.patience.starting = true
+    // A server that answers is asked properly.
+    this.tree.patience.starting = !asked
     await this.recovery.run()
     this.tree.patience.starting = false
     await this.conflicts.start(server)
@@ -256,8 +257,8 @@ class MountEngine implements Engine {
     return this.quotas.get(workspace) ?? (this.quotas.size === 1 ? [...this.quotas.values()][0] : undefined)
   }
 
-  /** Asks the server; for a moment only, if an earlier process knew the answer. */
-  private async openRoot(remote: string): Promise<void> {
+  /** Asks the server; for a moment only, if an earlier process knew the answer. Returns whether it answered. */
+  private async openRoot(remote: string): Promise<boolean> {
     const { logger } = this.options
     const { root } = this.tree.deps.inodes
     root.mtime = root.ctime = root.atime = BigInt(Date.now()) * 1_000_000n
@@ -266,6 +267,7 @@ class MountEngine implements Engine {
     const asked = this.askRoot(remote)
     try {
       await (usable ? withinMs(asked, ROOT_MS) : asked)
+      return true
     } catch (error) {
       if (!usable || !saysNothing(error)) throw error
       logger.warn('the server cannot be asked now, showing what was known', { error })
@@ -274,6 +276,7 @@ class MountEngine implements Engine {
         this.shelf!.root = known.self
       }
       asked.catch((late: unknown) => logger.warn('what is mounted cannot be found on the server', { error: late }))
+      return false
     }
   }
 
@@ -284,7 +287,9 @@ class MountEngine implements Engine {
       const at = this.metadata.now()
       const workspaces = await server.workspaces()
       for (const it of workspaces) if (it.quota !== undefined) this.quotas.set(it.slug, { total: it.quota, used: it.quotaUsage ?? 0 })
-      this.metadata.setAll(root.ino, new Map(workspaces.map((it) => [it.slug, it.node])), at)
+      const nodes = new Map(workspaces.map((it) => [it.slug, it.node]))
+      await this.tree.proveAbsence(root, nodes)
+      this.metadata.setAll(root.ino, nodes, at)
       return
     }
     const node = await server.stat(remote)

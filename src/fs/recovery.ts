@@ -135,7 +135,8 @@ export class Recovery {
 
   /** What follows from an absence is not done as long as that is only what was known last. */
   private needsProof(): void {
-    if (this.deps.tree.cutOff()) throw new CellsError('network', 'the server cannot be asked')
+    const { tree } = this.deps
+    if (tree.cutOff() || tree.patience.paused) throw new CellsError('network', 'the server cannot be asked')
   }
 
   /** A content that stands in its record was not synced as a file. What is sent is the server's, and the file tells if more was written since. */

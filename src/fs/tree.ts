@@ -8,7 +8,7 @@
 import { LRUCache } from 'lru-cache'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
-import { isCellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
@@ -51,6 +51,8 @@ const MAX_SPENT = 50_000
 const STATS_BEFORE_LISTING = 1
 /** The server makes it with the first delete in a workspace. */
 const BIN = 'recycle_bin'
+/** Names asked for before all of a folder is believed to be gone. */
+const PROOFS = 20
 /** Names that a node has left lately are remembered, this many. */
 const MAX_VACATED = 20_000
 
@@ -177,7 +179,13 @@ export class Tree {
     // Our own change may have come while the server was asked.
     const now = folder.local.get(name)
     if (now !== undefined) return now ?? undefined
-    return node === undefined ? undefined : this.inodeFor(folder, name, node)
+    return node === undefined ? this.keptFolder(folder, name) : this.inodeFor(folder, name, node)
+  }
+
+  /** A folder that the server does not have any more, in which something waits to be sent: it stays here until that is done. */
+  private keptFolder(folder: Inode, name: string): Inode | undefined {
+    const live = folder.children.get(name)
+    return live !== undefined && live.heldAt === undefined && holdsUnsent(live) ? live : undefined
   }
 
   /** `child` of a name that has just been listed: what is known, without asking. */
@@ -302,12 +310,38 @@ export class Tree {
     const { metadata } = this.deps
     const at = metadata.now()
     const nodes = await this.whileStill(folder, () => this.listed(folder))
+    await this.proveAbsence(folder, nodes)
     metadata.setAll(folder.ino, nodes, at)
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
       if (this.isAbout(live, node, at)) this.refresh(live, node, at)
     }
+  }
+
+  /**
+   * A folder that had names and has none, a workspace that is gone: before that is believed, some of them are asked for by name.
+   * @throws CellsError `unavailable` when one is there
+   */
+  async proveAbsence(folder: Inode, nodes: ReadonlyMap<string, CellsNode>): Promise<void> {
+    const { metadata, server, remote } = this.deps
+    const workspaces = folder === this.deps.inodes.root && remote === ''
+    if (nodes.size > 0 && !workspaces) return
+    const missing: string[] = []
+    for (const [name, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+      if (node !== undefined && !nodes.has(name)) missing.push(this.pathAt(folder, name))
+      if (missing.length === PROOFS) break
+    }
+    if (missing.length === 0) return
+    let found: ReadonlyMap<string, CellsNode>
+    try {
+      found = await server.statMany(missing)
+    } catch (error) {
+      if (saysNothing(error)) throw error
+      // Of a workspace that is not ours any more.
+      return
+    }
+    if (found.size > 0) throw new CellsError('unavailable', 'The server lists nothing where there is something')
   }
 
   private async listed(folder: Inode): Promise<Map<string, CellsNode>> {
@@ -401,6 +435,12 @@ export class Tree {
       found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attrOf(node) })
     }
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
+    if (folder.hasNames) {
+      for (const [name, inode] of folder.children) {
+        if (inode.type !== 'folder' || !inode.hasNames || folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.answers.get(name)?.node !== undefined) continue
+        if (this.keptFolder(folder, name) !== undefined) found.push({ name, attr: inode.attr() })
+      }
+    }
     return found
   }
 
@@ -675,6 +715,14 @@ export class Tree {
     for (const step of names) folder = folder === undefined ? undefined : this.atServerPlace(folder, step)
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
   }
+}
+
+/** Is something in or below a folder that the server does not have? */
+function holdsUnsent(folder: Inode): boolean {
+  if (folder.type !== 'folder' || folder.unlinked || !folder.hasNames) return false
+  for (const inode of folder.local.values()) if (inode !== null && inode.pending) return true
+  for (const inode of folder.children.values()) if (holdsUnsent(inode)) return true
+  return false
 }
 
 /** Of the server's tree, which may differ from ours while a rename is on its way. */

@@ -1,0 +1,74 @@
+/** Names that a listing does not show any more: gone only when a second question says so, and never with what was not sent. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { code, World } from './engine.testing.js'
+
+describe('absence', { timeout: 120_000 }, () => {
+  let world: World
+  before(async () => { world = await World.start({ indexDelayMs: 20 }) })
+  after(() => world.close())
+
+  it('an empty listing of a folder that had names is not believed while they can be asked for', async () => {
+    const first = await world.open('lies')
+    await first.fs.mkdir('d')
+    await first.fs.writeFile('d/a', 'a')
+    await first.fs.writeFile('d/b', 'b')
+    await first.engine.sync()
+    assert.deepEqual((await first.fs.readdir('d')).sort(), ['a', 'b'])
+    await first.engine.close()
+    world.emptyListings = true
+    // Of an earlier process: asked for anew.
+    const second = await world.open('lies')
+    try {
+      assert.deepEqual((await second.fs.readdir('d')).sort(), ['a', 'b'])
+      assert.equal((await second.fs.readFile('d/a')).toString(), 'a')
+    } finally {
+      world.emptyListings = false
+      await second.engine.close()
+    }
+    // A folder that was really emptied is empty.
+    await world.server.remove([world.path('d/a'), world.path('d/b')], { permanently: true })
+    await world.server.waitFor(world.path('d/a'), (node) => node === undefined)
+    await world.server.waitFor(world.path('d/b'), (node) => node === undefined)
+    const third = await world.open('lies')
+    assert.deepEqual(await third.fs.readdir('d'), [])
+    await assert.rejects(third.fs.readFile('d/a'), code('ENOENT'))
+  })
+
+  it('workspaces that are not listed are asked for, too', async () => {
+    const first = await world.open('roots', '')
+    const names = (await first.fs.readdir('')).sort()
+    assert.ok(names.includes('personal-files'))
+    await first.engine.close()
+    world.emptyListings = true
+    try {
+      const second = await world.open('roots', '')
+      assert.deepEqual((await second.fs.readdir('')).sort(), names)
+    } finally {
+      world.emptyListings = false
+    }
+  })
+
+  it('a folder that is gone stays here as long as something in it is not sent', async () => {
+    const { engine, fs } = await world.open('unsent')
+    await fs.mkdir('e')
+    await fs.mkdir('e/deep')
+    await fs.writeFile('e/deep/old', 'old')
+    await engine.sync()
+    world.unreachable = true
+    try {
+      await fs.writeFile('e/deep/new', 'new')
+      await world.server.remove([world.path('e')], { permanently: true })
+      await world.server.waitFor(world.path('e'), (node) => node === undefined)
+      world.tell({ type: 'idm' } as never)
+      assert.ok((await fs.readdir('')).includes('e'))
+      assert.equal((await fs.readFile('e/deep/new')).toString(), 'new')
+      assert.deepEqual(await fs.readdir('e'), ['deep'])
+    } finally {
+      world.unreachable = false
+    }
+    await engine.sync()
+    assert.ok(await world.onServer('e/deep/new'), JSON.stringify(engine.status().failures))
+    assert.equal((await fs.readFile('e/deep/new')).toString(), 'new')
+  })
+})
