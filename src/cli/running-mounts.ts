@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs'
 import { isWithin } from '../cells/names.js'
 import { runtimeHome } from '../paths.js'
+import { timeLimit } from '../signals.js'
 import type * as Control from '../fs/mount-control.js'
 import type { CommandContext } from './context.js'
 
@@ -35,7 +36,7 @@ export async function settleMounts(server: string, paths: readonly string[], { l
   const control = await import('../fs/mount-control.js')
   const sockets = await control.liveSockets().catch(() => [])
   await Promise.all(sockets.map(async (socket) => {
-    const status = await control.ask(socket, { op: 'status' }, AbortSignal.any([signal, AbortSignal.timeout(STATUS_MS)])).catch(() => undefined)
+    const status = await control.ask(socket, { op: 'status' }, timeLimit(STATUS_MS, signal)).catch(() => undefined)
     if (status?.server !== server) return
     const wanted = paths.map((path) => pathInMount(status.remote, path)).filter((path) => path !== undefined)
     if (wanted.length === 0) return
@@ -48,14 +49,14 @@ export async function settleMounts(server: string, paths: readonly string[], { l
 
 /** '' when everything has arrived, else why it has not. */
 async function sync(control: typeof Control, socket: string, status: Control.MountStatus, paths: readonly string[], signal: AbortSignal): Promise<string> {
-  const deadline = AbortSignal.timeout(SYNC_MS + STATUS_MS)
+  const deadline = timeLimit(SYNC_MS + STATUS_MS, signal)
   if (status.connection !== 'online') {
     if (status.pending.count === 0) return ''
     return status.connection === 'offline' ? 'it cannot reach the server' : 'it needs a sign-in, run "cec config relog"'
   }
   try {
     const all = paths.includes('') ? [''] : paths
-    const reports = await Promise.all(all.map((path) => control.ask(socket, { op: 'sync', timeoutMs: SYNC_MS, ...(path !== '' && { path }) }, AbortSignal.any([signal, deadline]))))
+    const reports = await Promise.all(all.map((path) => control.ask(socket, { op: 'sync', timeoutMs: SYNC_MS, ...(path !== '' && { path }) }, deadline)))
     const failed = reports.flatMap((report) => report?.failed ?? [])
     if (reports.some((report) => (report?.unsent ?? 0) > 0)) return `still sending after ${SYNC_MS / 1000} seconds`
     return failed.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('; ')

@@ -11,6 +11,7 @@ import { Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
+import { timeLimit } from '../signals.js'
 import { Backups } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
@@ -57,6 +58,8 @@ export interface EngineOptions {
   readonly readOnly: boolean
   /** Changes are answered when the server has them. Default: when they are safe on this disk. */
   readonly writeThrough?: boolean
+  /** The server did not answer a moment ago: what was known is taken without waiting for it. */
+  readonly away?: boolean
   /** Factor of every pause that waits for a program's next step or for the server's index; for tests with a faster server. Default: 1. */
   readonly pace?: number
   readonly logger: Logger
@@ -266,11 +269,13 @@ class MountEngine implements Engine {
     const usable = known !== undefined && (remote === '' ? known.complete && known.nodes.size > 0 : known.self !== undefined)
     const asked = this.askRoot(remote)
     try {
-      await (usable ? withinMs(asked, ROOT_MS) : asked)
+      await (usable ? withinMs(asked, this.options.away === true ? 0 : ROOT_MS) : asked)
       return true
     } catch (error) {
       if (!usable || !saysNothing(error)) throw error
-      logger.warn('the server cannot be asked now, showing what was known', { error })
+      logger.info('the server cannot be asked now, showing what was known', { error })
+      this.connection.away(error)
+      this.tree.patience.pause()
       if (known.self !== undefined) {
         this.tree.applyNode(root, known.self)
         this.shelf!.root = known.self
@@ -327,8 +332,7 @@ class MountEngine implements Engine {
     for (const inode of open) await this.contents.secure(inode)
     await this.recovery.again()
     const failed = [...this.waiting(prefix), ...await this.uploader.drain(concerns)]
-    const timeout = AbortSignal.timeout(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS)
-    const deadline = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+    const deadline = timeLimit(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS, signal)
     try {
       await abortable(this.unlinks.settled(), deadline)
       await abortable(this.removals.settled(), deadline)

@@ -81,9 +81,9 @@ export interface FilesystemDeps {
   readonly readOnly: boolean
   /** The server keeps 4-byte UTF-8 in names. */
   readonly fourByteNames: () => boolean
-  readonly quota: (inode: Inode) => { total: number; used: number } | undefined
   /** For `user.cells.state`. */
   readonly stateOf: (inode: Inode) => string | undefined
+  readonly quota: (inode: Inode) => { total: number; used: number } | undefined
   readonly logger: Logger
 }
 

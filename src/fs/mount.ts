@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from '../log.js'
 import { cacheHome, stateHome } from '../paths.js'
+import { timeLimit } from '../signals.js'
 import type { Driver, Mounted } from './drivers/driver.js'
 import { refuseAdding } from './full-disk.js'
 import { metricsSocket, serveControl, type MountStatus } from './mount-control.js'
@@ -83,7 +84,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
   })
   const control = await serveControl(mountpoint, {
     status,
-    sync: ({ path, timeoutMs }) => engine.sync(path, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)),
+    sync: ({ path, timeoutMs }) => engine.sync(path, timeoutMs === undefined ? undefined : timeLimit(timeoutMs)),
     unmount: (request) => stop(request),
     pin: async ({ path }) => engine.pin(path).then(() => true),
     unpin: async ({ path }) => engine.unpin(path).then(() => true),
@@ -131,8 +132,8 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
 
   async function end(lazy: boolean, timeoutMs: number): Promise<SyncReport> {
     if (over !== undefined) return over
-    deadline = AbortSignal.timeout(timeoutMs)
-    if (!lazy) await engine.sync(undefined, AbortSignal.any([deadline, AbortSignal.timeout(LOOK_ON_MS)])).catch(() => {})
+    deadline = timeLimit(timeoutMs)
+    if (!lazy) await engine.sync(undefined, timeLimit(LOOK_ON_MS, deadline)).catch(() => {})
     await mounted.unmount({ lazy })
     if (lazy) await within(mounted.ended, LAZY_MS)
     return close()

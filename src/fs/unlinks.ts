@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { timeLimit } from '../signals.js'
 import type { Confirmer } from './confirm.js'
 import { type Deleted, knownOf, remainder } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
@@ -329,7 +330,7 @@ export class Unlinks {
   /** Waits, not for ever, until the server shows what it was sent before the delete. */
   private async shown(paths: readonly string[]): Promise<void> {
     const { tree } = this.deps
-    const deadline = AbortSignal.any([this.stop.signal, AbortSignal.timeout(SHOWN_MS)])
+    const deadline = timeLimit(SHOWN_MS, this.stop.signal)
     await Promise.allSettled(paths.map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal: deadline })))
   }
 

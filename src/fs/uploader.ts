@@ -14,6 +14,7 @@ import { randomUUID } from 'node:crypto'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { timeLimit } from '../signals.js'
 import { GRACE_MS } from './backup.js'
 import type { Confirmer } from './confirm.js'
 import { type Contents } from './contents.js'
@@ -412,7 +413,7 @@ export class Uploader {
   private async shown(inode: Inode): Promise<void> {
     const { confirmer } = this.deps
     // Deleted by somebody else in the meantime, perhaps: then it is never shown.
-    const signal = AbortSignal.any([this.stop.signal, AbortSignal.timeout(SHOWN_MS)])
+    const signal = timeLimit(SHOWN_MS, this.stop.signal)
     try {
       await confirmer.confirmed(inode, signal)
       if (inode.type === 'folder') await confirmer.confirmedBelow(inode, signal)

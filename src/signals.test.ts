@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { timeLimit } from './signals.js'
+
+test('a time limit that only a listener knows of survives the garbage collector', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const other = new AbortController()
+  const fired = new Promise<void>((resolve) => timeLimit(100, other.signal, undefined).addEventListener('abort', () => resolve(), { once: true }))
+  const collecting = setInterval(collect, 10)
+  try {
+    await fired
+  } finally {
+    clearInterval(collecting)
+  }
+})
+
+test('whatever comes first ends it, with its reason', async () => {
+  const [one, two] = [new AbortController(), new AbortController()]
+  const limit = timeLimit(60_000, one.signal, two.signal)
+  const ended = once(limit, 'abort')
+  two.abort(new Error('two'))
+  await ended
+  one.abort(new Error('one'))
+  assert.equal((limit.reason as Error).message, 'two')
+  assert.equal((timeLimit(60_000, one.signal).reason as Error).message, 'one')
+  const late = timeLimit(1)
+  // The timer alone keeps nobody waiting.
+  const alive = setInterval(() => {}, 1_000)
+  if (!late.aborted) await once(late, 'abort')
+  clearInterval(alive)
+  assert.equal((late.reason as Error).name, 'TimeoutError')
+})

@@ -1,0 +1,19 @@
+/**
+ * Signals with a time. `AbortSignal.any([signal, AbortSignal.timeout(ms)])` is not enough: nothing but the combined signal refers to
+ * the timeout, weakly, so Node (20.20) may collect it as garbage, and what waits for it waits for ever.
+ */
+
+/** Fires after `ms`, or when one of `signals` does, with its reason. The timer keeps no process alive. */
+export function timeLimit(ms: number, ...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), ms)
+  timer.unref()
+  // With the end of this one the others let go of it.
+  const { signal: over } = controller
+  over.addEventListener('abort', () => clearTimeout(timer), { once: true })
+  for (const signal of signals) {
+    if (signal?.aborted === true) controller.abort(signal.reason)
+    else signal?.addEventListener('abort', () => controller.abort(signal.reason), { once: true, signal: over })
+  }
+  return over
+}
