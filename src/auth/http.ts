@@ -5,6 +5,7 @@
 import { Agent, EnvHttpProxyAgent, request as send, type Dispatcher } from 'undici'
 import { AuthError } from './errors.js'
 import { isLoopback } from './url.js'
+import { timeLimit } from '../signals.js'
 
 /** Deadline of one request of the sign-in, milliseconds. cec's own is 30 s. */
 export const AUTH_TIMEOUT_MS = 30_000
@@ -84,8 +85,7 @@ export async function call(reach: Reach, path: string, options: {
   enough?: (text: string) => boolean
 } = {}): Promise<Answer> {
   const dispatcher = createDispatcher(reach)
-  const deadline = AbortSignal.timeout(options.timeoutMs ?? AUTH_TIMEOUT_MS)
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline])
+  const signal = timeLimit(options.timeoutMs ?? AUTH_TIMEOUT_MS, options.signal)
   try {
     const response = await send(reach.url + path, {
       dispatcher,
