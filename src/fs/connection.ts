@@ -22,6 +22,11 @@ export class ConnectionWatch {
     return this.now
   }
 
+  /** The server did not answer in time to somebody who would not wait. */
+  away(error: unknown): void {
+    if (this.now === 'online') this.become('offline', error)
+  }
+
   private become(state: ConnectionState, error?: unknown): void {
     if (state === this.now) return
     this.now = state

@@ -58,6 +58,8 @@ export interface EngineOptions {
   readonly readOnly: boolean
   /** Changes are answered when the server has them. Default: when they are safe on this disk. */
   readonly writeThrough?: boolean
+  /** The server did not answer a moment ago: what was known is taken without waiting for it. */
+  readonly away?: boolean
   /** Factor of every pause that waits for a program's next step or for the server's index; for tests with a faster server. Default: 1. */
   readonly pace?: number
   readonly logger: Logger
@@ -267,11 +269,13 @@ class MountEngine implements Engine {
     const usable = known !== undefined && (remote === '' ? known.complete && known.nodes.size > 0 : known.self !== undefined)
     const asked = this.askRoot(remote)
     try {
-      await (usable ? withinMs(asked, ROOT_MS) : asked)
+      await (usable ? withinMs(asked, this.options.away === true ? 0 : ROOT_MS) : asked)
       return true
     } catch (error) {
       if (!usable || !saysNothing(error)) throw error
-      logger.warn('the server cannot be asked now, showing what was known', { error })
+      logger.info('the server cannot be asked now, showing what was known', { error })
+      this.connection.away(error)
+      this.tree.patience.pause()
       if (known.self !== undefined) {
         this.tree.applyNode(root, known.self)
         this.shelf!.root = known.self

@@ -34,6 +34,11 @@ export class Patience {
     this.pausedUntil = 0
   }
 
+  /** It has just been seen that the server does not answer. */
+  pause(): void {
+    this.pausedUntil = this.now() + PAUSE_MS
+  }
+
   get paused(): boolean {
     return this.now() < this.pausedUntil
   }
@@ -52,7 +57,7 @@ export class Patience {
       this.reset()
       return answer
     } catch (error) {
-      if (saysNothing(error)) this.pausedUntil = this.now() + PAUSE_MS
+      if (saysNothing(error)) this.pause()
       throw error
     } finally {
       clearTimeout(timer)

@@ -18,7 +18,7 @@ import type { ConnectionState } from '../../fs/status.js'
 import type { Logger } from '../../log.js'
 
 /** How long a start waits for the server when it could do without. */
-const WHOAMI_MS = 500
+const WHOAMI_MS = 300
 const LOOK_MS = 1_000
 
 /**

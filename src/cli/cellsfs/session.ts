@@ -72,7 +72,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
     unlock = await lockCache(cacheDir)
     const session = await runMount({
       openEngine: () => openEngine({
-        server, remote, stateDir: folders.stateDir, cacheDir,
+        server, remote, stateDir: folders.stateDir, cacheDir, away: !proven,
         ...(settings.cacheBytes !== undefined && { cacheBytes: settings.cacheBytes }),
         uid: settings.uid ?? process.getuid?.() ?? 0, gid: settings.gid ?? process.getgid?.() ?? 0, umask: settings.umask ?? process.umask(), readOnly: settings.readOnly, writeThrough: settings.writeThrough === true, logger,
       }),
