@@ -119,9 +119,12 @@ export interface SpecialRecord {
 export interface UnlinkRecord {
   /** On the server, below the remote folder. */
   readonly path: string
+  /** Absent while the server has not told it. */
   readonly uuid?: string
   /** Of a file: the versions that are meant. */
   readonly etags?: readonly string[]
+  /** The server did not show it when it was deleted here. */
+  readonly unshown?: boolean
 }
 
 export class Store {
@@ -221,6 +224,7 @@ export class Store {
   async committed(): Promise<void> {
     this.room.look()
     await this.root.committed
+    crashPoint('after records are committed')
   }
 
   async close(): Promise<void> {

@@ -33,6 +33,8 @@ interface Waiting {
 export interface ConfirmDeps {
   readonly tree: Tree
   readonly blocks: BlockCache
+  /** The server has told the inode's Uuid: records of a rename name it from now on. */
+  readonly onIdentified: (inode: Inode) => void
   readonly logger: Logger
 }
 
@@ -181,6 +183,7 @@ export class Confirmer {
     const { tree } = this.deps
     this.drop(inode)
     tree.deps.inodes.setUuid(inode, node.uuid)
+    this.deps.onIdentified(inode)
     this.takeRights(inode, node)
     tree.deps.store.updateFacts(node.uuid, inode.facts())
     this.dropOverlay(inode, node)
@@ -205,7 +208,10 @@ export class Confirmer {
     for (const md5 of inode.sent) if (md5 !== node.etag) inode.outdated(md5)
     inode.past.delete(node.etag)
     inode.sent.clear()
-    if (inode.uuid !== node.uuid) tree.deps.inodes.setUuid(inode, node.uuid)
+    if (inode.uuid !== node.uuid) {
+      tree.deps.inodes.setUuid(inode, node.uuid)
+      this.deps.onIdentified(inode)
+    }
     this.takeRights(inode, node)
     const version = { uuid: node.uuid, etag: node.etag, size: node.size }
     if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })

@@ -46,9 +46,9 @@ export interface ContentsDeps {
   readonly secureBackup: (folder: Inode, name: string) => Promise<VersionKey | undefined>
   /**
    * The name gets the inode's content: what was still to be deleted there is deleted, or stays to be written over, and what lives elsewhere here
-   * leaves. Returns md5s of ours that the server may still show there.
+   * leaves.
    */
-  readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<Iterable<string>>
+  readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<void>
   /** The inode has a content, safe on disk, that the server does not have. `delayMs`: it may wait that long for more. */
   readonly onSecured: (inode: Inode, delayMs?: number) => void
   readonly journal: Journal
@@ -283,8 +283,10 @@ export class Contents {
     const { draft } = inode
     if (draft === undefined) return
     const { tree } = this.deps
+    // What was acknowledged last is in another file than what is being written now.
+    if (draft.recordStays && this.rebase(inode)) return
     const content = small?.toString('base64') ?? (draft.recorded === draft.generation && inode.recordId !== undefined ? tree.deps.store.drafts.get(inode.recordId)?.content : undefined)
-    // The draft went on in a copy of its file (drafts.ts); the one that was being sent has no more to say.
+    // The draft went on in another file (drafts.ts); the one before has no more to say.
     if (inode.recordId !== undefined && inode.recordId !== draft.id) void tree.deps.store.drafts.remove(inode.recordId)
     inode.recordId = draft.id
     tree.deps.store.saveDraft({
@@ -337,7 +339,7 @@ export class Contents {
     }
     this.record(inode, inode.localOnly ? 'local' : 'closed', undefined, small?.data)
     await store.flushed()
-    await draft.dropKept()
+    await draft.dropKept(generation)
     if (inode.localOnly) draft.committed = Math.max(draft.committed, generation)
     else this.deps.onSecured(inode, delayMs)
   }
@@ -482,7 +484,7 @@ export class Contents {
       const place = inode.serverPlace
       if (place === undefined) return () => {}
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
-      for (const md5 of await this.deps.freeName(place.folder, place.name, inode)) inode.sent.add(md5)
+      await this.deps.freeName(place.folder, place.name, inode)
       await this.deps.confirmer.nameFree(place.folder, place.name)
       const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
       if (isAt(inode, place) && tree.toLeave(place.folder, place.name, inode) === undefined) return release
@@ -566,15 +568,23 @@ export class Contents {
     this.rebase(inode)
   }
 
-  /** The inode has another base than its record says, and the same content. */
-  rebase(inode: Inode): void {
-    const { store } = this.deps.tree.deps
+  /** The inode has another name or base than its record says, and the record's content is still what was acknowledged last. False: there is no record. */
+  rebase(inode: Inode): boolean {
+    const { tree } = this.deps
+    const { store } = tree.deps
     const { base } = inode
     const record = inode.recordId === undefined ? undefined : store.drafts.get(inode.recordId)
-    if (record === undefined) return
+    if (record === undefined) return false
     const { base: before, ...rest } = record
     void before
-    store.saveDraft({ ...rest, sent: [...inode.sent], ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
+    store.saveDraft({ ...rest, path: tree.localPath(inode), facts: inode.facts(), sent: [...inode.sent], ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
+    return true
+  }
+
+  /** What the server has at the inode's place is ours to write over. Recorded together with whatever is recorded now. */
+  mayShow(inode: Inode, etags: Iterable<string>): void {
+    for (const etag of etags) inode.sent.add(etag)
+    this.rebase(inode)
   }
 
   /** A free name beside `place` for our version. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -118,5 +118,54 @@ describe('Draft', () => {
     await filling
     assert.equal((await draft.read(0, 10)).toString(), 'bbbXYbbbbb')
     await draft.discard()
+  })
+
+  it('keeps the file that a record speaks of until a newer content is secured', async () => {
+    const draft = await Draft.create(fileFor, undefined)
+    await draft.write(0, Buffer.from('acknowledged'))
+    await draft.sync()
+    draft.secured = draft.generation
+    const recorded = { id: draft.id, generation: draft.generation }
+    await draft.truncate(0)
+    // A flush that was begun before the file was emptied ends now.
+    await draft.dropKept(recorded.generation)
+    assert.ok(draft.recordStays)
+    assert.equal((await readFile(fileFor(recorded.id))).toString(), 'acknowledged')
+    await draft.write(0, Buffer.from('new'))
+    await draft.sync()
+    draft.secured = draft.generation
+    assert.ok(!draft.recordStays)
+    await draft.dropKept(draft.generation)
+    assert.ok(!(await readdir(dir)).includes(recorded.id))
+    await draft.discard()
+  })
+
+  it('keeps it too when an upload that failed had made the draft go on in a copy', async () => {
+    const draft = await Draft.create(fileFor, undefined)
+    await draft.write(0, Buffer.from('acknowledged'))
+    await draft.sync()
+    draft.secured = draft.generation
+    const recorded = draft.id
+    const snapshot = (await draft.snapshot())!
+    await draft.write('end', Buffer.from(' and more'))
+    await draft.write('end', Buffer.from(' and more'))
+    await snapshot.done()
+    assert.equal((await readFile(fileFor(recorded))).toString(), 'acknowledged')
+    await draft.truncate(0)
+    assert.equal((await readFile(fileFor(recorded))).toString(), 'acknowledged')
+    await draft.discard()
+    assert.ok(!(await readdir(dir)).includes(recorded))
+  })
+
+  it('opened again, it has no more than was left of it', async () => {
+    const draft = await Draft.create(fileFor, undefined)
+    await draft.write(0, Buffer.from('0123456789'))
+    await draft.truncate(20)
+    const { id, size } = draft
+    await draft.truncate(4)
+    await draft.close()
+    const again = await Draft.reopen(fileFor, id, size)
+    assert.equal((await again.read(0, 20)).toString(), '0123')
+    await again.discard()
   })
 })

@@ -55,8 +55,9 @@ export class Draft {
   /** The generation whose content stands in the record; -1: none. */
   recorded = -1
   private file: DraftFile
-  /** An earlier content that a record vouches for. */
-  private kept: DraftFile | undefined
+  /** Earlier files of which a record may still speak: each until a content that is at least of `until` is secured. */
+  private kept: Array<{ readonly file: DraftFile; readonly until: number }> = []
+  private emptied = false
   private readonly fileFor: (id: string) => string
   private readonly base: Content | undefined
   /** Bytes of the base that are still the file's: shrinks with truncate, never grows again. */
@@ -83,16 +84,22 @@ export class Draft {
     return new Draft({ id, path, handle, length: 0, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base?.size ?? 0)
   }
 
-  /** A draft that an earlier process left. `missing`: what of its base is not in the file, and the base. */
+  /**
+   * A draft that an earlier process left. `missing`: what of its base is not in the file, and the base. A file shorter than `size` was cut
+   * after it was recorded, by a program that was not answered any more: what was cut is gone.
+   */
   static async reopen(fileFor: (id: string) => string, id: string, size: number, missing?: { base: Content; baseLimit: number; written: ReadonlyArray<readonly [number, number]> }): Promise<Draft> {
     const path = fileFor(id)
     const handle = await open(path, 'r+')
-    await handle.truncate(size)
-    const draft = new Draft({ id, path, handle, length: size, readers: 0, orphan: false }, fileFor, missing?.base, size, missing?.baseLimit ?? 0, RangeSet.from(missing?.written ?? []))
+    const kept = Math.min(size, (await handle.stat()).size)
+    await handle.truncate(kept)
+    const written = RangeSet.from(missing?.written ?? [])
+    written.truncate(kept)
+    const draft = new Draft({ id, path, handle, length: kept, readers: 0, orphan: false }, fileFor, missing?.base, kept, Math.min(missing?.baseLimit ?? 0, kept), written)
     draft.generation = 1
     draft.secured = 1
     // Which parts of it are holes is forgotten.
-    if (missing === undefined) draft.written.add(0, size)
+    if (missing === undefined) draft.written.add(0, kept)
     return draft
   }
 
@@ -235,16 +242,24 @@ export class Draft {
     })
   }
 
-  /** The secured content that a newer one, secured now, has replaced is no longer needed. */
-  async dropKept(): Promise<void> {
-    const { kept } = this
-    this.kept = undefined
-    if (kept !== undefined) await letGo(kept)
+  /** A record vouches for `generation` now: an earlier content that was kept for the last record is no longer needed. */
+  async dropKept(generation: number): Promise<void> {
+    const over = this.kept.filter(({ until }) => until <= generation)
+    if (over.length === 0) return
+    this.kept = this.kept.filter((it) => !over.includes(it))
+    if (this.kept.length === 0) this.emptied = false
+    for (const { file } of over) await letGo(file)
+  }
+
+  /** What is secured is in an earlier file: a record must not speak of this one yet. */
+  get recordStays(): boolean {
+    const last = this.kept.at(-1)
+    return last !== undefined && this.secured < last.until
   }
 
   /** Cut to nothing after it was secured, and not secured again since. */
   get begunAnew(): boolean {
-    return this.kept !== undefined
+    return this.emptied
   }
 
   private async beginAnew(): Promise<void> {
@@ -253,19 +268,25 @@ export class Draft {
     const handle = await open(path, 'wx+', 0o600)
     const old = this.file
     this.file = { id, path, handle, length: 0, readers: 0, orphan: false }
-    if (this.kept === undefined) this.kept = old
-    else await letGo(old)
+    this.emptied = true
+    await this.keepForRecord(old)
+  }
+
+  /** The draft goes on in another file. If a record vouches for the old one, it stays until the new one is secured. */
+  private async keepForRecord(old: DraftFile): Promise<void> {
+    if (this.secured === 0 || this.recordStays) return letGo(old)
+    this.kept.push({ file: old, until: this.generation + 1 })
   }
 
   async discard(): Promise<void> {
-    await this.dropKept()
+    await this.dropKept(Infinity)
     this.file.orphan = true
     if (this.file.readers === 0) await discard(this.file)
   }
 
   /** Closes the file and leaves it on disk. */
   async close(): Promise<void> {
-    await this.kept?.handle.close()
+    for (const { file } of this.kept) await file.handle.close()
     await this.file.handle.close()
   }
 
@@ -296,7 +317,7 @@ export class Draft {
     await copyFile(old.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
     const handle = await open(path, 'r+')
     this.file = { id, path, handle, length: old.length, readers: 0, orphan: false }
-    await letGo(old)
+    await this.keepForRecord(old)
   }
 }
 

@@ -200,7 +200,13 @@ class MountEngine implements Engine {
     })
     const inodes = new InodeTable({ mode: 0o777 & ~umask, uid, gid }, (ino) => this.metadata.has(ino))
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, pace: this.options.pace ?? 1, logger })
-    this.confirmer = new Confirmer({ tree: this.tree, blocks: this.blocks, logger })
+    this.confirmer = new Confirmer({
+      tree: this.tree, blocks: this.blocks, logger,
+      onIdentified: (inode) => {
+        this.journal.move(inode)
+        this.journal.folder(inode)
+      },
+    })
     this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || (this.tree.patience.starting && this.tree.patience.paused))
     this.connection.onChange = (state, error) => {
       if (state === 'login-needed') logger.error('signed out: run `cec config relog`; the mount goes on, and sends what was saved after it', { error })
@@ -230,10 +236,9 @@ class MountEngine implements Engine {
       tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
       secureBackup: (folder, name) => backups.secure(folder, name),
       freeName: async (folder, name, inode) => {
-        const left = await removals.cancel(folder, name)
+        await removals.cancel(folder, name, (etags) => contents.mayShow(inode, etags))
         await unlinks.settledAt(folder, name)
         await this.uploader.leftBy(folder, name, inode)
-        return left
       },
       onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
     })

@@ -344,6 +344,7 @@ export class Filesystem implements FileSystem {
     if (change.mtime !== undefined) inode.mtime = change.mtime === 'now' ? now : change.mtime
     inode.ctime = now
     this.keepFacts(inode)
+    await this.deps.tree.deps.store.committed()
     return { attr: inode.attr(), timeoutMs: this.deps.tree.kernel.beliefMs(inode) }
   }
 
@@ -362,9 +363,10 @@ export class Filesystem implements FileSystem {
     const { store } = this.deps.tree.deps
     if (inode.special) this.deps.specials.save(inode)
     const version = inode.type === 'folder' ? undefined : inode.draft === undefined ? inode.version?.etag : inode.expected?.md5
-    if (inode.uuid !== '') store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
-    if (inode.draft !== undefined) {
-      const record = store.drafts.get(inode.draft.id)
+    if (inode.uuid === '') this.deps.journal.folder(inode)
+    else store.updateFacts(inode.uuid, { ...inode.facts(), ...(version === undefined ? {} : { version }) })
+    if (inode.draft !== undefined && inode.recordId !== undefined) {
+      const record = store.drafts.get(inode.recordId)
       if (record !== undefined) store.saveDraft({ ...record, facts: inode.facts() })
     }
   }

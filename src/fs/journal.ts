@@ -43,10 +43,11 @@ export class Journal {
 
   /** Keeps, or removes, the record of a folder that the server does not have. */
   folder(inode: Inode): void {
-    if (inode.type !== 'folder') return
+    if (inode.type !== 'folder' || inode.parent === undefined) return
     const { store } = this.tree.deps
     const key = this.folders.get(inode)
-    if (inode.onServer || inode.unlinked) {
+    // On its way to the server it can still be lost.
+    if (inode.uuid !== '' || inode.unlinked) {
       if (key === undefined) return
       this.folders.delete(inode)
       void store.folders.remove(key)

@@ -35,6 +35,15 @@ export interface RecoveryDeps {
 
 type Kept<T> = { readonly key: string; readonly value: T }
 
+/** An old node that is to go once its content is under another name (removals.ts). Its folder is pinned. */
+interface Left {
+  readonly place: Place
+  readonly record: RemovalRecord
+  /** Of the record that says so. */
+  readonly table: 'removals' | 'moves'
+  readonly key: string
+}
+
 export class Recovery {
   private readonly deps: RecoveryDeps
   private drafts: readonly Kept<DraftRecord>[] = []
@@ -81,8 +90,8 @@ export class Recovery {
   private async work(): Promise<void> {
     const { store } = this.deps.tree.deps
     this.left.clear()
-    const strays: Kept<MoveRecord>[] = []
-    await this.names(strays)
+    // Places on the server are looked up before anything gets the name that it has here.
+    const left = [...await this.oldNodes(), ...await this.names(new Set(this.drafts.map(({ value }) => value.path)))]
     for (const { key, value } of this.drafts) {
       await this.attempt(key, value.path, async () => {
         await this.restore(value)
@@ -94,24 +103,10 @@ export class Recovery {
         }
       })
     }
-    for (const { key, value: { from, to, sent } } of strays) {
-      await this.attempt(key, from, async () => {
-        const place = await this.place(from)
-        const keeper = await this.inode(to)
-        if (place === undefined || keeper === undefined) this.needsProof()
-        await store.moves.remove(key)
-        if (place !== undefined && keeper !== undefined && sent !== undefined) this.deps.removals.add(place, '', sent, keeper)
-      })
-    }
-    for (const { key, value } of this.removals) {
-      await this.attempt(key, value.path, async () => {
-        const place = await this.place(value.path)
-        const keeper = await this.inode(value.keeper)
-        if (place === undefined || keeper === undefined) this.needsProof()
-        await store.removals.remove(key)
-        if (place !== undefined && keeper !== undefined) this.deps.removals.add(place, value.uuid ?? '', value.etags, keeper)
-        if (place !== undefined) this.deps.tree.leave(place.folder, place.name)
-      })
+    for (const it of left) {
+      await this.attempt(it.key, it.record.path, () => this.remove(it))
+      it.place.folder.pins--
+      this.deps.tree.deps.inodes.release(it.place.folder)
     }
     if (this.specials) await this.deps.specials.recover((path) => this.place(path))
     this.specials = false
@@ -122,6 +117,42 @@ export class Recovery {
     this.folders = kept(this.folders)
     this.removals = kept(this.removals)
     await this.deps.journal.flushed()
+  }
+
+  /** The names of old nodes that are to go are not shown. */
+  private async oldNodes(): Promise<Left[]> {
+    const found: Left[] = []
+    for (const { key, value } of this.removals) {
+      await this.attempt(key, value.path, async () => {
+        const place = await this.serverPlace(value.path)
+        if (place !== undefined) {
+          found.push(this.hidden(place, value, 'removals', key))
+          return
+        }
+        this.needsProof()
+        await this.deps.tree.deps.store.removals.remove(key)
+      })
+    }
+    return found
+  }
+
+  private hidden(place: Place, record: RemovalRecord, table: Left['table'], key: string): Left {
+    place.folder.pins++
+    if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
+    return { place, record, table, key }
+  }
+
+  private async remove({ place, record, table, key }: Left): Promise<void> {
+    const { tree, removals, unlinks } = this.deps
+    const keeper = await this.inode(record.keeper)
+    if (keeper === undefined) this.needsProof()
+    const there = keeper === undefined ? await tree.deps.server.stat(tree.pathAt(place.folder, place.name)) : undefined
+    // With the new record, or not at all.
+    void tree.deps.store[table].remove(key)
+    if (keeper !== undefined) removals.add(place, record.uuid ?? '', record.etags, keeper)
+    // The content has been deleted since.
+    else if (there !== undefined && there.uuid === record.uuid) unlinks.add(place)
+    if (place.folder.local.get(place.name) === null) tree.leave(place.folder, place.name)
   }
 
   private async attempt(key: string, path: string, work: () => Promise<void>): Promise<void> {
@@ -166,56 +197,60 @@ export class Recovery {
     return files
   }
 
-  /** Renames, new folders and deletes. */
-  private async names(strays: Kept<MoveRecord>[]): Promise<void> {
+  /** Renames, new folders and deletes. `drafts`: names that have a content of ours. Returns what is sent again under another name. */
+  private async names(drafts: ReadonlySet<string>): Promise<Left[]> {
     const { tree, unlinks, journal, uploader, logger } = this.deps
     const { store, inodes } = tree.deps
     const moves: Array<{ key: string; record: MoveRecord; inode: Inode; from: Place }> = []
-    const deletes: Array<{ key: string; inode: Inode; place: Place }> = []
+    const deletes: Array<{ key: string; inode: Inode | undefined; place: Place }> = []
+    const strays: Left[] = []
     const folders = this.folders.map(({ key, value }) => ({ key, record: value }))
     for (const { key, value } of this.moves) {
       await this.attempt(key, value.from, async () => {
-        if (value.uuid === '') {
-          // Sent, not known to the server's index, and renamed: sent again under its new name, and the old one goes if it comes.
-          strays.push({ key, value })
+        const found = await this.movedNode(value, value.from) ?? (value.also === undefined ? undefined : await this.movedNode(value, value.also))
+        if (found !== undefined) {
+          found.inode.pins++
+          moves.push({ key, record: value, ...found })
           return
         }
-        let from = await this.place(value.from)
-        let inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
-        if (inode?.uuid !== value.uuid && value.also !== undefined) {
-          from = await this.place(value.also)
-          inode = from === undefined ? undefined : await tree.child(from.folder, from.name)
-        }
-        if (from === undefined || inode === undefined || inode.uuid !== value.uuid) {
-          this.needsProof()
-          logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
-          await store.moves.remove(key)
+        this.needsProof()
+        const place = await this.serverPlace(value.from)
+        if (value.uuid === '' && value.folder !== true && place !== undefined && drafts.has(value.to)) {
+          // Sent, and not to be seen: sent again under its new name, and the old one goes if it comes.
+          strays.push(this.hidden(place, { path: value.from, keeper: value.to, etags: value.sent ?? [] }, 'moves', key))
           return
         }
-        inode.pins++
-        moves.push({ key, record: value, inode, from })
+        logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
+        await store.moves.remove(key)
       })
     }
     for (const { key, value } of this.unlinks) {
       await this.attempt(key, value.path, async () => {
-        const place = await this.place(value.path)
-        const inode = place === undefined ? undefined : await tree.child(place.folder, place.name)
+        const place = await this.serverPlace(value.path)
+        const inode = place === undefined ? undefined : await this.serverNode(place)
+        const other = inode !== undefined && value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid
         const changed = value.etags !== undefined && inode?.version !== undefined && !value.etags.includes(inode.version.etag) && inode.version.etag !== ETAG_TEMPORARY
-        if (place === undefined || inode === undefined || (value.uuid !== undefined && value.uuid !== '' && inode.uuid !== value.uuid) || changed) {
+        if (place === undefined || other || changed || (inode === undefined && value.unshown !== true)) {
           this.needsProof()
           await store.unlinks.remove(key)
           return
         }
-        inode.pins++
+        if (inode !== undefined) inode.pins++
+        place.folder.pins++
         deletes.push({ key, inode, place })
       })
     }
     for (const { inode, from } of moves) tree.hold(inode, from)
     for (const { key, inode, place } of deletes) {
-      await store.unlinks.remove(key)
-      if (inode.unlinked) continue
+      // With the new record, or not at all.
+      void store.unlinks.remove(key)
+      if (inode?.unlinked === true) continue
+      unlinks.add(place, inode, inode === undefined ? { unshown: [tree.pathAt(place.folder, place.name)], deleted: [] } : undefined)
+      if (inode === undefined) {
+        tree.leave(place.folder, place.name)
+        continue
+      }
       const { parent, name } = inode
-      unlinks.add(place, inode)
       if (inode.type === 'folder') tree.hold(inode, place)
       if (parent !== undefined) parent.local.delete(name)
       inodes.detach(inode)
@@ -243,12 +278,24 @@ export class Recovery {
         await put(place)
       })
     }
-    for (const { inode } of [...moves, ...deletes]) {
+    for (const inode of [...moves.map((it) => it.inode), ...deletes.flatMap((it) => [it.place.folder, ...(it.inode === undefined ? [] : [it.inode])])]) {
       inode.pins--
       inodes.release(inode)
       if (!inode.unlinked && inode.heldAt !== undefined) uploader.add(inode)
     }
     await journal.flushed()
+    return strays
+  }
+
+  /** What was renamed, if it is at this place of the server. */
+  private async movedNode({ uuid, folder, sent }: MoveRecord, path: string): Promise<{ inode: Inode; from: Place } | undefined> {
+    const from = await this.serverPlace(path)
+    const inode = from === undefined ? undefined : await this.serverNode(from)
+    if (from === undefined || inode === undefined) return undefined
+    // Renamed before the server had told the Uuid: known by what it holds.
+    const etag = inode.version?.etag
+    const same = uuid !== '' ? inode.uuid === uuid : folder === true ? inode.type === 'folder' : etag !== undefined && sent?.includes(etag) === true
+    return same ? { inode, from } : undefined
   }
 
   /** It stays where the server has it until its folder here is found. */
@@ -269,6 +316,8 @@ export class Recovery {
     inode.graceUntil = record.backup === true ? 1 : 0
     tree.overlay(inode)
     journal.recovered('move', inode, key)
+    // With the Uuid, where it had none.
+    journal.move(inode)
   }
 
   private async putFolder({ key, record }: { key: string; record: FolderRecord }, place: Place): Promise<void> {
@@ -276,7 +325,10 @@ export class Recovery {
     const there = await tree.child(place.folder, place.name)
     if (there?.type === 'folder') {
       // Made in the last moment before the end.
-      await tree.deps.store.folders.remove(key)
+      void tree.deps.store.folders.remove(key)
+      there.mode = record.facts.mode ?? there.mode
+      if (record.facts.mtime !== undefined) there.mtime = there.ctime = there.atime = fromPair(record.facts.mtime)
+      tree.deps.store.updateFacts(there.uuid, there.facts())
       return
     }
     if (there !== undefined) tree.deps.inodes.detach(there)
@@ -292,6 +344,9 @@ export class Recovery {
   private async draft(record: DraftRecord): Promise<void> {
     const { tree, contents, logger } = this.deps
     const { store, inodes } = tree.deps
+    // Its folder may be one that waits.
+    const waits = [...this.left.values()].some((it) => record.path.startsWith(`${it.path}/`))
+    if (waits) throw new Error('The folder it is in cannot be brought back now')
     const place = await this.place(record.path)
     const usable = record.complete || (record.base !== undefined && record.written !== undefined && record.baseLimit !== undefined)
     if (place === undefined) this.needsProof()
@@ -380,6 +435,24 @@ export class Recovery {
     const name = names.pop()!
     const folder = await this.inode(names.join('/'))
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
+  }
+
+  /** As `place`, of a path on the server. */
+  private async serverPlace(path: string): Promise<Place | undefined> {
+    const names = path.split('/')
+    const name = names.pop()!
+    let folder: Inode | undefined = this.deps.tree.deps.inodes.root
+    for (const step of names) folder = folder === undefined || folder.type !== 'folder' ? undefined : await this.serverNode({ folder, name: step })
+    return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
+  }
+
+  /** The node that the server has at a place of its own, which may be elsewhere here. */
+  private async serverNode({ folder, name }: Place): Promise<Inode | undefined> {
+    const { tree } = this.deps
+    const held = tree.heldBy(folder, name)
+    if (held !== undefined) return held
+    const inode = await tree.child(folder, name)
+    return inode?.heldAt === undefined ? inode : undefined
   }
 
   private async inode(path: string): Promise<Inode | undefined> {

@@ -79,6 +79,11 @@ export class Removals {
     void tree.deps.store.removals.put(removal.key, record)
   }
 
+  /** A file has another name here now. */
+  renamed(keeper: Inode): void {
+    for (const removal of this.pending.keys()) if (removal.keeper === keeper) this.record(removal)
+  }
+
   pendingAt(folder: Inode, name: string): boolean {
     for (const { place } of this.pending.keys()) if (place.folder === folder && place.name === name) return true
     return false
@@ -100,10 +105,9 @@ export class Removals {
 
   /**
    * The place gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent.
-   * Returns what of ours the server may show there until then (md5s).
+   * `onLeft` is told what of ours the server may show there until then (md5s), before anything else is recorded.
    */
-  async cancel(folder: Inode, name: string): Promise<Iterable<string>> {
-    const left: string[] = []
+  async cancel(folder: Inode, name: string, onLeft: (etags: Iterable<string>) => void): Promise<void> {
     for (const [removal, work] of [...this.pending]) {
       if (removal.place.folder !== folder || removal.place.name !== name) continue
       if (removal.told) {
@@ -113,10 +117,9 @@ export class Removals {
         // It must not arrive after what is to be written there now.
         await removal.marking?.catch(() => {})
         this.finish(removal)
-        left.push(...removal.etags)
+        onLeft(removal.etags)
       }
     }
-    return left
   }
 
   /** Resolves when the node at a name is gone, if it was to go. */
@@ -218,6 +221,10 @@ export class Removals {
     const content = marked(node)
     const md5 = createHash('md5').update(content).digest('hex')
     removal.etags.add(md5)
+    // After a crash this content is known for ours, too.
+    this.record(removal)
+    await this.deps.journal.flushed()
+    removal.stop.signal.throwIfAborted()
     // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
     removal.marking = server.put(path, async function* () { yield content }, content.length, { md5 })
     await removal.marking

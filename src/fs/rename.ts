@@ -105,7 +105,6 @@ export class Renamer {
     }
     // Its name gives it a durability that it did not have.
     if (source.localOnly && !localOnly) await contents.secure(source, { lasting: true })
-    if (target !== undefined) await this.remove(target)
     // The node at the place is a backup's only for now: the source's content is to be the node's next.
     const inherits = this.deps.backups.at(to, newName) !== undefined
     if (source.onServer && !source.localOnly && !localOnly && (inherits || this.clashes(source, to, newName))) await this.becomeNew(source, caller)
@@ -113,6 +112,8 @@ export class Renamer {
       // The server's node stays as it was deleted: a scratch name never reaches it.
       await this.leaveNode(source, caller)
     }
+    // Last, so that the target goes with the rename or not at all.
+    if (target !== undefined) await this.remove(target)
     const wasLocal = source.localOnly
     source.localOnly = localOnly
     source.graceUntil = backup ? tree.deps.metadata.now() + tree.pause(GRACE_MS) : 0
@@ -125,7 +126,7 @@ export class Renamer {
       uploader.add(source, backup ? tree.pause(GRACE_MS) : undefined)
       return
     }
-    contents.record(source, localOnly ? 'local' : wasLocal || contents.due(source) ? 'closed' : source.unconfirmed ? 'sent' : 'open')
+    contents.record(source, localOnly ? 'local' : wasLocal || contents.due(source) ? 'closed' : source.unconfirmed || !source.dirty ? 'sent' : 'open')
     if (wasLocal && !localOnly) {
       source.draft.generation++
       await contents.secure(source)
@@ -135,7 +136,7 @@ export class Renamer {
 
   /** Another name here; on the server the node stays where it is until the uploader moves it. */
   private shift(source: Inode, to: Inode, newName: string): void {
-    const { tree, journal, uploader } = this.deps
+    const { tree, journal, removals, uploader } = this.deps
     const [from, name] = [source.parent!, source.name]
     const place: Place = { folder: to, name: newName }
     if (source.onServer && !source.localOnly) {
@@ -151,6 +152,7 @@ export class Renamer {
     tree.overlay(source)
     journal.move(source)
     journal.folder(source)
+    removals.renamed(source)
     uploader.add(source)
   }
 
@@ -194,13 +196,15 @@ export class Renamer {
     tree.hold(source, node.heldAt)
     source.movingTo = node.movingTo
     source.ctime = BigInt(Date.now()) * 1_000_000n
+    tree.overlay(source)
+    journal.move(source)
+    contents.recordSecured(source)
+    removals.renamed(source)
+    // The old node must not go before its content, which counts as unsent only now, is there.
     if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
     // Where it was being moved, if the answer to that was lost.
     if (old !== undefined && oldAlso !== undefined && oldUuid !== '') removals.add(oldAlso, oldUuid, oldEtags, source)
     tree.leave(from, name)
-    tree.overlay(source)
-    journal.move(source)
-    contents.recordSecured(source)
     if (target.opens === 0) void contents.dropDraft(target)
     uploader.add(source)
   }
@@ -211,8 +215,7 @@ export class Renamer {
     await this.atRest(source, caller)
     const place = source.serverPlace
     const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
-    if (place !== undefined) removals.add(place, source.uuid, etags, source)
-    if (source.movingTo !== undefined && source.uuid !== '') removals.add(source.movingTo, source.uuid, etags, source)
+    const { uuid, movingTo } = source
     source.movingTo = undefined
     confirmer.drop(source)
     tree.hold(source, undefined)
@@ -222,6 +225,9 @@ export class Renamer {
     source.sent.clear()
     journal.move(source)
     contents.recordSecured(source)
+    // The old node must not go before its content, which counts as unsent only now, is there.
+    if (place !== undefined) removals.add(place, uuid, etags, source)
+    if (movingTo !== undefined && uuid !== '') removals.add(movingTo, uuid, etags, source)
   }
 
   /** The inode is a local file from now on; its node on the server is deleted. */

@@ -39,6 +39,8 @@ interface Unlink {
   name: string
   /** What is deleted; undefined if it lives on as something else. */
   readonly inode: Inode | undefined
+  /** Of the node; '' while the server has not told it. */
+  readonly uuid: string
   /** Paths on the server, in and below it, that it did not show when they were deleted here: a delete that comes too early does nothing. */
   readonly unshown: readonly string[]
   /** ISO 8601. */
@@ -112,7 +114,9 @@ export class Unlinks {
     const settled = new Promise<void>((resolve) => { settle = resolve })
     const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
     const deleted = [...(inode === undefined ? [] : [knownOf(inode)]), ...covered.deleted]
-    const unlink: Unlink = { id, folder: place.folder, name: place.name, inode, unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle }
+    const unlink: Unlink = {
+      id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle,
+    }
     tree.vacate(place.folder, place.name)
     this.record(unlink)
     this.waiting.set(id, unlink)
@@ -126,7 +130,7 @@ export class Unlinks {
     const { tree, journal } = this.deps
     const [own] = unlink.inode?.type === 'folder' ? [] : unlink.deleted
     void tree.deps.store.unlinks.put(unlink.id, {
-      path: journal.serverPath(unlink), ...(unlink.inode === undefined ? {} : { uuid: unlink.inode.uuid }), ...(own === undefined ? {} : { etags: [...own.etags] }),
+      path: journal.serverPath(unlink), ...(unlink.uuid === '' ? {} : { uuid: unlink.uuid }), ...(own === undefined ? {} : { etags: [...own.etags] }), ...(unlink.unshown.length === 0 ? {} : { unshown: true }),
     })
   }
 

@@ -447,6 +447,12 @@ export class Uploader {
       }
       await this.freePlace(to, inode, [...chain, inode])
       if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
+      // The server takes a change of case for a collision: two steps (trap 4).
+      if (tree.pathAt(from.folder, from.name).toLowerCase() === tree.pathAt(to.folder, to.name).toLowerCase()) {
+        if (await tree.deps.server.stat(tree.pathAt(from.folder, from.name), { signal: this.stop.signal }) === undefined) return await this.lost(inode)
+        await this.stepAside(inode)
+        continue
+      }
       let done = false
       await this.holdingPlaces(inode, from, to, async () => {
         done = await this.moveNow(inode, from, to)
@@ -510,7 +516,7 @@ export class Uploader {
       await journal.flushed()
       // Deleted or renamed by somebody else: made again for what is put there.
       if (gone !== undefined) await server.mkdir([gone], { signal })
-      if (!arrived) await this.moveOnServer(source, path)
+      if (!arrived) await server.move(source, path, { signal })
       this.nowAt(inode, from, place)
     })
     logger.info('renamed', { to: path })
@@ -528,24 +534,6 @@ export class Uploader {
       if (node !== undefined && other !== name && other.toLowerCase() === lower) return true
     }
     return false
-  }
-
-  private async moveOnServer(source: string, target: string): Promise<void> {
-    const { server } = this.deps.tree.deps
-    const signal = this.stop.signal
-    if (source.toLowerCase() !== target.toLowerCase()) {
-      await server.move(source, target, { signal })
-      return
-    }
-    // The server takes a change of case for a collision: two steps (trap 4).
-    const between = `${target.slice(0, target.lastIndexOf('/'))}/${randomUUID()}.renaming`
-    await server.move(source, between, { signal })
-    try {
-      await server.move(between, target)
-    } catch (error) {
-      await server.move(between, source)
-      throw error
-    }
   }
 
   /** The server has the node at `place` now. */
@@ -644,6 +632,10 @@ export class Uploader {
 
   /** Of names that wait for each other: one goes through a third name. */
   private async stepAside(inode: Inode, into?: Inode): Promise<void> {
+    const held = inode.heldAt
+    // The answer may have been lost the last time.
+    await this.whereIs(inode)
+    if (inode.heldAt !== held) return
     await this.shown(inode)
     const from = inode.heldAt!
     const between: Place = { folder: into ?? from.folder, name: `${randomUUID()}.renaming` }

@@ -4,6 +4,7 @@
  */
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { TokenSource } from '../../auth/types.js'
 import { openEngine } from '../engine.js'
 import { PathFs } from '../posix.testing.js'
@@ -20,6 +21,10 @@ export interface ChildTask {
   readonly tag: string
   /** Programs that run at the same time. */
   readonly lanes: readonly { readonly steps: readonly Step[]; readonly firstIndex: number }[]
+  /** Pause after each step: long enough for its upload to begin before the next one. */
+  readonly paceMs?: number
+  /** Ends without a word once all steps are acknowledged. */
+  readonly die?: boolean
 }
 
 /** What the mount shows in the end, as JSON. */
@@ -42,8 +47,10 @@ async function main(task: ChildTask): Promise<void> {
     for (const [index, step] of steps.entries()) {
       await perform(fs, step, firstIndex + index, task.tag, () => engine.sync())
       writeSync(1, `${lane} ${index + 1}\n`)
+      if (task.paceMs !== undefined) await pause(task.paceMs)
     }
   }))
+  if (task.die === true) process.kill(process.pid, 'SIGKILL')
   const failed: unknown[] = [...(await engine.sync()).failed]
   const tree = await mountTree(fs).catch((error: unknown) => {
     failed.push(`the mount cannot be read: ${String(error)}`)

@@ -29,6 +29,11 @@ export interface CrashReport {
   readonly wrong: string[]
 }
 
+export type How = 'at-once' | 'paced' | 'recovery'
+
+/** An upload begins 150 ms after the change, and takes some milliseconds. */
+const PACE_MS = 160
+
 function newReport(scenario: string): CrashReport {
   return { scenario, points: 0, kills: 0, acknowledged: 0, files: 0, lost: [], wrong: [] }
 }
@@ -102,15 +107,19 @@ export class CrashHarness {
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  /** Kills the scenario at each of its points, or at every n-th of them from `offset` on. */
-  async everyPoint(scenario: Scenario, every = 1, offset = 0): Promise<CrashReport> {
-    const report = newReport(scenario.name)
+  /**
+   * Kills the scenario at each of its points, or at every n-th of them from `offset` on. `at-once`: one step after the other, then all of it
+   * is sent. `paced`: what a step has to send is on its way when the next one comes. `recovery`: all steps are acknowledged, their process is
+   * killed, and the one after it is killed while it brings everything back and sends it.
+   */
+  async everyPoint(scenario: Scenario, how: How, { every = 1, offset = 0, only }: { every?: number; offset?: number; only?: readonly number[] | undefined } = {}): Promise<CrashReport> {
+    const report = newReport(`${scenario.name}, ${how}`)
     const log = join(this.folder, `points-${++this.runs}`)
-    await this.once(scenario, { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log }, report)
+    await this.once(scenario, how, { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log }, report)
     const names = (await readFile(log, 'utf8')).trim().split('\n')
     report.points = names.length
-    const points = names.map((_, index) => index + 1).filter((at) => at % every === offset % every)
-    await Promise.all(points.map((at) => this.once(scenario, { CELLSFS_CRASH_AT: String(at) }, report, undefined, `${at} (${names[at - 1]})`)))
+    const points = only ?? names.map((_, index) => index + 1).filter((at) => at % every === offset % every)
+    await Promise.all(points.map((at) => this.once(scenario, how, { CELLSFS_CRASH_AT: String(at) }, report, undefined, `${at} (${names[at - 1]})`)))
     return report
   }
 
@@ -121,15 +130,15 @@ export class CrashHarness {
     await Promise.all(Array.from({ length: times }, async () => {
       const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
       const ms = random() * 1_500
-      await this.once(load, {}, report, ms, `after ${Math.round(ms)} ms`)
+      await this.once(load, 'at-once', {}, report, ms, `after ${Math.round(ms)} ms`)
     }))
     return report
   }
 
-  private async once(scenario: Scenario | readonly Scenario[], env: Record<string, string>, report: CrashReport, killAfterMs?: number, what = 'no kill'): Promise<void> {
+  private async once(scenario: Scenario | readonly Scenario[], how: How, env: Record<string, string>, report: CrashReport, killAfterMs?: number, what = 'no kill'): Promise<void> {
     const release = await this.turn()
     try {
-      await this.onceNow(scenario, env, report, killAfterMs, what)
+      await this.onceNow(scenario, how, env, report, killAfterMs, what)
     } finally {
       release()
     }
@@ -145,7 +154,7 @@ export class CrashHarness {
     }
   }
 
-  private async onceNow(scenario: Scenario | readonly Scenario[], env: Record<string, string>, report: CrashReport, killAfterMs: number | undefined, what: string): Promise<void> {
+  private async onceNow(scenario: Scenario | readonly Scenario[], how: How, env: Record<string, string>, report: CrashReport, killAfterMs: number | undefined, what: string): Promise<void> {
     const scenarios = 'steps' in scenario ? [scenario] : scenario
     const { remote } = await this.site.place()
     const home = await mkdtemp(join(this.folder, 'run-'))
@@ -155,12 +164,17 @@ export class CrashHarness {
     const ready = worldsOf(before, tag)
     if (before.length > 0) await runChild({ ...base, cache: join(home, 'cache-0'), lanes: [{ steps: before, firstIndex: 0 }] }, {})
     const lanes: Lane[] = scenarios.map(({ steps }) => ({ steps, firstIndex: before.length, worlds: worldsOf(steps, tag, ready.at(-1), before.length) }))
-    const ended = await runChild({ ...base, cache: join(home, 'cache-1'), lanes }, env, killAfterMs)
-    if (ended.killed) report.kills++
+    const task = { ...base, cache: join(home, 'cache-1'), lanes: lanes.map(({ steps, firstIndex }) => ({ steps, firstIndex })) }
+    const ended = await runChild(how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, killAfterMs)
+    const second = how === 'recovery' ? await runChild({ ...base, cache: join(home, 'cache-3'), lanes: [] }, env) : ended
+    if (second.killed) report.kills++
     report.acknowledged += ended.acknowledged.reduce((sum, it) => sum + it, 0)
     const after = await runChild({ ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
     const wrong = await this.compare(remote, lanes, ended.acknowledged, after, report, what)
-    if (wrong !== undefined) report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong}`)
+    if (wrong !== undefined) {
+      report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong}`)
+      if (process.env['TEST_LOG'] !== undefined) console.error(`${report.wrong.at(-1)}\n-- the one that was killed\n${ended.stderr}\n-- ${how === 'recovery' ? `and the second\n${second.stderr}\n-- ` : ''}the one after\n${after.stderr}`)
+    }
     await rm(home, { recursive: true, force: true })
   }
 
