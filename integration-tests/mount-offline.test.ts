@@ -3,6 +3,8 @@
  * saving goes on. All through a proxy that refuses, stalls or says no, with a stored account.
  */
 import assert from 'node:assert/strict'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { resolveConnection } from '../src/auth/connection.js'
 import { connect } from '../src/cells/client.js'
@@ -287,6 +289,32 @@ describe('a server that refuses', { timeout: 300_000, concurrency: 2, skip: real
     assert.equal(await drive.sh('ls'), 'b\n')
     no.end()
     await away.client.waitFor('personal-files/a', (node) => node === undefined)
+  }))
+})
+
+describe('a damaged store', { timeout: 300_000, skip: realServer && 'the embedded server is enough' }, () => {
+  it('is mounted, says what is damaged, and keeps what was not sent', () => withProxy(async (away) => {
+    const first = await away.mount('personal-files')
+    await first.sh('mkdir d; echo sent > d/sent; ls -lR')
+    await sync(away)
+    await away.proxy.refuse()
+    await first.sh('echo precious > d/hurt; echo whole > d/whole')
+    await first.stop('SIGKILL')
+    await run('fusermount3', ['-uz', first.path])
+    const mounts = join(away.world.env['XDG_STATE_HOME']!, 'cellsfs', 'mounts')
+    const state = join(mounts, (await readdir(mounts))[0]!)
+    const bytes = await readFile(join(state, 'store.mdb'))
+    for (let at = bytes.indexOf('d/hurt'); at >= 0; at = bytes.indexOf('d/hurt', at + 1)) bytes[at] = 'D'.charCodeAt(0)
+    await writeFile(join(state, 'store.mdb'), bytes)
+    await away.proxy.accept()
+
+    const second = await away.mount('personal-files')
+    await away.serverHas('personal-files/d/whole', 'whole\n')
+    assert.equal(await second.sh('ls d'), 'sent\nwhole\n')
+    assert.match((await away.status()).damage.join(), /changed files was damaged/)
+    assert.match((await away.cellsfs('status', '--once')).stdout, /damaged/)
+    const kept = await readdir(join(state, 'lost+found'))
+    assert.deepEqual(await Promise.all(kept.map((name) => readFile(join(state, 'lost+found', name), 'utf8'))), ['precious\n'])
   }))
 })
 
