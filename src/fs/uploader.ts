@@ -673,7 +673,7 @@ class Later extends Error {
   }
 }
 
-/** Will the server say the same next time? */
+/** Will the server say the same next time? Where there is no room now there can be some in a minute. */
 function isRefusal(error: unknown): boolean {
-  return isCellsError(error) && !saysNothing(error) && error.kind !== 'aborted'
+  return isCellsError(error) && !saysNothing(error) && error.kind !== 'aborted' && error.kind !== 'quota'
 }
