@@ -6,6 +6,7 @@
  *   write FILE BLOCK BYTES                makes FILE; writing and close(2) are timed apart
  *   read FILE BLOCK                       from the start to the end, after the kernel's pages of it have gone
  *   reread FILE BLOCK ROUNDS              the same, opened anew each time, all in the page cache
+ *   single FILE BLOCK ROUNDS              as reread, but every page came into the cache alone: none of them lies in a large folio
  *   random FILE BLOCK COUNT THREADS       COUNT different blocks in random order, none of them in the page cache
  *   create DIR COUNT SUFFIX               files of one byte
  *   unlink DIR COUNT SUFFIX
@@ -106,6 +107,23 @@ static void do_read(const char *path, size_t block, int rounds) {
   report(now() - start, 0, bytes / (long long)block, bytes);
 }
 
+static void do_single(const char *path, size_t block, int rounds) {
+  char *data = aligned(block);
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) fail(path);
+  drop(fd);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+  /* Backwards, so that nothing takes it for sequential reading. */
+  long long size = lseek(fd, 0, SEEK_END);
+  for (long long at = (size - 1) / 4096 * 4096; at >= 0; at -= 4096) if (pread(fd, data, 4096, at) < 0) fail("pread");
+  close(fd);
+  read_all(path, data, block);
+  double start = now();
+  long long bytes = 0;
+  for (int round = 0; round < rounds; round++) bytes += read_all(path, data, block);
+  report(now() - start, 0, bytes / (long long)block, bytes);
+}
+
 struct share { const char *path; const long long *blocks; long count; size_t block; pthread_barrier_t *begin; };
 
 static void *random_thread(void *argument) {
@@ -177,6 +195,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(verb, "write") && argc == 5) do_write(path, atol(argv[3]), atoll(argv[4]));
   else if (!strcmp(verb, "read") && argc == 4) do_read(path, atol(argv[3]), 0);
   else if (!strcmp(verb, "reread") && argc == 5) do_read(path, atol(argv[3]), atoi(argv[4]));
+  else if (!strcmp(verb, "single") && argc == 5) do_single(path, atol(argv[3]), atoi(argv[4]));
   else if (!strcmp(verb, "random") && argc == 6) do_random(path, atol(argv[3]), atol(argv[4]), atoi(argv[5]));
   else if (!strcmp(verb, "create") && argc == 5) do_names(path, atol(argv[3]), argv[4], 1);
   else if (!strcmp(verb, "unlink") && argc == 5) do_names(path, atol(argv[3]), argv[4], 0);

@@ -111,6 +111,7 @@ export class Filesystem implements FileSystem {
   shut(): void {
     this.over = true
     this.keepTouched()
+    this.deps.ahead.close()
     this.handles.shut()
     this.dirHandles.shut()
   }

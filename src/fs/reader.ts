@@ -139,7 +139,7 @@ export class VersionReader {
       if (here !== undefined) return here
       const { outage } = this
       if (outage !== undefined && performance.now() < outage.until) throw outage.failure
-      if (!this.filling.has(index)) await this.start(index, 1)
+      if (!this.filling.has(index)) await this.start(index)
     }
     throw new CellsError('protocol', 'A block of the file could not be kept in the cache')
   }
@@ -173,7 +173,8 @@ export class VersionReader {
   /** Requests what is missing of a window of blocks, a few blocks a request, as far as the budget goes. */
   private startFrom(first: number, count: number): void {
     if (this.outage !== undefined && performance.now() < this.outage.until) return
-    const last = Math.min(Math.ceil(this.key.size / BLOCK_SIZE), first + count)
+    const all = Math.ceil(this.key.size / BLOCK_SIZE)
+    const last = this.key.size <= WHOLE_FETCH ? all : Math.min(all, first + count)
     for (let index = first; index < last;) {
       if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) {
         index++
@@ -182,8 +183,9 @@ export class VersionReader {
       let run = 1
       while (run < REQUEST_BLOCKS && index + run < last && !this.filling.has(index + run) && !this.deps.blocks.has(this.key, index + run)) run++
       const whole = this.key.size <= WHOLE_FETCH
+      if (whole) run = last
       // Ahead of need only what the budget gives at once, and no thin slices of a window that just moved by a block.
-      if (!whole && index > first && run < REQUEST_BLOCKS && index + run < Math.ceil(this.key.size / BLOCK_SIZE)) return
+      if (!whole && index > first && run < REQUEST_BLOCKS && index + run < all) return
       if (!this.deps.budget.tryTake(run * BLOCK_SIZE)) return
       this.begin(index, run)
       index += run
@@ -191,7 +193,8 @@ export class VersionReader {
   }
 
   /** As startFrom for one needed block: waits for the budget. */
-  private async start(index: number, count: number): Promise<void> {
+  private async start(index: number): Promise<void> {
+    const count = this.key.size <= WHOLE_FETCH ? Math.ceil(this.key.size / BLOCK_SIZE) : 1
     await this.deps.budget.take(count * BLOCK_SIZE)
     if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) this.deps.budget.give(count * BLOCK_SIZE)
     else this.begin(index, count)
@@ -202,14 +205,13 @@ export class VersionReader {
     this.running.add(work)
   }
 
-  /** One request for `count` blocks (all of a small file); gives `count` blocks of budget back when done. Never rejects. */
+  /** One request for `count` blocks, which are all of a small file; gives their budget back when done. Never rejects. */
   private async fetch(first: number, count: number): Promise<void> {
     const whole = this.key.size <= WHOLE_FETCH
     const from = whole ? 0 : first
     const blocks: Array<[number, Filling]> = []
     const abort = new AbortController()
-    const total = whole ? Math.ceil(this.key.size / BLOCK_SIZE) : count
-    for (let i = from; i < from + total; i++) {
+    for (let i = from; i < from + count; i++) {
       const block: Filling = { data: Buffer.allocUnsafe(blockLength(this.key.size, i)), filled: 0, wake: [], abort }
       blocks.push([i, block])
       this.filling.set(i, block)

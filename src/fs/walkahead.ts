@@ -42,9 +42,17 @@ export class WalkAhead {
   private foldersBusy = 0
   private filesBusy = 0
   private fileQueue: Array<{ folder: Inode; name: string }> = []
+  private closed = false
 
   constructor(deps: WalkAheadDeps) {
     this.deps = deps
+  }
+
+  /** Nothing is begun any more. What is under way may come to an end after everything else has, and harms nobody. */
+  close(): void {
+    this.closed = true
+    this.folderQueue = []
+    this.fileQueue = []
   }
 
   /** A program has listed a folder. */
@@ -144,17 +152,24 @@ export class WalkAhead {
   }
 
   /** Never rejects. */
-  private async fetchFolder(parent: Inode, name: string): Promise<void> {
-    const { tree, logger } = this.deps
-    const node = this.node(parent, name)
-    if (node === undefined || parent.unlinked) return
-    const folder = tree.inodeFor(parent, name, node)
+  private fetchFolder(parent: Inode, name: string): Promise<void> {
+    return this.fetch(parent, name, async (node, { tree }) => {
+      const folder = tree.inodeFor(parent, name, node)
+      try {
+        if (tree.deps.metadata.complete(folder.ino) === undefined) await tree.load(folder)
+      } finally {
+        tree.deps.inodes.release(folder)
+      }
+    })
+  }
+
+  /** Never rejects. */
+  private async fetch(folder: Inode, name: string, work: (node: CellsNode, deps: WalkAheadDeps) => Promise<void>): Promise<void> {
     try {
-      if (tree.deps.metadata.complete(folder.ino) === undefined) await tree.load(folder)
+      const node = this.node(folder, name)
+      if (node !== undefined && !folder.unlinked) await work(node, this.deps)
     } catch (error) {
-      logger.debug('fetching a listing ahead failed', { name, error })
-    } finally {
-      tree.deps.inodes.release(folder)
+      if (!this.closed) this.deps.logger.debug('fetching ahead failed', { name, error })
     }
   }
 
@@ -171,15 +186,15 @@ export class WalkAhead {
   }
 
   /** Never rejects. */
-  private async fetchFile(folder: Inode, name: string): Promise<void> {
-    const { tree, contents } = this.deps
-    const node = this.node(folder, name)
-    if (node?.kind !== 'file' || node.size === 0 || node.size > SMALL_FILE || folder.unlinked) return
-    const file = tree.inodeFor(folder, name, node)
-    try {
-      if (file.draft === undefined && file.version !== undefined) await contents.reader(file).prefetch()
-    } finally {
-      tree.deps.inodes.release(file)
-    }
+  private fetchFile(folder: Inode, name: string): Promise<void> {
+    return this.fetch(folder, name, async (node, { tree, contents }) => {
+      if (node.kind !== 'file' || node.size === 0 || node.size > SMALL_FILE) return
+      const file = tree.inodeFor(folder, name, node)
+      try {
+        if (file.draft === undefined && file.version !== undefined) await contents.reader(file).prefetch()
+      } finally {
+        tree.deps.inodes.release(file)
+      }
+    })
   }
 }

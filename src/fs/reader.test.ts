@@ -1,0 +1,190 @@
+/** Reading of one version, over a server that the test plays: it sees every request and decides when its bytes come. */
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { after, describe, it } from 'node:test'
+import { BLOCK_SIZE, BlockCache, type VersionKey } from '../cache/blocks.js'
+import type { CellsServer } from '../cells/server.js'
+import { silentLogger as logger } from '../log.js'
+import { Budget } from './budget.js'
+import { newReadPattern, VersionReader, WHOLE_FETCH } from './reader.js'
+
+const folders: string[] = []
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))))
+
+interface Request {
+  readonly start: number
+  readonly end: number
+  /** Lets bytes go, all that are left without a number. */
+  readonly send: (bytes?: number) => void
+}
+
+class World {
+  readonly content: Buffer
+  readonly key: VersionKey
+  readonly requests: Request[] = []
+  readonly budget: Budget
+  readonly dir: string
+  blocks!: BlockCache
+  /** Bytes that were asked for and have not all come. */
+  underWay = 0
+  mostUnderWay = 0
+  #asked = (): void => {}
+
+  private constructor(size: number, budget: number, dir: string) {
+    this.content = randomBytes(size)
+    this.key = { uuid: 'u', etag: createHash('md5').update(this.content).digest('hex'), size }
+    this.budget = new Budget(budget)
+    this.dir = dir
+  }
+
+  static async make(size: number, budget = 48 * BLOCK_SIZE): Promise<World> {
+    const dir = await mkdtemp(join(tmpdir(), 'cellsfs-reader-'))
+    folders.push(dir)
+    const world = new World(size, budget, dir)
+    await world.newProcess()
+    return world
+  }
+
+  async newProcess(): Promise<void> {
+    this.blocks = await BlockCache.open(this.dir, 2 ** 30, logger)
+  }
+
+  /** @param held nothing is sent until the test says so */
+  reader(held = false): VersionReader {
+    const get: CellsServer['get'] = (_path, range) => {
+      const { start, end } = range!
+      const part = this.content.subarray(start, end + 1)
+      let sent = 0
+      const stream = new Readable({ read: () => {} })
+      this.underWay += part.length
+      this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay)
+      const send = (bytes = part.length): void => {
+        const next = part.subarray(sent, sent + bytes)
+        sent += next.length
+        this.underWay -= next.length
+        stream.push(next)
+        if (sent === part.length) stream.push(null)
+      }
+      this.requests.push({ start, end, send })
+      if (!held) setImmediate(send)
+      this.#asked()
+      return Promise.resolve({ stream, length: part.length, totalSize: this.content.length, etag: this.key.etag } as unknown as Awaited<ReturnType<CellsServer['get']>>)
+    }
+    return new VersionReader({ server: { get } as CellsServer, blocks: this.blocks, budget: this.budget, received: () => {}, logger }, this.key, () => 'path')
+  }
+
+  /** Resolves when so many requests have been made. */
+  async asked(count: number): Promise<void> {
+    while (this.requests.length < count) await new Promise<void>((resolve) => { this.#asked = resolve })
+  }
+
+  /** Sends all that is asked for from now on, as it is asked for. */
+  release(): void {
+    let done = 0
+    const send = (): void => { while (done < this.requests.length) this.requests[done++]!.send() }
+    this.#asked = send
+    send()
+  }
+}
+
+describe('reading ahead', () => {
+  it('grows with a sequential reader, in parallel requests, up to a window', async () => {
+    const world = await World.make(64 * BLOCK_SIZE)
+    const reader = world.reader()
+    const pattern = newReadPattern()
+    const ahead: number[] = []
+    for (let at = 0; at < 40 * BLOCK_SIZE; at += 131_072) {
+      assert.ok((await reader.read(at, 131_072, pattern)).equals(world.content.subarray(at, at + 131_072)))
+      ahead.push(Math.max(...world.requests.map(({ end }) => end)) + 1 - at)
+    }
+    assert.ok(ahead[0]! <= 2 * BLOCK_SIZE, 'little at first')
+    assert.ok(Math.max(...ahead) > 12 * BLOCK_SIZE, 'much later')
+    assert.ok(Math.max(...ahead) <= 17 * BLOCK_SIZE, 'and never more')
+    assert.ok(world.mostUnderWay > 4 * BLOCK_SIZE, 'several requests at once')
+    assert.equal(new Set(world.requests.map(({ start }) => start)).size, world.requests.length, 'nothing twice')
+  })
+
+  it('asks for one block where reads jump about', async () => {
+    const world = await World.make(64 * BLOCK_SIZE)
+    const reader = world.reader()
+    const pattern = newReadPattern()
+    const places = [40, 7, 55, 21].map((block) => block * BLOCK_SIZE + 4096)
+    for (const at of places) assert.ok((await reader.read(at, 4096, pattern)).equals(world.content.subarray(at, at + 4096)))
+    assert.deepEqual(world.requests.map(({ start, end }) => [start, end + 1 - start]), places.map((at) => [at - 4096, BLOCK_SIZE]))
+  })
+
+  it('of many readers stays within one budget, and all of them get on', async () => {
+    const budget = 8 * BLOCK_SIZE
+    const world = await World.make(24 * BLOCK_SIZE, budget)
+    const readAll = async (reader: VersionReader): Promise<void> => {
+      const pattern = newReadPattern()
+      for (let at = 0; at < world.content.length; at += 524_288) assert.ok((await reader.read(at, 524_288, pattern)).equals(world.content.subarray(at, at + 524_288)))
+    }
+    // Readers of one version would share what comes.
+    const readers = Array.from({ length: 6 }, () => world.reader())
+    await Promise.all(readers.map(readAll))
+    assert.ok(world.mostUnderWay <= budget, `${world.mostUnderWay} bytes at once`)
+    // What is being written to the cache still counts.
+    await Promise.all(readers.map((reader) => reader.fetchAll(new AbortController().signal)))
+    assert.equal(world.budget.used, 0)
+  })
+
+  it('gives back all it has taken for small files', async () => {
+    const world = await World.make(WHOLE_FETCH, 4 * BLOCK_SIZE)
+    const [one, other] = [world.reader(true), world.reader(true)]
+    const reads = [one.read(3 * BLOCK_SIZE, 100, newReadPattern()), other.read(0, 100, newReadPattern())]
+    await world.asked(1)
+    assert.equal(world.budget.used, 4 * BLOCK_SIZE, 'all four blocks of it')
+    assert.equal(world.requests.length, 1, 'the other one waits')
+    world.release()
+    await Promise.all(reads)
+    await one.prefetch()
+    assert.equal(world.budget.used, 0)
+  })
+})
+
+describe('a block', () => {
+  it('is handed out as its bytes come', async () => {
+    const world = await World.make(64 * BLOCK_SIZE)
+    const reader = world.reader(true)
+    const reading = reader.read(10 * BLOCK_SIZE, 4096, newReadPattern())
+    await world.asked(1)
+    world.requests[0]!.send(5000)
+    assert.ok((await reading).equals(world.content.subarray(10 * BLOCK_SIZE, 10 * BLOCK_SIZE + 4096)))
+    assert.ok(world.underWay > 0, 'the rest is still to come')
+    world.release()
+  })
+
+  for (const [kind, size] of [['a large file', 8 * BLOCK_SIZE], ['a small file', 300_000]] as const) {
+    it(`of ${kind} that the disk has damaged is fetched again`, async () => {
+      const world = await World.make(size)
+      const all = async (): Promise<Buffer> => {
+        const [reader, pattern, parts] = [world.reader(), newReadPattern(), [] as Buffer[]]
+        for (let at = 0; at < size; at += 65_536) parts.push(Buffer.from(await reader.read(at, 65_536, pattern)))
+        await reader.fetchAll(new AbortController().signal)
+        return Buffer.concat(parts)
+      }
+      assert.ok((await all()).equals(world.content))
+      const files = (await readdir(world.dir, { recursive: true, withFileTypes: true })).filter((it) => it.isFile())
+      const damaged = files.find(({ name }) => name === '0')!
+      const handle = await open(join(damaged.parentPath, damaged.name), 'r+')
+      const byte = Buffer.alloc(1)
+      await handle.read(byte, 0, 1, 70_000)
+      byte[0]! ^= 1
+      await handle.write(byte, 0, 1, 70_000)
+      await handle.close()
+      await world.newProcess()
+      world.requests.length = 0
+      assert.ok((await all()).equals(world.content))
+      assert.deepEqual(world.requests.map(({ start }) => start), [0], 'and nothing else is')
+      await world.newProcess()
+      world.requests.length = 0
+      assert.ok((await all()).equals(world.content))
+      assert.equal(world.requests.length, 0)
+    })
+  }
+})
