@@ -7,6 +7,9 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { resolveConnection } from '../src/auth/connection.js'
+import { BLANK_ACCOUNT } from '../src/auth/goconfig.js'
+import { beginSignIn, BROWSER_REDIRECT, finishSignIn, refreshTokens } from '../src/auth/oauth.js'
+import { AccountStore } from '../src/auth/store.js'
 import { connect } from '../src/cells/client.js'
 import type { CellsServer } from '../src/cells/server.js'
 import { GLOBAL_OPTIONS, resolveOptions } from '../src/cli/options.js'
@@ -230,6 +233,44 @@ describe('a mount whose sign-in ends', { timeout: 300_000, skip: realServer && '
     await away.client.waitFor('personal-files/d/b', (node) => node === undefined)
     await until('online', async () => await state() === 'online')
     await sync(away)
+  }))
+})
+
+describe('a mount whose OAuth sign-in ends', { timeout: 300_000, skip: realServer && 'ends a sign-in' }, () => {
+  it('is revived by a new one', () => withServer({ indexDelayMs: 100 }, async (world) => {
+    const store = new AccountStore({ folder: join(world.env['XDG_CONFIG_HOME']!, 'pydio', 'cells-client') })
+    const reach = { url: world.url, skipVerify: false }
+    const signIn = async (): Promise<string> => {
+      const attempt = await beginSignIn(reach, BROWSER_REDIRECT, { pkce: true })
+      const authorize = await fetch(attempt.authorizationUrl, { redirect: 'manual' })
+      const challenge = new URL(authorize.headers.get('location') ?? '', world.url).searchParams.get('login_challenge')
+      const session = await fetch(`${world.url}/a/frontend/session`, {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ AuthInfo: { type: 'credentials', login: world.login, password: world.password, challenge } }),
+      })
+      const grant = await finishSignIn(reach, attempt, ((await session.json()) as { RedirectTo: string }).RedirectTo)
+      await store.save({ ...BLANK_ACCOUNT, authType: 'oauth2', url: world.url, user: world.login, idToken: grant.accessToken, refreshToken: grant.refreshToken, tokenExpiresAt: Math.floor(Date.now() / 1000) + 600, skipKeyring: true })
+      return grant.refreshToken
+    }
+    const refreshToken = await signIn()
+    const drive = await startMount(world.folder, world.root, { ...world.env, ...FLAGLESS }, { remote: 'personal-files' })
+    try {
+      const state = async (): Promise<string> => (JSON.parse((await world.cellsfs(['status', '--json'], { env: FLAGLESS })).stdout) as EngineStatus[])[0]!.connection
+      await drive.sh('echo one > a; ls; cat a')
+      await until('sent', async () => (await world.client.stat('personal-files/a')) !== undefined)
+      // Somebody else uses the refresh token: the access token is dead, and so is the sign-in.
+      await refreshTokens(reach, refreshToken)
+      await drive.sh('echo two > b')
+      await until('signed out', async () => await state() === 'login-needed')
+      assert.match((await world.cellsfs(['status', '--once'], { env: FLAGLESS })).stdout, /signed out: run `cec config relog`/)
+      assert.equal(await drive.sh('cat a b; echo three > c; ls'), 'one\ntwo\na\nb\nc\n')
+      await signIn()
+      await until('online', async () => await state() === 'online')
+      await world.client.waitFor('personal-files/b', (node) => node?.size === 4)
+      await world.client.waitFor('personal-files/c', (node) => node?.size === 6)
+    } finally {
+      await drive.stop()
+    }
   }))
 })
 
