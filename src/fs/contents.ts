@@ -451,7 +451,8 @@ export class Contents {
 
   /**
    * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way, no move of the node either. A small body
-   * is there before it could be taken back, and would land on what comes next: its answer is waited for, not for long.
+   * is there before it could be taken back, and would land on what comes next: its answer is waited for, not for long. The inode is
+   * frozen (tree.ts), so that nothing is begun meanwhile.
    */
   async stopSending(inode: Inode): Promise<void> {
     const sending = this.sending.get(inode)
@@ -481,6 +482,7 @@ export class Contents {
   private async lockPlace(inode: Inode): Promise<() => void> {
     const { tree, locks } = this.deps
     for (;;) {
+      await tree.thawed(inode)
       const place = inode.serverPlace
       if (place === undefined) return () => {}
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
@@ -515,6 +517,7 @@ export class Contents {
       inode.base = over
     }
     if (verdict === 'same') return true
+    if (tree.isFrozen(inode)) return false
     // From here on the server may have it at this place, wherever it is moved to here meanwhile.
     if (inode.heldAt === undefined) tree.hold(inode, place)
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.

@@ -214,7 +214,7 @@ class MountEngine implements Engine {
     }
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
     this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
-      || this.confirmer.awaitsAbsence(folder, name) || this.tree.heldBy(folder, name) !== undefined
+      || this.confirmer.awaitsAbsence(folder, name) || this.tree.elsewhereHere(folder, name) !== undefined
     // Names here and names on the server: two trees, two locks.
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this

@@ -197,13 +197,18 @@ export class Filesystem implements FileSystem {
       if (inode === undefined) throw absent(name)
       if (inode.type === 'folder') throw new FsError('EISDIR', `${name} is a folder`)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
-      await contents.stopSending(inode)
-      if (inode.onServer && !inode.localOnly && !await backups.deleted(inode)) {
-        await contents.keepForReaders(inode, caller.signal)
-        unlinks.add(inode.serverPlace!, inode)
+      const thaw = tree.freeze(inode)
+      try {
+        await contents.stopSending(inode)
+        if (inode.onServer && !inode.localOnly && !await backups.deleted(inode)) {
+          await contents.keepForReaders(inode, caller.signal)
+          unlinks.add(inode.serverPlace!, inode)
+        }
+        specials.forget(inode)
+        this.gone(folder, clean, inode)
+      } finally {
+        thaw()
       }
-      specials.forget(inode)
-      this.gone(folder, clean, inode)
       if (inode.opens === 0) await contents.dropDraft(inode)
       await journal.flushed()
       this.touchFolder(folder)
@@ -221,15 +226,17 @@ export class Filesystem implements FileSystem {
   }
 
   private async rmdirAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
-    const { tree, unlinks, names, journal } = this.deps
+    const { tree, contents, unlinks, names, journal } = this.deps
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] }, caller.signal)
+    const thaw = tree.freeze(inode)
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
       await this.provenEmpty(inode, caller.signal)
+      await contents.stopSending(inode)
       const place = inode.onServer ? inode.serverPlace : undefined
       if (place !== undefined) {
         unlinks.add(place, inode, unlinks.coverBelow(inode))
@@ -242,6 +249,7 @@ export class Filesystem implements FileSystem {
       await journal.flushed()
       this.touchFolder(folder)
     } finally {
+      thaw()
       release()
     }
   }

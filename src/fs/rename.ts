@@ -70,8 +70,13 @@ export class Renamer {
       if (source === target) return undefined
       if (target !== undefined && noReplace) throw new FsError('EEXIST', `${newName} exists`)
       if (source.readOnly || target?.readOnly === true) throw new FsError('EACCES', 'Read-only on the server')
-      if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
-      else await this.renameFile(source, to, newName, target, caller)
+      const thaw = [source, ...(target === undefined ? [] : [target])].map((it) => tree.freeze(it))
+      try {
+        if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
+        else await this.renameFile(source, to, newName, target, caller)
+      } finally {
+        for (const each of thaw) each()
+      }
       await this.deps.journal.flushed()
       return source
     } finally {
@@ -178,6 +183,7 @@ export class Renamer {
     confirmer.drop(target)
     tree.hold(source, undefined)
     tree.hold(target, undefined)
+    tree.aim(target, undefined)
     journal.move(target)
     to.local.delete(newName)
     tree.deps.metadata.forget(target.ino)
@@ -194,7 +200,7 @@ export class Renamer {
     source.localOnly = false
     source.graceUntil = node.grace
     tree.hold(source, node.heldAt)
-    source.movingTo = node.movingTo
+    tree.aim(source, node.movingTo)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     tree.overlay(source)
     journal.move(source)
@@ -216,7 +222,7 @@ export class Renamer {
     const place = source.serverPlace
     const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
     const { uuid, movingTo } = source
-    source.movingTo = undefined
+    tree.aim(source, undefined)
     confirmer.drop(source)
     tree.hold(source, undefined)
     tree.deps.inodes.setUuid(source, '')

@@ -127,9 +127,27 @@ export class Tree {
     return this.held.get(placeKey({ folder, name }))
   }
 
+  private readonly aims = new Map<string, Inode>()
+
+  /** The server is being told to move the node there, and has not answered; undefined: that is over. */
+  aim(inode: Inode, place: Place | undefined): void {
+    const { movingTo } = inode
+    if (movingTo !== undefined && this.aims.get(placeKey(movingTo)) === inode) this.aims.delete(placeKey(movingTo))
+    inode.movingTo = place
+    if (place !== undefined) this.aims.set(placeKey(place), inode)
+  }
+
+  /** The inode that the server may have at a place, or may be about to, which is not its own here. */
+  elsewhereHere(folder: Inode, name: string): Inode | undefined {
+    const held = this.heldBy(folder, name)
+    if (held !== undefined) return held
+    const aimed = this.aims.get(placeKey({ folder, name }))
+    return aimed === undefined || (aimed.parent === folder && aimed.name === name && !aimed.unlinked) ? undefined : aimed
+  }
+
   /** Whoever is still to leave a place of the server for `inode`. A backup's node stays there: the newcomer takes it over (backup.ts). */
   toLeave(folder: Inode, name: string, inode: Inode): Inode | undefined {
-    const holder = this.heldBy(folder, name)
+    const holder = this.elsewhereHere(folder, name)
     return holder === undefined || holder === inode || holder.unlinked || holder.graceUntil > 0 ? undefined : holder
   }
 
@@ -375,6 +393,35 @@ export class Tree {
     } finally {
       this.moving.delete(inode)
     }
+  }
+
+  private readonly frozen = new Map<Inode, { count: number; readonly over: Promise<void>; readonly end: () => void }>()
+
+  /** A change here may give the inode another node, or none: nothing of it is begun on the server until the returned function is called. */
+  freeze(inode: Inode): () => void {
+    let entry = this.frozen.get(inode)
+    if (entry === undefined) {
+      let end = (): void => {}
+      const over = new Promise<void>((resolve) => { end = resolve })
+      entry = { count: 0, over, end }
+      this.frozen.set(inode, entry)
+    }
+    const mine = entry
+    mine.count++
+    return () => {
+      mine.count--
+      if (mine.count > 0) return
+      this.frozen.delete(inode)
+      mine.end()
+    }
+  }
+
+  isFrozen(inode: Inode): boolean {
+    return this.frozen.has(inode)
+  }
+
+  async thawed(inode: Inode): Promise<void> {
+    for (let entry = this.frozen.get(inode); entry !== undefined; entry = this.frozen.get(inode)) await entry.over
   }
 
   isMoving(inode: Inode): boolean {

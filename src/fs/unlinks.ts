@@ -280,7 +280,8 @@ export class Unlinks {
     const place = inode?.movingTo
     if (inode === undefined || place === undefined || inode.uuid === '') return
     const node = await tree.deps.server.stat(tree.pathAt(place.folder, place.name), { signal: this.stop.signal })
-    inode.movingTo = undefined
+    tree.aim(inode, undefined)
+    tree.uncoverHidden(place.folder, place.name)
     if (node?.uuid !== inode.uuid) return
     unlink.folder = place.folder
     unlink.name = place.name

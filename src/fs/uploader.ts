@@ -332,12 +332,12 @@ export class Uploader {
 
   // -- new folders
 
-  private async foldersAbove(inode: Inode): Promise<void> {
-    if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.sendFolder(inode.parent)
+  private async foldersAbove(inode: Inode, chain: readonly Inode[] = []): Promise<void> {
+    if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.sendFolder(inode.parent, chain)
   }
 
-  /** Makes a folder on the server, those above it, and others that wait, in one call. */
-  private async sendFolder(folder: Inode): Promise<void> {
+  /** Makes a folder on the server, those above it, and others that wait, in one call. `chain`: moves that wait for this one. */
+  private async sendFolder(folder: Inode, chain: readonly Inode[] = []): Promise<void> {
     const { tree, locks, confirmer, journal, logger } = this.deps
     if (folder.unlinked || folder.parent === undefined || this.deps.tree.there(folder)) return
     const all: Inode[] = []
@@ -351,17 +351,21 @@ export class Uploader {
     want(folder)
     for (const other of this.entries.keys()) {
       if (all.length >= FOLDERS_AT_ONCE) break
-      if (other.type === 'folder' && this.entries.get(other)?.failure === undefined) want(other)
+      if (other.type === 'folder' && this.entries.get(other)?.failure === undefined && this.isReady(other)) want(other)
     }
-    for (const it of all) await this.freePlace({ folder: it.parent!, name: it.name }, it, [])
+    for (const it of all) if (it.parent !== undefined) await this.freePlace({ folder: it.parent, name: it.name }, it, chain)
     await this.besideFiles(all)
-    const going = all.filter((it) => !it.unlinked && it.parent !== undefined && !it.onServer)
-    const release = await locks.acquire({
-      shared: [...new Set(going.flatMap((it) => this.chain(it.parent!)))].filter((key) => !going.some((it) => placeKey({ folder: it.parent!, name: it.name }) === key)),
-      exclusive: [...new Set(going.map((it) => placeKey({ folder: it.parent!, name: it.name })))],
-    })
+    const frozen = all.find((it) => tree.isFrozen(it))
+    if (frozen !== undefined) throw new Later(() => tree.thawed(frozen))
+    const wanting = all.filter((it) => !it.unlinked && it.parent !== undefined && !it.onServer).map((inode) => ({ inode, place: { folder: inode.parent!, name: inode.name } }))
+    const exclusive = [...new Set(wanting.map(({ place }) => placeKey(place)))]
+    const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => this.chain(place.folder)))].filter((key) => !exclusive.includes(key)), exclusive })
+    // Deleted or renamed here while we waited.
+    const still = wanting.filter(({ inode: it, place }) => !it.unlinked && !tree.isFrozen(it) && it.parent === place.folder && it.name === place.name)
+    const going = still.filter(({ place }) => tree.there(place.folder) || still.some((it) => it.inode === place.folder)).map((it) => it.inode)
     const places = going.map((it) => ({ folder: it.parent!, name: it.name }))
     try {
+      if (!going.includes(folder)) throw new Later(() => tree.thawed(folder))
       const paths = places.map((it) => tree.pathAt(it.folder, it.name))
       for (const [i, it] of going.entries()) tree.hold(it, places[i])
       let nodes: CellsNode[]
@@ -374,8 +378,13 @@ export class Uploader {
       const byPath = new Map(nodes.map((it) => [it.path, it]))
       for (const [i, it] of going.entries()) {
         const node = byPath.get(paths[i]!) ?? nodes[i]
+        if (it.unlinked) {
+          // Deleted meanwhile: what is to be moved out of it finds its path until it is deleted there.
+          if (this.deps.unlinks.folderAt(places[i]!.folder, places[i]!.name) !== it) tree.hold(it, undefined)
+          continue
+        }
         tree.deps.inodes.setUuid(it, node?.uuid ?? '')
-        if (it.unlinked || !this.moved(it)) tree.hold(it, undefined)
+        if (!this.moved(it)) tree.hold(it, undefined)
         if (it.uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
         confirmer.awaitPresent(it)
         journal.folder(it)
@@ -400,6 +409,15 @@ export class Uploader {
       const place: Place = { folder: folder.parent, name: folder.name }
       contents.aside(folder, await contents.asideOf(place), place, node, 'new node')
     }
+  }
+
+  /** Nothing has to be done before the folder, and those above it, can be made. */
+  private isReady(folder: Inode): boolean {
+    const { tree } = this.deps
+    for (let at: Inode | undefined = folder; at?.parent !== undefined && !tree.there(at); at = at.parent) {
+      if (tree.isFrozen(at) || tree.isGoing(at.parent, at.name)) return false
+    }
+    return true
   }
 
   // -- renames
@@ -431,7 +449,7 @@ export class Uploader {
       await this.shown(inode)
       const from = inode.heldAt
       const to: Place = { folder: inode.parent, name: inode.name }
-      await this.foldersAbove(inode)
+      await this.foldersAbove(inode, [...chain, inode])
       // On the server the target may still be below this very folder.
       const between = tree.serverFolders(to.folder)
       if (inode.type === 'folder' && between.includes(inode)) {
@@ -453,11 +471,7 @@ export class Uploader {
         await this.stepAside(inode)
         continue
       }
-      let done = false
-      await this.holdingPlaces(inode, from, to, async () => {
-        done = await this.moveNow(inode, from, to)
-      })
-      if (done) return
+      await this.holdingPlaces(inode, from, to, () => this.moveNow(inode, from, to))
     }
   }
 
@@ -473,24 +487,26 @@ export class Uploader {
       this.nowAt(inode, heldAt, movingTo)
       return
     }
-    inode.movingTo = undefined
+    tree.aim(inode, undefined)
+    tree.uncoverHidden(movingTo.folder, movingTo.name)
     if (!this.moved(inode)) tree.hold(inode, undefined)
     journal.move(inode)
     tree.overlay(inode)
   }
 
-  /** The locks are held and the target is ours to take, as far as is known here. False: the inode was replaced or deleted meanwhile, and nothing was done. */
-  private async moveNow(inode: Inode, from: Place, to: Place): Promise<boolean> {
+  /** The locks are held and the target is ours to take, as far as is known here. Nothing is done if the inode is replaced or deleted meanwhile. */
+  private async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
     const { tree, contents, journal, logger } = this.deps
     const stays = (): boolean => inode.heldAt === from && !inode.unlinked
-    if (!stays()) return false
+    if (!stays()) return
     const { server } = tree.deps
     const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
     const signal = this.stop.signal
     // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
     const above = tree.pathOf(to.folder)
     const found = await server.statMany([source, target, ...(above === '' ? [] : [above])], { signal })
-    if (!stays()) return false
+    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (!stays()) return
     const [at, theirs] = [found.get(source), found.get(target)]
     const gone = above === '' || found.has(above) ? undefined : above
     // A rename is of the node: what somebody has put in the place of a file stays. (A folder may have been made anew for what we sent into it.)
@@ -499,28 +515,30 @@ export class Uploader {
     if (here === undefined && !arrived) {
       // Deleted or moved away by somebody else, or it never came there.
       await this.lost(inode)
-      return true
+      return
     }
     let place = to
     const taken = theirs === undefined ? gone === undefined && await this.hasTwin(to, source, target) : !arrived
-    if (!stays()) return false
+    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (!stays()) return
     if (taken) {
       place = await contents.asideOf(to)
-      if (!stays()) return false
+      if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+      if (!stays()) return
       contents.aside(inode, place, to, theirs, 'same node')
     }
     const path = tree.pathAt(place.folder, place.name)
-    inode.movingTo = place
-    journal.move(inode)
+    inode.graceUntil = 0
     await tree.move(inode, async () => {
+      tree.aim(inode, place)
+      journal.move(inode)
       await journal.flushed()
       // Deleted or renamed by somebody else: made again for what is put there.
       if (gone !== undefined) await server.mkdir([gone], { signal })
       if (!arrived) await server.move(source, path, { signal })
       this.nowAt(inode, from, place)
+      logger.info('renamed', { to: path })
     })
-    logger.info('renamed', { to: path })
-    return true
   }
 
   /** Is there a name that differs only in case, which the server takes for the same (trap 4)? It would make `name-1` of ours. */
@@ -544,10 +562,10 @@ export class Uploader {
     const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
     const path = tree.pathAt(place.folder, place.name)
     inode.graceUntil = 0
-    inode.movingTo = undefined
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.hold(inode, home ? undefined : place)
+    tree.aim(inode, undefined)
     metadata.ours(from.folder.ino, from.name, undefined, at)
     if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
     else metadata.doubt(place.folder.ino, place.name)
@@ -567,7 +585,7 @@ export class Uploader {
     logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
     tree.hold(inode, undefined)
     inode.graceUntil = 0
-    inode.movingTo = undefined
+    tree.aim(inode, undefined)
     confirmer.drop(inode)
     tree.deps.inodes.setUuid(inode, '')
     inode.sent.clear()
@@ -614,7 +632,7 @@ export class Uploader {
         await removals.settledAt(folder, name)
       })
     }
-    const holder = tree.heldBy(folder, name)
+    const holder = tree.elsewhereHere(folder, name)
     if (holder !== undefined && holder !== inode && !holder.unlinked) {
       if (chain.includes(holder)) await this.stepAside(holder)
       else await this.sendMove(holder, chain)
@@ -626,7 +644,9 @@ export class Uploader {
   async leftBy(folder: Inode, name: string, inode: Inode): Promise<void> {
     for (let other = this.deps.tree.toLeave(folder, name, inode); other !== undefined; other = this.deps.tree.toLeave(folder, name, inode)) {
       const holder = other
+      const { heldAt, movingTo } = holder
       await this.inLane(() => this.sendMove(holder, [inode]))
+      if (holder.heldAt === heldAt && holder.movingTo === movingTo) throw new FsError('EIO', `${holder.name} is still in the way on the server`)
     }
   }
 
