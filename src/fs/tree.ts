@@ -119,7 +119,9 @@ export class Tree {
   hold(inode: Inode, place: Place | undefined): void {
     if (inode.heldAt !== undefined && this.held.get(placeKey(inode.heldAt)) === inode) this.held.delete(placeKey(inode.heldAt))
     inode.heldAt = place
-    if (place !== undefined) this.held.set(placeKey(place), inode)
+    if (place === undefined) return
+    this.held.set(placeKey(place), inode)
+    this.hide(inode, place)
   }
 
   /** The inode that the server has at a place which is not its own here. */
@@ -134,7 +136,14 @@ export class Tree {
     const { movingTo } = inode
     if (movingTo !== undefined && this.aims.get(placeKey(movingTo)) === inode) this.aims.delete(placeKey(movingTo))
     inode.movingTo = place
-    if (place !== undefined) this.aims.set(placeKey(place), inode)
+    if (place === undefined) return
+    this.aims.set(placeKey(place), inode)
+    this.hide(inode, place)
+  }
+
+  /** What the server has at the place does not show there, because it is elsewhere here. */
+  private hide(inode: Inode, { folder, name }: Place): void {
+    if (!folder.local.has(name) && !(inode.parent === folder && inode.name === name && !inode.unlinked)) folder.local.set(name, null)
   }
 
   /** The inode that the server may have at a place, or may be about to, which is not its own here. */

@@ -471,7 +471,9 @@ export class Uploader {
         await this.stepAside(inode)
         continue
       }
-      await this.holdingPlaces(inode, from, to, () => this.moveNow(inode, from, to))
+      await this.holdingPlaces(inode, from, to, async () => {
+        if (inode.parent === to.folder && inode.name === to.name) await this.moveNow(inode, from, to)
+      })
     }
   }
 
@@ -494,10 +496,11 @@ export class Uploader {
     tree.overlay(inode)
   }
 
-  /** The locks are held and the target is ours to take, as far as is known here. Nothing is done if the inode is replaced or deleted meanwhile. */
+  /** The locks are held and the target is ours to take, as far as is known here. Nothing is done if the inode is renamed again, replaced or deleted meanwhile. */
   private async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
     const { tree, contents, journal, logger } = this.deps
-    const stays = (): boolean => inode.heldAt === from && !inode.unlinked
+    const wanted = { parent: inode.parent, name: inode.name }
+    const stays = (): boolean => inode.heldAt === from && !inode.unlinked && inode.parent === wanted.parent && inode.name === wanted.name
     if (!stays()) return
     const { server } = tree.deps
     const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
