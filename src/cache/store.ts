@@ -125,6 +125,8 @@ export interface UnlinkRecord {
   readonly etags?: readonly string[]
   /** The server did not show it when it was deleted here. */
   readonly unshown?: boolean
+  /** Of a folder: the versions of each file that was deleted in it before. */
+  readonly below?: ReadonlyArray<readonly string[]>
 }
 
 export class Store {

@@ -35,6 +35,10 @@ export interface ConfirmDeps {
   readonly blocks: BlockCache
   /** The server has told the inode's Uuid: records of a rename name it from now on. */
   readonly onIdentified: (inode: Inode) => void
+  /** The server has answered to a content and does not know of it: it is to be sent again. */
+  readonly onLost: (inode: Inode) => void
+  /** After so long, milliseconds, the index of a server is thought to have caught up. */
+  readonly resendMs: number
   readonly logger: Logger
 }
 
@@ -43,6 +47,8 @@ export class Confirmer {
   private readonly present = new Map<Inode, Waiting>()
   /** By folder, then name. */
   private readonly absent = new Map<Inode, Map<string, Waiting>>()
+  /** When the youngest of what is confirmed was sent. */
+  private confirmedSince = 0
   private timer: NodeJS.Timeout | undefined
   private checking: Promise<void> | undefined
   private readonly retiring = new Set<Promise<void>>()
@@ -198,6 +204,8 @@ export class Confirmer {
   private settleFile(inode: Inode, node: CellsNode): void {
     const { tree } = this.deps
     const ours = agrees(inode, node)
+    this.confirmedSince = Math.max(this.confirmedSince, this.present.get(inode)?.since ?? 0)
+    inode.resent = 0
     this.drop(inode)
     inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) {
@@ -303,7 +311,13 @@ export class Confirmer {
           this.drop(inode)
           continue
         }
-        due.push({ path: tree.pathOf(inode), wait, settle: (node) => { if (node !== undefined) this.offer(inode, node) } })
+        due.push({
+          path: tree.pathOf(inode), wait,
+          settle: (node) => {
+            if (node !== undefined) this.offer(inode, node)
+            if (this.present.get(inode) === wait && this.isLost(inode, wait, node)) this.sendAgain(inode)
+          },
+        })
       }
       for (const [folder, names] of this.absent) {
         for (const [name, wait] of names) {
@@ -328,6 +342,25 @@ export class Confirmer {
     } catch (error) {
       this.deps.logger.debug('asking about what was sent failed, will ask again', { error })
     }
+  }
+
+  /**
+   * The server has answered 200 to a content and has known nothing of it ever since (a proxy has answered in its place, a disk was full): it shows what was
+   * there before, and has shown what was sent later, or there was time enough for the slowest index.
+   */
+  private isLost(inode: Inode, { since }: Waiting, node: CellsNode | undefined): boolean {
+    if (inode.type === 'folder' || inode.draft === undefined || inode.dirty) return false
+    const unchanged = node === undefined ? inode.base === undefined : node.etag === inode.base?.etag
+    const patience = this.deps.resendMs * 2 ** inode.resent
+    const age = this.deps.tree.deps.metadata.now() - since
+    return unchanged && age > patience && (this.confirmedSince > since || age > patience * 4)
+  }
+
+  private sendAgain(inode: Inode): void {
+    this.deps.logger.warn('the server said that it has a content and does not know of it: sending it again', { path: this.deps.tree.localPath(inode) })
+    inode.resent++
+    this.drop(inode)
+    this.deps.onLost(inode)
   }
 
   /** The server was seen without the name. */

@@ -584,6 +584,17 @@ export class Contents {
     return true
   }
 
+  /** The server was sent it and does not have it. */
+  sendAgain(inode: Inode): void {
+    const { draft } = inode
+    if (draft === undefined || inode.unlinked || inode.localOnly) return
+    draft.committed = Math.min(draft.committed, draft.generation - 1)
+    draft.secured = Math.max(draft.secured, draft.generation)
+    this.record(inode, 'closed')
+    this.deps.tree.overlay(inode)
+    this.deps.onSecured(inode)
+  }
+
   /** What the server has at the inode's place is ours to write over. Recorded together with whatever is recorded now. */
   mayShow(inode: Inode, etags: Iterable<string>): void {
     for (const etag of etags) inode.sent.add(etag)

@@ -62,10 +62,14 @@ export interface EngineOptions {
   readonly away?: boolean
   /** Factor of every pause that waits for a program's next step or for the server's index; for tests with a faster server. Default: 1. */
   readonly pace?: number
+  /** What the server has taken and does not show is sent again after this long, milliseconds, at the earliest. */
+  readonly resendMs?: number
   readonly logger: Logger
 }
 
 const DEFAULT_CACHE_BYTES = 10 * 2 ** 30
+/** A busy server can take minutes for its index. */
+const RESEND_MS = 120_000
 const DEFAULT_NAMES = 200_000
 /** Bytes of blocks in flight over all readers. */
 const READ_BUDGET = 48 * 2 ** 20
@@ -206,6 +210,8 @@ class MountEngine implements Engine {
         this.journal.move(inode)
         this.journal.folder(inode)
       },
+      onLost: (inode) => this.contents.sendAgain(inode),
+      resendMs: this.options.resendMs ?? RESEND_MS,
     })
     this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || (this.tree.patience.starting && this.tree.patience.paused))
     this.connection.onChange = (state, error) => {

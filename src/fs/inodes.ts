@@ -61,6 +61,8 @@ export class Inode {
   expected: ContentDigest | undefined
   /** Before this moment (metadata.now()) the server may show `expected` because it had the same content once before. */
   trustAfter = 0
+  /** How often what the server did not keep was sent again. */
+  resent = 0
   /** When the server confirmed `version` (metadata.now()): what was asked before may be about an older one. */
   versionAt = 0
   /** A content or a folder of ours that the server does not show yet. */

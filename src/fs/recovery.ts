@@ -202,7 +202,7 @@ export class Recovery {
     const { tree, unlinks, journal, uploader, logger } = this.deps
     const { store, inodes } = tree.deps
     const moves: Array<{ key: string; record: MoveRecord; inode: Inode; from: Place }> = []
-    const deletes: Array<{ key: string; inode: Inode | undefined; place: Place }> = []
+    const deletes: Array<{ key: string; record: UnlinkRecord; inode: Inode | undefined; place: Place }> = []
     const strays: Left[] = []
     const folders = this.folders.map(({ key, value }) => ({ key, record: value }))
     for (const { key, value } of this.moves) {
@@ -237,15 +237,18 @@ export class Recovery {
         }
         if (inode !== undefined) inode.pins++
         place.folder.pins++
-        deletes.push({ key, inode, place })
+        deletes.push({ key, record: value, inode, place })
       })
     }
     for (const { inode, from } of moves) tree.hold(inode, from)
-    for (const { key, inode, place } of deletes) {
+    for (const { key, record, inode, place } of deletes) {
       // With the new record, or not at all.
       void store.unlinks.remove(key)
       if (inode?.unlinked === true) continue
-      unlinks.add(place, inode, inode === undefined ? { unshown: [tree.pathAt(place.folder, place.name)], deleted: [] } : undefined)
+      unlinks.add(place, inode, {
+        unshown: inode === undefined ? [tree.pathAt(place.folder, place.name)] : [],
+        deleted: (record.below ?? []).map((etags) => ({ etags: new Set(etags), expected: undefined })),
+      })
       if (inode === undefined) {
         tree.leave(place.folder, place.name)
         continue

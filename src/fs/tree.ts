@@ -47,6 +47,8 @@ export interface Listed {
 /** An event can be this late on a busy server; bounded. */
 const SPENT_MS = 120_000
 const MAX_SPENT = 50_000
+/** How long a lookup waits for a listing that answers it. */
+const LOOKUP_MS = 15_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
 /** The server makes it with the first delete in a workspace. */
@@ -254,7 +256,7 @@ export class Tree {
       await this.load(folder)
     } else if (!listed && asked >= STATS_BEFORE_LISTING) {
       this.asked.set(folder, 0)
-      await this.load(folder)
+      await inTime(this.load(folder))
     } else {
       this.asked.set(folder, asked + 1)
       const at = metadata.now()
@@ -779,6 +781,20 @@ function holdsUnsent(folder: Inode): boolean {
   for (const inode of folder.local.values()) if (inode !== null && inode.pending) return true
   for (const inode of folder.children.values()) if (holdsUnsent(inode)) return true
   return false
+}
+
+/** What a lookup waits for may take longer than a lookup may (drivers/deadlines.ts); it goes on. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long to list the folder')), LOOKUP_MS)
+  })
+  work.catch(() => {})
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Of the server's tree, which may differ from ours while a rename is on its way. */

@@ -131,6 +131,7 @@ export class Unlinks {
     const [own] = unlink.inode?.type === 'folder' ? [] : unlink.deleted
     void tree.deps.store.unlinks.put(unlink.id, {
       path: journal.serverPath(unlink), ...(unlink.uuid === '' ? {} : { uuid: unlink.uuid }), ...(own === undefined ? {} : { etags: [...own.etags] }), ...(unlink.unshown.length === 0 ? {} : { unshown: true }),
+      ...(unlink.inode?.type === 'folder' ? { below: unlink.deleted.map((it) => [...it.etags, ...(it.expected === undefined ? [] : [it.expected.md5])]) } : {}),
     })
   }
 

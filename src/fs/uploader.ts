@@ -11,6 +11,7 @@
  * somebody asks for it.
  */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
@@ -39,6 +40,10 @@ const REFUSED_RETRY_MS = 15 * 60_000
 const PARALLEL = 6
 /** How long a rename waits until the server shows what it renames. */
 const SHOWN_MS = 45_000
+/** Somebody waits for what failed in passing: it is tried again this often, as long as the server answers to other things. */
+const DRAIN_RETRIES = 3
+const DRAIN_PAUSE_MS = 500
+const ANSWER_MS = 3_000
 /** New folders of one call. */
 const FOLDERS_AT_ONCE = 100
 
@@ -50,6 +55,8 @@ interface Entry {
   failure: string | undefined
   advice: string | undefined
   refused: boolean
+  /** The last failure may be over by now. */
+  transient: boolean
   running: Promise<void> | undefined
 }
 
@@ -87,7 +94,7 @@ export class Uploader {
     if (this.closed || !inode.pending) return
     const now = performance.now()
     const entry = this.entries.get(inode)
-    if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, advice: undefined, refused: false, running: undefined })
+    if (entry === undefined) this.entries.set(inode, { since: now, due: now + delayMs, attempts: 0, failure: undefined, advice: undefined, refused: false, transient: false, running: undefined })
     else if (entry.failure === undefined || entry.due === Infinity) entry.due = now + delayMs
     this.arm(now + delayMs)
   }
@@ -155,7 +162,19 @@ export class Uploader {
   async drain(concerns: (inode: Inode) => boolean): Promise<FailedChange[]> {
     const all = [...this.entries.keys()].filter((inode) => inode.pending && concerns(inode))
     await Promise.allSettled(all.map((inode) => this.settle(inode)))
+    for (let again = 1; again <= DRAIN_RETRIES; again++) {
+      const left = all.filter((inode) => inode.pending && this.entries.get(inode)?.transient === true)
+      if (left.length === 0 || this.closed || !await this.answers()) break
+      await pause(this.deps.tree.pause(DRAIN_PAUSE_MS * again), undefined, { signal: this.stop.signal }).catch(() => {})
+      await Promise.allSettled(left.map((inode) => this.settle(inode)))
+    }
     return this.failures(concerns)
+  }
+
+  /** Does the server answer at all? */
+  private answers(): Promise<boolean> {
+    const { server, remote } = this.deps.tree.deps
+    return server.stat(remote, { timeoutMs: ANSWER_MS, signal: this.stop.signal }).then(() => true, () => false)
   }
 
   /**
@@ -271,6 +290,7 @@ export class Uploader {
       await this.send(inode)
       entry.failure = undefined
       entry.refused = false
+      entry.transient = false
       entry.attempts = 0
       entry.due = performance.now() + this.deps.tree.pause(inode.graceUntil > 0 ? GRACE_MS : QUIET_MS)
     } catch (error) {
@@ -284,6 +304,7 @@ export class Uploader {
       entry.failure = (error as Error).message
       entry.advice = adviceFor(error)
       entry.refused = isRefusal(error)
+      entry.transient = isCellsError(error) && error.transient
       const pause = entry.refused ? REFUSED_RETRY_MS : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
       entry.due = performance.now() + pause
       inode.failure = entry.failure
