@@ -44,7 +44,7 @@ describe('durability', { concurrency: 8, timeout: 230_000 }, () => {
     throw new Error('no state folder of this mount')
   }
 
-  it('has everything that was closed when the mount is killed the next moment', async () => {
+  it('S1: has everything that was closed when the mount is killed the next moment', async () => {
     const { drive, at, again } = await start('killed')
     await at.putByOther('theirs', 'old content')
     const writer = node(at, `
@@ -103,7 +103,7 @@ describe('durability', { concurrency: 8, timeout: 230_000 }, () => {
     await second.drive.stop()
   })
 
-  it('sets aside what was not closed when it was killed, and keeps the old content', async () => {
+  it('S4: sets aside what was not closed when it was killed, and keeps the old content', async () => {
     const { drive, at, again } = await start('open')
     await at.putByOther('doc', 'old content')
     const writer = node(at, `
@@ -125,7 +125,7 @@ describe('durability', { concurrency: 8, timeout: 230_000 }, () => {
     await second.drive.stop()
   })
 
-  it('keeps times, modes, links and inode numbers over a new start', async () => {
+  it('S24: keeps times, modes, links and inode numbers over a new start', async () => {
     const { drive, at, again } = await start('remount')
     await at.sh('echo text > f; chmod 640 f; touch -d "2001-02-03 04:05:06.789 UTC" f; mkdir d; chmod 700 d; ln -s f l; echo x > d/g; touch -d "2002-02-03 UTC" d/g')
     const facts = 'TZ=UTC stat -c "%n %a %y %i" f d/g; stat -c "%n %a %i" d; readlink l; cat l'
@@ -145,7 +145,7 @@ describe('durability', { concurrency: 8, timeout: 230_000 }, () => {
 describe('durability, ended in the middle of work', { timeout: 230_000 }, () => {
   const suite = useSuite({ bare: true })
 
-  it('saves everything and ends with 0 on SIGTERM, also in the middle of work', async () => {
+  it('S56: saves everything and ends with 0 on SIGTERM, also in the middle of work', async () => {
     const remote = await suite.remoteFolder(suite.root)
     const drive = await suite.mount({ name: 'term', remote })
     const at = suite.cornerAt(drive.path, remote)

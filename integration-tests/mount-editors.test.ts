@@ -37,7 +37,7 @@ describe('saving in a mount', { concurrency: 8, timeout: 200_000 }, () => {
     await keepsUuid(t, 'printf %s "$TEXT" > doc.txt')
   })
 
-  it('vim with a probe file, backup, write and unlink', async (t) => {
+  it('S17: vim with a probe file, backup, write and unlink', async (t) => {
     await keepsUuid(t, `
       printf swap > .doc.txt.swp
       : > 4913; rm 4913
@@ -76,7 +76,7 @@ describe('saving in a mount', { concurrency: 8, timeout: 200_000 }, () => {
       rm ".~lock.doc.txt#"`)
   })
 
-  it('LibreOffice with the old file set aside', async (t) => {
+  it('S17: LibreOffice with the old file set aside', async (t) => {
     await keepsUuid(t, `
       printf 'me,host' > ".~lock.doc.txt#"
       printf %s "$TEXT" > lu5678.tmp
@@ -128,7 +128,7 @@ fs.renameSync("doc.txt.123456", "doc.txt")'`)
     await keepsUuid(t, 'printf %s "$TEXT" > "$HOME/new-$$"; cp "$HOME/new-$$" doc.txt; rm "$HOME/new-$$"')
   })
 
-  it('never shows a scratch name to the server', async () => {
+  it('S22: never shows a scratch name to the server', async () => {
     const at = await suite.corner('scratch')
     await at.sh(`for name in ".~lock.x.odt#" 4913 .x.swp .goutputstream-1 .DS_Store ".#x" "~\\$x.docx"; do printf text > "./$name"; [ "$(cat "./$name")" = text ]; done; printf real > real`)
     assert.equal((await at.sh('ls -A1')).trim().split('\n').length, 8)

@@ -18,7 +18,7 @@ async function fails(work: Promise<string>, words: RegExp): Promise<void> {
 describe('files of a mount', { concurrency: 8, timeout: 200_000 }, () => {
   const suite = useSuite()
 
-  it('creates, reads, overwrites and stats', async () => {
+  it('S10: creates, reads, overwrites and stats', async () => {
     const at = await suite.corner('basics')
     assert.equal(await at.sh('printf one > f; cat f; stat -c " %s %F %h" f; printf three > f; cat f; stat -c " %s" f'), 'one 3 regular file 1\nthree 5\n')
     const node = await at.serverHas('f', 'three')
@@ -46,7 +46,7 @@ describe('files of a mount', { concurrency: 8, timeout: 200_000 }, () => {
     await at.serverHas('theirs', 'first\nsecond\n')
   })
 
-  it('appends of two writers all arrive', async () => {
+  it('S27: appends of two writers all arrive', async () => {
     const at = await suite.corner('append-two')
     await at.sh(': > f; for w in a b; do (for i in $(seq 50); do echo "$w$i"; done >> f) & done; wait')
     const words = lines(await at.sh('cat f')).sort()
@@ -135,7 +135,7 @@ os.close(f)
     assert.deepEqual(sums.sort(), [...Array.from({ length: 4 }, () => md5(data)), ...Array.from({ length: 4 }, () => tail)].sort())
   })
 
-  it('maps files into memory, to read and to write', async (t) => {
+  it('S9: maps files into memory, to read and to write', async (t) => {
     const absent = await missing('python3')
     if (absent !== false) return t.skip(absent)
     const at = await suite.corner('mmap')
@@ -157,7 +157,7 @@ with open('f', 'rb') as f:
     await at.serverHas('f', wanted)
   })
 
-  it('keeps an open file readable and writable after it was deleted', async () => {
+  it('S12: keeps an open file readable and writable after it was deleted', async () => {
     const at = await suite.corner('unlinked')
     await at.putByOther('theirs', 'kept for the reader')
     assert.equal(await at.sh(`
@@ -169,7 +169,7 @@ with open('f', 'rb') as f:
     assert.deepEqual(await at.serverNames(), [])
   })
 
-  it('removes files to the recycle bin, and what never reached the server without a trace', async () => {
+  it('S18: removes files to the recycle bin, and what never reached the server without a trace', async () => {
     const at = await suite.corner('remove')
     await at.sh('echo text > f')
     await at.serverHas('f', 'text\n')
@@ -202,7 +202,7 @@ with open('f', 'rb') as f:
     assert.deepEqual(await at.serverNames('t'), ['f'])
   })
 
-  it('renames files, also over existing ones', async () => {
+  it('S16: renames files, also over existing ones', async () => {
     const at = await suite.corner('rename')
     await at.putByOther('source', 'source')
     const target = await at.putByOther('target', 'the target')
@@ -228,7 +228,7 @@ with open('f', 'rb') as f:
     assert.deepEqual(await at.serverNames(), ['b', 'c', 'f'])
   })
 
-  it('renames in case only', async () => {
+  it('S20: renames in case only', async () => {
     const at = await suite.corner('case')
     const { uuid } = await at.putByOther('name', 'text')
     await at.sh('mv name Name; cat Name; mkdir folder; mv folder Folder; ls > "$HOME/case"')
@@ -274,7 +274,7 @@ with open('f', 'rb') as f:
     await there.sh('rm -r f d')
   })
 
-  it('keeps mode bits', async () => {
+  it('S24: keeps mode bits', async () => {
     const at = await suite.corner('mode')
     await at.sh('touch f; chmod 640 f; mkdir d; chmod 700 d; echo "echo works" > x; chmod +x x')
     assert.equal(await at.sh('stat -c %a f d; ./x'), '640\n700\nworks\n')
@@ -282,7 +282,7 @@ with open('f', 'rb') as f:
     assert.equal(await at.sh('stat -c %a f d x'), '640\n700\n755\n')
   })
 
-  it('keeps times that programs set', async () => {
+  it('S24: keeps times that programs set', async () => {
     const at = await suite.corner('times')
     await at.sh('echo text > f; touch -d "2001-02-03 04:05:06.789 UTC" f')
     const time = (): Promise<string> => at.sh('TZ=UTC stat -c %y f')
@@ -297,7 +297,7 @@ with open('f', 'rb') as f:
     assert.equal(await time(), written)
   })
 
-  it('keeps symbolic links', async () => {
+  it('S24: keeps symbolic links', async () => {
     const at = await suite.corner('links')
     assert.equal(await at.sh('echo text > f; ln -s f l; mkdir d; ln -s ../f d/up; ln -s nowhere broken; readlink l d/up broken; cat l d/up; stat -c %F l; find . -type l | sort'),
       'f\n../f\nnowhere\ntext\ntext\nsymbolic link\n./broken\n./d/up\n./l\n')

@@ -30,7 +30,7 @@ async function withSmallDisk(kind: 'XDG_STATE_HOME' | 'XDG_CACHE_HOME', work: (w
 const fill = (disk: string): Promise<unknown> => run('dd', ['if=/dev/zero', `of=${join(disk, 'filled')}`, 'bs=4k'])
 
 describe('a full disk', { skip, concurrency: 2 }, () => {
-  it('of the state folder is told to the writer, and nothing is lost', () => withSmallDisk('XDG_STATE_HOME', async (world, drive, disk) => {
+  it('S58: of the state folder is told to the writer, and nothing is lost', () => withSmallDisk('XDG_STATE_HOME', async (world, drive, disk) => {
     await drive.sh('head -c 3000000 /dev/urandom > "$HOME/data"; cp "$HOME/data" saved; mkdir d; echo text > f')
     assert.match((await run('dd', ['if=/dev/zero', 'of=large', 'bs=1M', `count=${2 * SIZE}`], { cwd: drive.dir })).stderr, /No space left on device/)
     await drive.sh('rm large; cmp saved "$HOME/data"')

@@ -54,7 +54,7 @@ describe('names in a mount', { concurrency: 4, timeout: 200_000 }, () => {
     assert.equal(await at.sh('for name in *; do [ "$(cat "./$name")" = "$name" ] || echo "$name"; done'), '')
   })
 
-  it('refuses at once what the server cannot hold', async (t) => {
+  it('S23: refuses at once what the server cannot hold', async (t) => {
     const absent = await missing('python3')
     if (absent !== false) return t.skip(absent)
     const at = await suite.corner('refused')

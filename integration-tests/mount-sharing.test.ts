@@ -21,7 +21,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     return code === 0 && stdout === wanted
   })
 
-  it('two mounts see each other\'s files, changes, renames and deletes', async () => {
+  it('S13: two mounts see each other\'s files, changes, renames and deletes', async () => {
     const mine = await suite.corner('both')
     const theirs = await other('both')
     await sees(theirs, 'ls -A both', '')
@@ -39,7 +39,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     await sees(theirs, 'cat both/renamed', 'again\n')
   })
 
-  it('shows what other clients create, overwrite, move and delete', async () => {
+  it('S13: shows what other clients create, overwrite, move and delete', async () => {
     const at = await suite.corner('clients')
     await at.putByOther('f', 'first')
     assert.equal(await at.sh('cat f'), 'first')
@@ -66,7 +66,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     await at.serverHas('f', 'again\n')
   })
 
-  it('reads back what was overwritten, at any moment of the index delay', async () => {
+  it('S14: reads back what was overwritten, at any moment of the index delay', async () => {
     const at = await suite.corner('readback')
     await at.putByOther('f', 'x'.repeat(100))
     // Sizes go up and down: the server shows the old size for a second, and cuts bodies to it.
@@ -83,7 +83,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     assert.equal(await at.sh(script), [...answers][0])
   })
 
-  it('never mixes two versions in one reader', async () => {
+  it('S11: never mixes two versions in one reader', async () => {
     const at = await suite.corner('mixed')
     const [one, two] = [Buffer.alloc(3_000_000, '1'), Buffer.alloc(3_000_000, '2')]
     await at.putByOther('f', one)
@@ -108,7 +108,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
 
   const conflicts = async (at: Corner): Promise<string[]> => (await at.serverNames()).filter((name) => name.includes('conflict'))
 
-  it('keeps both when somebody else changes a file that is being written', async () => {
+  it('S30: keeps both when somebody else changes a file that is being written', async () => {
     const at = await suite.corner('conflict')
     await at.putByOther('doc.txt', 'the base\n')
     const writer = holding(at, 'doc.txt', 'a')
@@ -130,7 +130,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     await sees(at, `cat conflict/doc.txt; cat "conflict/${copy!}"`, 'theirs, from the web\nthe base\nours\n')
   })
 
-  it('keeps both when two create the same name', async () => {
+  it('S32: keeps both when two create the same name', async () => {
     const at = await suite.corner('twice')
     const writer = holding(at, 'new.txt', 'w')
     assert.equal(await writer.line(), 'written')
@@ -147,7 +147,7 @@ describe('sharing a server', { concurrency: 8, timeout: 200_000 }, () => {
     await at.serverHas(copy!, 'ours\n')
   })
 
-  it('keeps ours when somebody else deletes a file that is being written', async () => {
+  it('S33: keeps ours when somebody else deletes a file that is being written', async () => {
     const at = await suite.corner('deleted')
     await at.putByOther('doc.txt', 'the base\n')
     const writer = holding(at, 'doc.txt', 'a')

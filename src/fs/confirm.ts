@@ -59,6 +59,9 @@ export class Confirmer {
     this.deps = deps
   }
 
+  /** Told of a content of ours that the server has never shown and never will. True if it is kept elsewhere, which drops the inode here. */
+  onOverwritten: (inode: Inode, theirs: CellsNode) => boolean = () => false
+
   get pending(): number {
     let names = 0
     for (const folder of this.absent.values()) names += folder.size
@@ -159,7 +162,8 @@ export class Confirmer {
     }
     // An older content, ours or the one we wrote over: the index lags.
     if (inode.sent.has(node.etag) || inode.past.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.isSpent(node)) return true
-    // Somebody wrote after us. Their content is the newer one; ours was on the server before it.
+    // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
+    if (this.onOverwritten(inode, node)) return true
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
     this.settleFile(inode, node)
     return true

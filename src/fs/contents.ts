@@ -642,6 +642,27 @@ export class Contents {
     journal.move(inode)
   }
 
+  private readonly overwritten = new WeakSet<Inode>()
+
+  /** The server has taken ours and then, from somebody who did not know of it, theirs: ours goes beside it. False if there is nothing left of ours. */
+  keepOverwritten(inode: Inode, theirs: CellsNode): boolean {
+    const { draft, serverPlace } = inode
+    if (draft === undefined || !draft.complete || serverPlace === undefined || inode.symlink !== undefined) return false
+    if (this.overwritten.has(inode)) return true
+    this.overwritten.add(inode)
+    const work = async (): Promise<void> => {
+      const aside = await this.asideOf(serverPlace)
+      if (inode.draft !== draft || inode.unlinked || !inode.unconfirmed || inode.serverPlace?.folder !== serverPlace.folder || inode.serverPlace.name !== serverPlace.name) return
+      this.aside(inode, aside, serverPlace, theirs, 'new node')
+      draft.generation++
+      await this.secure(inode, { delayMs: 0 })
+    }
+    work()
+      .catch((error: unknown) => this.deps.logger.warn('a content that was overwritten on the server could not be kept beside it yet', { error }))
+      .finally(() => this.overwritten.delete(inode))
+    return true
+  }
+
   /** What could not be sent is kept for the next start too. */
   keep(inode: Inode): void {
     if (inode.draft === undefined || inode.localOnly || inode.unlinked || !inode.draft.dirty) return

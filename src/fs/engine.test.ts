@@ -486,7 +486,7 @@ describe('engine', { timeout: 300_000 }, () => {
     assert.deepEqual(await readdir(join(folder, 'o', 'state', 'drafts')), [])
   })
 
-  it('refuses a second engine in one folder and lets go afterwards', async () => {
+  it('S57: refuses a second engine in one folder and lets go afterwards', async () => {
     const { engine } = await open('p')
     await assert.rejects(open('p'), (error: Error) => /in use by another mount/.test(error.message))
     await engine.close()

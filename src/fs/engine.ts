@@ -248,6 +248,7 @@ class MountEngine implements Engine {
       },
       onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
     })
+    confirmer.onOverwritten = (inode, theirs) => contents.keepOverwritten(inode, theirs)
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })

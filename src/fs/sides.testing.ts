@@ -14,8 +14,8 @@ import type { Engine } from './status.js'
 const CHANGES: ReadonlySet<string> = new Set(['put', 'multipartStart', 'multipartPart', 'multipartComplete', 'mkdir', 'move', 'copy', 'remove', 'removeObject', 'restore'])
 const ENDLESS: ReadonlySet<string> = new Set(['events', 'close', 'list', 'nameRules'])
 
-/** `changes`: what the colleague does is seen here, nothing of ours gets there. `everything`: no network. */
-export type Cut = 'nothing' | 'changes' | 'everything'
+/** `changes`: what the colleague does is seen here, nothing of ours gets there. `stream`: no events. `everything`: no network. */
+export type Cut = 'nothing' | 'changes' | 'stream' | 'everything'
 
 /** A way to the server that can be cut. */
 export class Link {
@@ -30,10 +30,13 @@ export class Link {
     const before = this.#cut
     this.#cut = cut
     for (const stream of this.streams) {
-      if (cut === 'everything') stream.stop()
-      else if (before === 'everything') stream.start()
+      if (silent(cut)) stream.stop()
+      else if (silent(before)) stream.start()
     }
   }
+
+  /** Runs right before a content is sent, when what is to be asked before has been asked. */
+  beforePut: (() => Promise<void>) | undefined
 
   private refuses(name: string): boolean {
     return this.#cut === 'everything' || (this.#cut === 'changes' && CHANGES.has(name))
@@ -49,7 +52,11 @@ export class Link {
         if (name === 'list' && this.refuses(name)) return () => { throw refused() }
         const call = (...all: unknown[]): unknown => (member as (...all: unknown[]) => unknown).apply(target, all)
         if (ENDLESS.has(name)) return call
-        return (...all: unknown[]) => this.refuses(name) ? Promise.reject(refused()) : call(...all)
+        return async (...all: unknown[]) => {
+          if (this.refuses(name)) throw refused()
+          if (name === 'put') await this.beforePut?.()
+          return call(...all)
+        }
       },
     })
   }
@@ -66,10 +73,12 @@ export class Link {
       },
     }
     this.streams.add(stream)
-    if (this.#cut !== 'everything') stream.start()
+    if (!silent(this.#cut)) stream.start()
     return { close: () => { stream.stop(); this.streams.delete(stream) } }
   }
 }
+
+const silent = (cut: Cut): boolean => cut === 'everything' || cut === 'stream'
 
 /** Paths and contents; a folder is `null`. */
 export type Shape = Record<string, string | null>
@@ -98,6 +107,11 @@ export class Sides {
     return sides
   }
 
+  /** Different for each. */
+  get tag(): string {
+    return this.remote.slice(this.remote.lastIndexOf('/') + 1)
+  }
+
   async start(): Promise<void> {
     this.engine = await this.site.engine(this.remote, this.state, (server) => this.link.over(server), this.more)
     this.fs = new PathFs(this.engine.fs)
@@ -109,9 +123,10 @@ export class Sides {
   }
 
   /** A second mount of the same folder on another computer. */
-  async beside(): Promise<{ engine: Engine; fs: PathFs }> {
-    const engine = await this.site.engine(this.remote, `${this.state}-beside`, (server) => server, this.more)
-    return { engine, fs: new PathFs(engine.fs) }
+  async beside(): Promise<{ engine: Engine; fs: PathFs; link: Link }> {
+    const link = new Link()
+    const engine = await this.site.engine(this.remote, `${this.state}-beside`, (server) => link.over(server), this.more)
+    return { engine, fs: new PathFs(engine.fs), link }
   }
 
   /** Resolves when the mount has been told of all that the colleague did: events come in order. */
@@ -186,11 +201,11 @@ export class Sides {
     return Object.fromEntries(Object.entries(shape).sort(([a], [b]) => a < b ? -1 : 1))
   }
 
-  /** Contents in the recycle bin of the workspace (of all tests that use this server). */
-  async inBin(): Promise<string[]> {
+  /** How many files of this content the recycle bin of the workspace has (of all tests that use this server). */
+  async inBin(content: string): Promise<number> {
     const bin = `${this.remote.split('/')[0]}/recycle_bin`
-    if (await this.site.other.stat(bin) === undefined) return []
-    return Object.values(await this.below(bin)).filter((it) => it !== null)
+    if (await this.site.other.stat(bin) === undefined) return 0
+    return [...(await this.site.tree(bin)).values()].filter((it) => it.kind === 'file' && it.etag === md5(content)).length
   }
 }
 

@@ -5,6 +5,7 @@
  * A name is absent only by proof: a complete listing, a 404, or our own delete. If the server cannot
  * be asked, the last known answer stands; where there is none, the error goes to the program.
  */
+import { hostname } from 'node:os'
 import { LRUCache } from 'lru-cache'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
@@ -12,6 +13,7 @@ import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { conflictName } from './conflict.js'
 import type { Attr, FileType } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { KernelView } from './kernelview.js'
@@ -579,16 +581,20 @@ export class Tree {
   private takeBack(folder: Inode, ancestor: Inode): boolean {
     for (let at = folder; at !== ancestor; at = at.parent!) {
       const { heldAt, parent, name } = at
-      if (heldAt === undefined || parent === undefined || at.movingTo !== undefined || this.within(heldAt.folder, ancestor)) continue
-      if (heldAt.folder.local.get(heldAt.name) != null || heldAt.folder.children.has(heldAt.name)) continue
+      // (A move whose answer was lost has not happened: the server could not show the one in the other.)
+      if (heldAt === undefined || parent === undefined || this.moving.has(at) || this.within(heldAt.folder, ancestor)) continue
       this.deps.logger.warn('a rename is taken back: somebody has moved its target into what was renamed', { path: this.localPath(at) })
       if (parent.local.get(name) === at) parent.local.delete(name)
-      this.hold(at, undefined)
-      heldAt.folder.local.delete(heldAt.name)
-      this.deps.inodes.move(at, heldAt.folder, heldAt.name)
+      const { folder: home, name: old } = heldAt
+      let back = old
+      for (let n = 1; home.local.get(back) != null || home.children.has(back); n++) back = conflictName(old, hostname(), new Date(), n)
+      this.hold(at, back === old ? undefined : heldAt)
+      at.movingTo = undefined
+      home.local.delete(back)
+      this.deps.inodes.move(at, home, back)
       this.overlay(at)
       this.kernel.name(parent, name)
-      this.kernel.name(heldAt.folder, heldAt.name)
+      this.kernel.name(home, back)
       this.onTakenBack(at)
       return true
     }
@@ -738,7 +744,9 @@ export class Tree {
     if (place === undefined) return false
     const { folder, name } = place
     const local = folder.local.get(name)
-    return local === undefined ? this.deps.metadata.stale(folder.ino, name) === undefined : local === null
+    if (local !== undefined) return local === null
+    const { metadata } = this.deps
+    return metadata.listing(folder.ino)?.doubted.has(name) !== true && metadata.stale(folder.ino, name) === undefined
   }
 
   /** Something of ours has gone to the bin of its workspace: there is one now, and what is known of it is old. */
