@@ -33,8 +33,8 @@ export function transferPage(result: TransferResult, raw: string): string {
     `| --- | ---: |${others.map(() => ' ---: | ---: |').join('')}`,
   ]
   for (const [workload, pick, label] of [
-    ['upload small', 'ms', 'upload small: program ends'], ['upload small', 'shown', 'upload small: server shows it'], ['download small', 'ms', 'download small'],
-    ['upload big', 'ms', 'upload big: program ends'], ['upload big', 'shown', 'upload big: server shows it'], ['download big', 'ms', 'download big'],
+    ['upload small', 'shown', 'upload small: server shows it'], ['upload small', 'ms', 'upload small: program ends*'], ['download small', 'ms', 'download small'],
+    ['upload big', 'shown', 'upload big: server shows it'], ['upload big', 'ms', 'upload big: program ends*'], ['download big', 'ms', 'download big'],
   ] as const) {
     const first = medianOf(of(own ?? '', workload, pick))
     const cell = (side: string): string => {
@@ -44,6 +44,7 @@ export function transferPage(result: TransferResult, raw: string): string {
     }
     lines.push(`| ${label} | ${cell(own ?? '')} | ${others.map((name) => `${cell(name)} | ${(medianOf(of(name, workload, pick)) / first).toFixed(2)}x`).join(' | ')} |`)
   }
+  lines.push('', '\\* cec ends when the server shows all with the right md5, a second or more after the last answer; rclone with the last answer, and does not look.')
   const loads = result.rounds.map((round) => round.load)
   const { cores, cpu, kernel, node } = result.machine
   lines.push('', `${result.server}, loopback. ${cores} cores (${cpu}), Linux ${kernel}, Node ${node}; load average ${Math.min(...loads)} to ${Math.max(...loads)} (other work on this machine included).`, '')

@@ -3,7 +3,8 @@
  * the embedded server. Writes bench/results/<date>-transfer.json and .md.
  *
  * An upload is timed twice: until the program ends, and until the server's index shows all of it. cec ends when that is so, rclone
- * when its last request is answered. What has arrived is compared with what was sent, outside the time. rclone runs as it
+ * when its last request is answered: with a 2.x server, whose index learns of nothing before a second of silence, only the
+ * second figure compares like with like. What has arrived is compared with what was sent, outside the time. rclone runs as it
  * comes, and once more with the flags that suit it best here.
  *
  * `--quick` is a small run to see that it works, `--latency` what the server adds to each request; both keep nothing.
@@ -125,14 +126,15 @@ async function sidesOf(server: BenchServer, work: string, version: string, profi
   const home = join(work, 'home')
   await mkdir(home, { recursive: true })
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AWS_|CEC_|CELLS_|RCLONE_|XDG_|https?_proxy|no_proxy)/i.test(name)))
-  const cecEnv = { ...clean, HOME: home, CEC_URL: server.url, CEC_LOGIN: server.login, CEC_PASSWORD: server.password, CEC_SKIP_KEYRING: 'true' }
+  // Both are signed in already, with the same token.
+  const cecEnv = async (): Promise<NodeJS.ProcessEnv> => ({ ...clean, HOME: home, CEC_URL: server.url, CEC_TOKEN: await server.token(), CEC_SKIP_KEYRING: 'true' })
   const run = async (program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> => {
     const { ms, code, stderr } = await timed(program, args, { env, cwd: work, timeoutMs: 1_200_000 })
     if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${stderr.slice(-1000)}`)
     return ms
   }
   const flags = profile === '' ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
-  const cec = (...args: string[]): Promise<number> => run(process.execPath, [...flags, CEC, 'scp', '-n', ...args], cecEnv)
+  const cec = async (...args: string[]): Promise<number> => run(process.execPath, [...flags, CEC, 'scp', '-n', ...args], await cecEnv())
   const all: Side[] = [{
     name: 'cec scp', description: version,
     up: (source, target) => cec(source, `cells://${target}/`),

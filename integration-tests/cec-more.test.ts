@@ -344,8 +344,24 @@ test('versions on a server without them: one sentence, exit code 1', { skip: isR
   await fails(/only files have versions/, 'versions', 'ls', `${ws}/sub`)
 })
 
+/** The server has told of `folder`, which has just been made: whoever asks from now on hears of later changes only. */
+async function announced(folder: string): Promise<void> {
+  const witness = `${folder}/witness`
+  let stream: { close(): void } | undefined
+  await new Promise<void>(resolve => {
+    stream = files.server.events({
+      onEvent: event => { if (event.type === 'create' && event.node.path === witness) resolve() },
+      onState: ({ state }) => {
+        if (state === 'connected') void files.server.mkdir([witness])
+      },
+    })
+  })
+  stream?.close()
+}
+
 test('watch: changes as lines of JSON, ended by their number', async t => {
   const { home, ws } = await bench(t)
+  await announced(ws)
   const child = home.start(['watch', ws, '--json', '--count', '2'], { env: files.env })
   const seen: { event: string; path?: string; from?: string | null }[] = []
   const done = collect(child)

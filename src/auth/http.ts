@@ -2,7 +2,8 @@
  * The few HTTP requests of the sign-in: with a deadline, through the proxy of the environment, with or without
  * a check of certificates, and with every failure turned into one sentence (AuthError).
  */
-import { Agent, EnvHttpProxyAgent, request as send, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
+import { undici } from '../undici.js'
 import { AuthError } from './errors.js'
 import { isLoopback } from './url.js'
 import { timeLimit } from '../signals.js'
@@ -25,6 +26,7 @@ export interface Reach {
 export function createDispatcher(reach: Reach, options: { connections?: number } = {}): Dispatcher {
   const tls = { rejectUnauthorized: !reach.skipVerify }
   const settings = { connect: { ...tls, timeout: 10_000 }, ...options }
+  const { Agent, EnvHttpProxyAgent } = undici()
   if (isLoopback(reach.url)) return new Agent(settings)
   return new EnvHttpProxyAgent({ ...settings, requestTls: tls })
 }
@@ -87,7 +89,7 @@ export async function call(reach: Reach, path: string, options: {
   const dispatcher = createDispatcher(reach)
   const signal = timeLimit(options.timeoutMs ?? AUTH_TIMEOUT_MS, options.signal)
   try {
-    const response = await send(reach.url + path, {
+    const response = await undici().request(reach.url + path, {
       dispatcher,
       signal,
       method: options.method ?? 'GET',

@@ -10,8 +10,9 @@
  *   - a refused refresh token is 400 `invalid_request`, not `invalid_grant`.
  */
 import * as client from 'openid-client'
-import { fetch as undiciFetch, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { AuthError } from './errors.js'
+import { undici } from '../undici.js'
 import { AUTH_TIMEOUT_MS, busy, call, createDispatcher, networkError, notCells, type Reach } from './http.js'
 import type { OAuthTokens } from './store.js'
 import { parseObject } from './whoami.js'
@@ -65,7 +66,7 @@ async function fetchTokens(reach: Reach, dispatcher: Dispatcher, url: string, op
   let contentType: string
   let text: string
   try {
-    const response = await undiciFetch(url, { ...(options as object), headers: { ...reach.customHeaders, ...options.headers }, dispatcher })
+    const response = await undici().fetch(url, { ...(options as object), headers: { ...reach.customHeaders, ...options.headers }, dispatcher })
     status = response.status
     contentType = response.headers.get('content-type') ?? ''
     text = await response.text()

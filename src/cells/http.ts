@@ -8,9 +8,10 @@
 import { setMaxListeners } from 'node:events'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { ConnectionSettings } from '../auth/types.js'
 import { silentLogger, type Logger } from '../log.js'
+import { agentClass, undici } from '../undici.js'
 import { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
@@ -134,6 +135,7 @@ export class Http {
 }
 
 async function streamed(dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<Reply> {
+  undici()
   const { statusCode, headers, body } = await dispatcher.request(options)
   return { status: statusCode, header: (name) => headerText(headers[name]), body }
 }
@@ -173,7 +175,7 @@ export async function readText(reply: Reply, deadline: Deadline): Promise<string
 function makePool(url: URL, connections: number, skipVerify: boolean): Dispatcher {
   const tls = { rejectUnauthorized: !skipVerify }
   const common = { connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, keepAliveMaxTimeout: 10 * KEEP_ALIVE_MS, connect: { ...tls, timeout: TIMEOUTS.connect } }
-  return usesProxy(url) ? new EnvHttpProxyAgent({ ...common, requestTls: tls }) : new Agent(common)
+  return usesProxy(url) ? new (undici().EnvHttpProxyAgent)({ ...common, requestTls: tls }) : new (agentClass())(common)
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

@@ -135,7 +135,7 @@ export class Objects {
     const query = { 'list-type': '2', delimiter: '/', prefix: `${folder}/`, 'max-keys': String(limit) }
     const deadline = this.#deadline(options, TIMEOUTS.s3List, `list ${folder}`)
     try {
-      const reply = await this.#try({ method: 'GET', key: '', query, deadline }, [200], 'read', folder)
+      const reply = await this.#try({ method: 'GET', key: '', query, deadline, whole: LONGEST_ANSWER }, [200], 'read', folder)
       const text = await readText(reply, deadline)
       if (!text.includes('<ListBucketResult')) throw new CellsError('protocol', `could not list ${folder}: the answer is no listing`)
       const inside = text.replace(/^[\s\S]*?<IsTruncated>/, '')

@@ -4,9 +4,12 @@
 export class Semaphore {
   #free: number
   #waiting: (() => void)[] = []
+  readonly #signal: AbortSignal | undefined
 
-  constructor(limit: number) {
+  /** @param signal once it has fired, nothing new is run */
+  constructor(limit: number, signal?: AbortSignal) {
     this.#free = limit
+    this.#signal = signal
   }
 
   async acquire(): Promise<void> {
@@ -23,9 +26,11 @@ export class Semaphore {
     else next()
   }
 
+  /** @throws what `work` throws; the reason of the signal */
   async run<T>(work: () => Promise<T>): Promise<T> {
     await this.acquire()
     try {
+      this.#signal?.throwIfAborted()
       return await work()
     } finally {
       this.release()

@@ -54,7 +54,7 @@ export class TransferRun {
     setMaxListeners(0, this.signal)
     this.#slots = new Semaphore(options.files ?? FILES)
     this.#smallSlots = new Semaphore(options.files ?? SMALL_FILES)
-    this.requests = new Semaphore(Math.max(REQUESTS, partsConcurrency))
+    this.requests = new Semaphore(Math.max(REQUESTS, partsConcurrency), this.signal)
   }
 
   /** The steps of `plan`, counted as the walk finds them, ahead of the work. Ends early when the run is stopped. */
@@ -99,8 +99,8 @@ export class TransferRun {
 
   fail(path: string, error: unknown, task?: FileTask): void {
     const failure = { path, error: error instanceof Error ? error : new Error(String(error)) }
-    // What fails because the run was stopped is not a finding of its own.
-    if (this.signal.aborted && isAbort(failure.error)) return
+    // What fails because the run was stopped is not a finding of its own; a call that is cut short may bring the reason of the stop itself.
+    if (this.signal.aborted && (isAbort(failure.error) || failure.error === this.signal.reason)) return
     this.#failures.push(failure)
     this.listener.onFailure?.(path, failure.error, task)
     this.#inARow = isServerTrouble(error) ? this.#inARow + 1 : 0

@@ -227,7 +227,7 @@ describe('upload: content and trouble', () => {
     })
   })
 
-  it('S20 three files at a time, small ones eight', async () => {
+  it('S20 three files at a time, of small ones eight requests', async () => {
     for (const [size, limit] of [[1, 8], [MIB, 8], [MIB + 1, 3]] as const) {
       let inside = 0
       let most = 0
@@ -292,6 +292,23 @@ describe('upload: content and trouble', () => {
       const report = await send(server, join(folder, 'dir'), 'ws')
       assert.equal(report.aborted, true)
       assert.ok(server.calls.filter(call => call.startsWith('put')).length <= 8)
+    })
+  })
+
+  it('a stop is told once, not of each file that was on its way', async () => {
+    const server = new FakeServer()
+    let puts = 0
+    server.put = async (_path, _body, _size, options) => {
+      if (++puts === 8) throw new CellsError('network', 'the network is gone')
+      // As the wire does it: a call that is cut short fails with the reason.
+      await new Promise((_resolve, reject) => options?.signal?.addEventListener('abort', () => reject(options.signal?.reason as Error)))
+    }
+    await withFolder(async folder => {
+      await writeTree(join(folder, 'dir'), Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`f${index}`, 'x'])))
+      const report = await send(server, join(folder, 'dir'), 'ws')
+      assert.equal(report.aborted, true)
+      assert.deepEqual(report.failures.map(({ error }) => error.message), ['the network is gone'])
+      assert.equal(puts, 8)
     })
   })
 

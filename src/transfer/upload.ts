@@ -19,8 +19,8 @@ import { asUnfinished } from './unfinished.js'
 
 /** Folders in one request, as cec sends them. */
 const FOLDER_BATCH = 100
-/** Files sent but not yet confirmed, some kilobytes each. Then the sending rests until half of them are: an index may show nothing before. */
-const UNCONFIRMED = 10_000
+/** Files sent but not yet confirmed, about ten kilobytes each. Then the sending rests until half of them are: an index may show nothing before. */
+const UNCONFIRMED = 4000
 /** For the server to index content: a floor, and a slow disk's rate on top. */
 const CONFIRM_MS = 60_000
 const CONFIRM_BYTES_PER_MS = 10_000
