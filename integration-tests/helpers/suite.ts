@@ -35,7 +35,7 @@ export interface Corner {
   /** Uuid of a file or folder as the mount tells it, without the server's help. */
   readonly uuid: (name: string) => Promise<string>
   /** The server's node as soon as it is one that is indexed. @throws when it stays away */
-  readonly node: (name: string) => Promise<CellsNode>
+  readonly node: (name: string, wanted?: (node: CellsNode) => boolean) => Promise<CellsNode>
   /** Awaits that the server has exactly this content at a name, as another client reads it. Returns the node. */
   readonly serverHas: (name: string, content: string | Buffer) => Promise<CellsNode>
   /** Awaits that the server has nothing at a name. */
