@@ -96,6 +96,17 @@ describe('what a mount tells', { timeout: 230_000, skip: onlyEmbedded, concurren
     assert.match(stderr, /--timeout needs a number/)
   }))
 
+  it('sync of a path waits for nothing elsewhere', () => withMount({ indexDelayMs: 100 }, async (world) => {
+    await world.sh('mkdir a b; echo x > a/x')
+    assert.deepEqual(await world.cellsfs(['sync']), quiet)
+    // A delete that the server does not answer to, and a content there.
+    world.demo!.onRequest = ({ route, path }) => (/tree\/delete|jobs\/user/.test(route) || path.endsWith('/y') ? { stall: 'forever' } : undefined)
+    await world.sh('rm a/x; echo y > a/y; echo z > b/z')
+    assert.deepEqual(await world.cellsfs(['sync', '--timeout', '20', join(world.dir, 'b')]), quiet)
+    assert.match((await world.cellsfs(['sync', '--timeout', '0.5', join(world.dir, 'a')])).stderr, /2 not sent/)
+    assert.match((await world.cellsfs(['umount', '--wait', '0', world.path])).stderr, /2 changes are not on the server yet/)
+  }))
+
   it('a conflict: status, state and the desktop', () => withServer({ indexDelayMs: 100 }, async (world) => {
     const bin = await world.folder.folder('bin')
     const told = join(world.folder.path, 'told')
@@ -130,7 +141,7 @@ describe('what a mount tells', { timeout: 230_000, skip: onlyEmbedded, concurren
   it('Ctrl-C in front says what is still to be sent, and a second one leaves with nothing lost', { skip: noTerminal }, () => withServer({ indexDelayMs: 100 }, async (world) => {
     const path = await world.folder.folder('drive')
     world.demo!.onRequest = ({ route }) => (route === 'PUT s3' ? { stall: 'forever' } : undefined)
-    const screen = await onScreen(`'${process.execPath}' '${CELLSFS}' mount -f '${path}'; echo "exit $?"`, { env: world.env, cwd: world.folder.path }, [[/mounted \/ at/, async () => {
+    const screen = await onScreen(`trap : INT; '${process.execPath}' '${CELLSFS}' mount -f '${path}'; echo "exit $?"`, { env: world.env, cwd: world.folder.path }, [[/mounted \/ at/, async () => {
       await run('bash', ['-c', 'echo text > f'], { cwd: join(path, world.root) })
       assert.match(await onScreen(`'${process.execPath}' '${CELLSFS}' sync --timeout 2; echo "exit $?"`, { env: world.env, cwd: world.folder.path }, [[/1 change, 5 B to send/, () => '']]), /exit 1/)
       return '\u0003'

@@ -132,10 +132,10 @@ export class Confirmer {
   }
 
   /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
-  async drained(signal?: AbortSignal): Promise<void> {
-    this.hurry([...this.present.values()])
-    const present = [...this.present]
-    const absent = [...this.absent].flatMap(([folder, names]) => [...names].map(([name, wait]) => ({ folder, name, wait })))
+  async drained(concerns: (inode: Inode) => boolean, signal?: AbortSignal): Promise<void> {
+    const present = [...this.present].filter(([inode]) => concerns(inode))
+    this.hurry(present.map(([, wait]) => wait))
+    const absent = [...this.absent].filter(([folder]) => concerns(folder)).flatMap(([folder, names]) => [...names].map(([name, wait]) => ({ folder, name, wait })))
     await this.until(() => present.every(([inode, wait]) => this.present.get(inode) !== wait)
       && absent.every(({ folder, name, wait }) => this.absent.get(folder)?.get(name) !== wait), signal)
   }

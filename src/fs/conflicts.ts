@@ -44,13 +44,9 @@ export class Conflicts {
     this.save()
   }
 
-  /** Those that are still there, as far as is known without asking. */
+  /** Those that are there, as far as is known without asking. One that is on its way may not be there for a moment: none is forgotten because of that. */
   get all(): readonly string[] {
-    if (this.paths.size === 0) return []
-    const gone = [...this.paths].filter((path) => this.deps.tree.isGone(path))
-    for (const path of gone) this.paths.delete(path)
-    if (gone.length > 0) this.save()
-    return [...this.paths]
+    return [...this.paths].filter((path) => !this.deps.tree.isGone(path))
   }
 
   private save(): void {

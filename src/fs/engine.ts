@@ -11,7 +11,6 @@ import { Store } from '../cache/store.js'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
-import { timeLimit } from '../signals.js'
 import { Backups } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
@@ -27,18 +26,18 @@ import { Journal } from './journal.js'
 import { saysNothing } from './patience.js'
 import { Pins } from './pins.js'
 import { Recovery } from './recovery.js'
-import type { Engine, EngineStatus, FailedChange, PendingChange, SyncReport } from './status.js'
+import type { Engine, EngineStatus, SyncReport } from './status.js'
 import { Removals } from './removals.js'
+import { Report } from './report.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
-import { isBelow, States } from './state.js'
+import { States } from './state.js'
 import { type Owner, Tree } from './tree.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
 import { Uploader } from './uploader.js'
 import { WalkAhead } from './walkahead.js'
 
-import { VERSION } from '../version.js'
 
 export interface EngineOptions {
   readonly server: CellsServer
@@ -75,12 +74,6 @@ const DEFAULT_NAMES = 200_000
 const READ_BUDGET = 48 * 2 ** 20
 /** How long a start waits for the server when it could do without. */
 const ROOT_MS = 500
-/** How long a sync waits for the server to show what it has taken. */
-const SYNC_CONFIRM_MS = 60_000
-/** ... and for what depends on a change that could not be sent: not for long. */
-const SYNC_FAILED_MS = 5_000
-/** Pending changes in a status that asks for them. */
-const MOST_CHANGES = 500
 
 /**
  * Opens the engine. Asks the server once, for the remote folder.
@@ -120,6 +113,7 @@ class MountEngine implements Engine {
   private readonly instruments = new Instruments(() => this.status())
   private pins!: Pins
   private conflicts!: Conflicts
+  private report!: Report
 
   constructor(options: EngineOptions) {
     this.options = { ...options, server: this.connection.watch(this.instruments.watch(options.server)) }
@@ -251,7 +245,11 @@ class MountEngine implements Engine {
     confirmer.onOverwritten = (inode, theirs) => contents.keepOverwritten(inode, theirs)
     const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
-    this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
+    const pins = this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
+    this.report = new Report({
+      tree, store: this.store, blocks: this.blocks, contents, uploader, removals, unlinks, confirmer, conflicts, pins, connection: this.connection, instruments: this.instruments,
+      recovery: () => this.recovery, flush: async () => this.shelf?.flush(), openHandles: () => this.fs.openHandles,
+    })
     this.fs = new Filesystem({
       tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }),
@@ -325,75 +323,12 @@ class MountEngine implements Engine {
 
   // -- for people
 
-  async sync(path = '', signal?: AbortSignal): Promise<SyncReport> {
-    const prefix = path.replace(/^\/+|\/+$/g, '')
-    const concerns = (inode: Inode): boolean => isBelow(this.tree.localPath(inode), prefix)
-    try {
-      return await abortable(this.sendAll(prefix, concerns, signal), signal)
-    } catch (error) {
-      if (signal?.aborted !== true) throw error
-    }
-    const failed = this.uploader.failures(concerns)
-    const unsent = this.pending(prefix, concerns).filter(({ state }) => state !== 'failed').length
-    if (unsent === 0 && failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
-    return { failed, ...(unsent > 0 && { unsent }) }
+  sync(path?: string, signal?: AbortSignal): Promise<SyncReport> {
+    return this.report.sync(path, signal)
   }
 
-  private async sendAll(prefix: string, concerns: (inode: Inode) => boolean, signal: AbortSignal | undefined): Promise<SyncReport> {
-    const open = [...this.tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
-    for (const inode of open) await this.contents.secure(inode)
-    await this.recovery.again()
-    const failed = [...this.waiting(prefix), ...await this.uploader.drain(concerns)]
-    const deadline = timeLimit(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS, signal)
-    try {
-      await abortable(this.unlinks.settled(), deadline)
-      await abortable(this.removals.settled(), deadline)
-      await this.confirmer.drained(deadline)
-    } catch {
-      for (const { path, failure } of this.unlinks.changes()) failed.push({ path, reason: failure ?? 'the server has not answered to the delete yet' })
-      if (failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
-    }
-    await this.shelf?.flush()
-    await this.store.flushed()
-    return { failed }
-  }
-
-  /** What an earlier process left and that cannot even be looked for now. */
-  private waiting(prefix = ''): FailedChange[] {
-    return this.recovery.waiting.filter(({ path }) => isBelow(path, prefix))
-  }
-
-  private unshown(): string {
-    return `The server has taken ${counted(this.confirmer.pending)} and does not show ${this.confirmer.pending === 1 ? 'it' : 'them'} yet`
-  }
-
-  /** At and below a path. */
-  private pending(prefix = '', concerns: (inode: Inode) => boolean = () => true): PendingChange[] {
-    const deletes = [...this.unlinks.changes()].filter((it) => isBelow(it.path, prefix)).map(({ path, change, state, bytes, since }) => ({ path, change, state, bytes, since }))
-    return [...this.uploader.changes(concerns), ...deletes]
-  }
-
-  status({ verbose = false }: { verbose?: boolean } = {}): EngineStatus {
-    const { server, remote } = this.options
-    const { count, bytes } = this.uploader.waiting
-    const failures: FailedChange[] = [...this.waiting(), ...this.unlinks.failures, ...this.uploader.failures()]
-    const { usage, hits, misses } = this.blocks
-    const { sent, received } = this.instruments.traffic
-    const changes = verbose ? this.pending().sort((a, b) => a.since.localeCompare(b.since)).slice(0, MOST_CHANGES) : undefined
-    return {
-      version: VERSION, server: server.url, remote, connection: this.connection.state, live: this.metadata.pushed,
-      pending: { count: count + this.removals.count + this.unlinks.count, bytes, oldest: this.oldest() }, unconfirmed: this.confirmer.pending,
-      ...(changes !== undefined && { changes }), failures, conflicts: this.conflicts.all,
-      traffic: { sent: sent.total, received: received.total, up: sent.rate, down: received.rate },
-      cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: this.pins.status(), damage: this.store.damage, openHandles: this.fs.openHandles,
-    }
-  }
-
-  private oldest(): string | null {
-    const { count, oldestMs } = this.uploader.waiting
-    let oldest = count === 0 ? null : new Date(Date.now() - oldestMs).toISOString()
-    for (const { since } of this.unlinks.changes()) if (oldest === null || since < oldest) oldest = since
-    return oldest
+  status(options?: { verbose?: boolean }): EngineStatus {
+    return this.report.status(options)
   }
 
   metrics(): string {
@@ -444,18 +379,5 @@ function withinMs<T>(work: Promise<T>, ms: number): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), ms)
     work.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
-}
-
-const counted = (changes: number): string => (changes === 1 ? 'one change' : `${changes} changes`)
-
-/** What `work` gives, or a rejection when the signal fires first. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  return new Promise<T>((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
   })
 }

@@ -127,9 +127,10 @@ export class Removals {
     for (const [removal, work] of [...this.pending]) if (removal.place.folder === folder && removal.place.name === name) await work
   }
 
-  async settled(): Promise<void> {
+  /** Of what is replaced by some or all inodes. */
+  async settled(concerns: (inode: Inode) => boolean = () => true): Promise<void> {
     this.retryNow()
-    await Promise.all(this.pending.values())
+    await Promise.all([...this.pending].filter(([{ keeper, place }]) => concerns(keeper) || concerns(place.folder)).map(([, work]) => work))
   }
 
   close(): void {

@@ -93,11 +93,16 @@ export class Unlinks {
     return this.waiting.size + this.sending.size
   }
 
+  /** Below the remote folder. */
+  private pathOf(unlink: Unlink): string {
+    // A folder that is gone as well has no path any more.
+    return unlink.folder.unlinked && unlink.folder.heldAt === undefined ? unlink.name : this.deps.journal.serverPath(unlink)
+  }
+
   * changes(): Generator<PendingChange & { readonly failure?: string }> {
     for (const unlink of [...this.sending, ...this.waiting.values()]) {
-      const { since, failure, folder, name } = unlink
-      // A folder that is gone as well has no path any more.
-      const path = folder.unlinked && folder.heldAt === undefined ? name : this.deps.journal.serverPath(unlink)
+      const { since, failure } = unlink
+      const path = this.pathOf(unlink)
       const state = failure !== undefined ? 'failed' : this.sending.has(unlink) ? 'sending' : 'waiting'
       yield { path, change: 'delete', state, bytes: 0, since, ...(failure !== undefined && { failure }) }
     }
@@ -164,8 +169,9 @@ export class Unlinks {
     await this.settledWhere((it) => it.folder === folder && it.name === name)
   }
 
-  async settled(): Promise<void> {
-    await this.settledWhere(() => true)
+  /** Of some or all paths below the remote folder. */
+  async settled(concerns: (path: string) => boolean = () => true): Promise<void> {
+    await this.settledWhere((it) => concerns(this.pathOf(it)))
   }
 
   private async settledWhere(which: (unlink: Unlink) => boolean): Promise<void> {
