@@ -1,6 +1,7 @@
 /** Names that a listing does not show any more: gone only when a second question says so, and never with what was not sent. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { CellsError } from '../cells/errors.js'
 import { code, World } from './engine.testing.js'
 
 describe('absence', { timeout: 120_000 }, () => {
@@ -46,6 +47,33 @@ describe('absence', { timeout: 120_000 }, () => {
       assert.deepEqual((await second.fs.readdir('')).sort(), names)
     } finally {
       world.emptyListings = false
+    }
+  })
+
+  it('what an earlier process left and cannot be looked for at the start is looked for again', async () => {
+    const first = await world.open('left')
+    await first.fs.mkdir('f')
+    await first.fs.writeFile('f/a', 'a')
+    await first.engine.sync()
+    world.unreachable = true
+    await first.fs.writeFile('f/b', 'b')
+    await first.engine.close(AbortSignal.timeout(100))
+    world.unreachable = false
+    await world.dropCache('left')
+    let questions = 0
+    let answers = false
+    const unavailable = (): Promise<void> => (questions++ === 0 || answers ? Promise.resolve() : Promise.reject(new CellsError('unavailable', 'not now')))
+    world.before.stat = world.before.statMany = unavailable
+    try {
+      const second = await world.open('left')
+      assert.match(second.engine.status().failures.map(({ path, reason }) => `${path}: ${reason}`).join(), /f\/b: a change of an earlier run waits/)
+      answers = true
+      await world.server.waitFor(world.path('f/b'), (node) => node !== undefined && node.etag !== 'temporary')
+      assert.equal((await second.fs.readFile('f/b')).toString(), 'b')
+      assert.deepEqual(second.engine.status().failures, [])
+    } finally {
+      delete world.before.stat
+      delete world.before.statMany
     }
   })
 

@@ -99,6 +99,11 @@ export class World {
     return join(this.folder, name, 'state', 'drafts')
   }
 
+  /** What an engine may lose. */
+  async dropCache(name: string): Promise<void> {
+    await rm(join(this.folder, name, 'cache'), { recursive: true, force: true })
+  }
+
   /** The server's path of a name of the engines. */
   path(name: string): string {
     return `${BASE}/${name}`

@@ -348,6 +348,7 @@ class MountEngine implements Engine {
     const report = await this.sync('', signal).catch((error: unknown): SyncReport => ({ failed: [{ path: '', reason: (error as Error).message }] }))
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()
+    await this.recovery.close()
     await this.pins.close()
     this.contents.close()
     await this.uploader.close()

@@ -33,6 +33,9 @@ export interface RecoveryDeps {
   readonly logger: Logger
 }
 
+const FIRST_RETRY_MS = 2_000
+const MAX_RETRY_MS = 60_000
+
 type Kept<T> = { readonly key: string; readonly value: T }
 
 /** An old node that is to go once its content is under another name (removals.ts). Its folder is pinned. */
@@ -56,15 +59,16 @@ export class Recovery {
   private readonly left = new Map<string, FailedChange>()
   private files = new Set<string>()
   private running: Promise<void> | undefined
+  private timer: NodeJS.Timeout | undefined
+  private attempts = 0
+  private closed = false
 
   constructor(deps: RecoveryDeps) {
     this.deps = deps
   }
 
   /** What waits for the server to be asked. */
-  get waiting(): FailedChange[] {
-    return [...this.left.values()]
-  }
+  waiting: readonly FailedChange[] = []
 
   /** Never rejects: what cannot be brought back now stays on disk, for `again` and for the next time. */
   async run(): Promise<void> {
@@ -84,7 +88,21 @@ export class Recovery {
   }
 
   private turn(): Promise<void> {
-    return this.running ??= this.work().finally(() => { this.running = undefined })
+    clearTimeout(this.timer)
+    return this.running ??= this.work().finally(() => {
+      this.running = undefined
+      if (this.left.size === 0 || this.closed) return
+      // A server that is only slow now and then tells nobody that it is back.
+      this.timer = setTimeout(() => void this.turn(), Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.attempts++))
+      this.timer.unref()
+    })
+  }
+
+  /** Nothing is begun any more; resolves when what is being done is done. */
+  async close(): Promise<void> {
+    this.closed = true
+    clearTimeout(this.timer)
+    await this.running
   }
 
   private async work(): Promise<void> {
@@ -116,6 +134,7 @@ export class Recovery {
     this.unlinks = kept(this.unlinks)
     this.folders = kept(this.folders)
     this.removals = kept(this.removals)
+    this.waiting = [...this.left.values()]
     await this.deps.journal.flushed()
   }
 
