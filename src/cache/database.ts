@@ -3,13 +3,14 @@
  * schema, rebuilt from its bytes when it cannot be read.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { migrate } from './migrate.js'
 import { RecordTable, type Sum } from './records.js'
 import { salvage } from './salvage.js'
+import type { DraftRecord } from './store.js'
 import { StoreError } from './store-error.js'
 
 /** Raised with every change of a record's shape; migrate() brings older stores up. 1: MessagePack without checksums. */
@@ -69,7 +70,7 @@ export function openDatabase(dir: string, file: string): Opened {
     if (schema !== undefined && schema < SCHEMA) migrate(root, tables, SCHEMA)
     if (schema === undefined && found === undefined && readdirSync(join(dir, 'drafts')).length > 0) damage.push('The store is gone; contents that were not sent are still there, without their names')
     if (found !== undefined) {
-      const all = found
+      const all = found.filter(({ table, key, value }) => table !== 'drafts' || !setAside(dir, key, value as DraftRecord))
       root.transactionSync(() => { for (const { table, key, value } of all) void tables[table].put(key, value) })
     }
     // Not written again: it must open on a full disk too.
@@ -84,6 +85,14 @@ export function openDatabase(dir: string, file: string): Opened {
     void root.close()
     throw error
   }
+}
+
+/** A content that only its record has may be one that was sent long ago: it is for a person to look at. */
+function setAside(dir: string, id: string, { path, content }: DraftRecord): boolean {
+  if (content === undefined || existsSync(join(dir, 'drafts', id))) return false
+  mkdirSync(join(dir, 'lost+found'), { recursive: true, mode: 0o700 })
+  writeFileSync(join(dir, 'lost+found', `${basename(path)}.${id.slice(0, 8)}`), Buffer.from(content, 'base64'), { mode: 0o600 })
+  return true
 }
 
 const WHAT: Readonly<Record<TableName, string>> = {

@@ -126,6 +126,24 @@ describe('a damaged store', () => {
     await store.close()
   }))
 
+  it('sends no content that may have been sent long ago', withFolder(async (dir) => {
+    await filled(dir, 3)
+    const first = Store.open(dir)
+    first.saveDraft({ ...draft('old', 'folder/old'), content: Buffer.from('abc').toString('base64') })
+    await first.flushed()
+    await first.close()
+    // The root of all tables, in both copies.
+    const bytes = readFileSync(file(dir))
+    bytes.fill(0x77, 100, 160)
+    bytes.fill(0x77, 4096 + 100, 4096 + 160)
+    writeFileSync(file(dir), bytes)
+    const store = Store.open(dir)
+    assert.match(store.damage.join(), /was rebuilt/)
+    assert.deepEqual(store.drafts.getRange().map(({ key }) => key), ['d0', 'd1', 'd2'])
+    assert.deepEqual(readdirSync(join(dir, 'lost+found')).map((name) => readFileSync(join(dir, 'lost+found', name), 'utf8')), ['abc'])
+    await store.close()
+  }))
+
   it('is told of when it is gone', withFolder(async (dir) => {
     await filled(dir, 1)
     truncateSync(file(dir), 0)
