@@ -37,6 +37,19 @@ export interface Facts {
   readonly ino?: number
 }
 
+/** A large content of which the server has taken some parts (see fs/upload.ts). */
+export interface PartialUpload {
+  readonly id: string
+  /** On the server. */
+  readonly path: string
+  /** Of the whole content. */
+  readonly md5: string
+  readonly size: number
+  /** Bytes of a part, but for the last one. */
+  readonly step: number
+  readonly parts: ReadonlyArray<{ readonly number: number; readonly etag: string; readonly size: number }>
+}
+
 /** A locally modified file. Its bytes are in `drafts/<id>`. */
 export interface DraftRecord {
   readonly id: string
@@ -57,6 +70,7 @@ export interface DraftRecord {
   /** md5s sent since the server last agreed. */
   readonly sent?: readonly string[]
   readonly md5?: string
+  readonly upload?: PartialUpload
   /** All of a small content, base64: then its file need not be on disk for good (see fs/contents.ts). */
   readonly content?: string
   readonly facts: Facts

@@ -26,7 +26,7 @@ import { type Handle, Pages } from './pages.js'
 import { newReadPattern, VersionReader } from './reader.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
-import { upload } from './upload.js'
+import { abandonUpload, upload, type UploadLedger } from './upload.js'
 
 export type { Handle } from './pages.js'
 
@@ -301,6 +301,7 @@ export class Contents {
       at: this.firstAt(inode),
       ...(inode.sent.size === 0 ? {} : { sent: [...inode.sent] }),
       ...(digest === undefined ? {} : { md5: digest.md5 }),
+      ...(draft.upload === undefined ? {} : { upload: draft.upload }),
       facts: inode.facts(),
       ...(inode.failure === undefined ? {} : { failure: inode.failure }),
     })
@@ -529,7 +530,7 @@ export class Contents {
     const started = performance.now()
     sending.bytes = snapshot.size
     try {
-      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, signal)
+      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, this.ledger(inode, sending), signal)
     } catch (error) {
       // It may have come there all the same; whoever looks next compares contents.
       this.settled(inode)
@@ -537,6 +538,19 @@ export class Contents {
     }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
     return true
+  }
+
+  private ledger(inode: Inode, { stop }: Sending): UploadLedger {
+    const draft = inode.draft!
+    return {
+      found: draft.upload,
+      save: (it) => {
+        draft.upload = it
+        if (inode.draft === draft) this.rebase(inode)
+      },
+      // Not if it was replaced or deleted here.
+      goesOn: () => !stop.signal.aborted,
+    }
   }
 
   /** The place on the server is the inode's own again, unless it was moved here meanwhile. */
@@ -578,9 +592,10 @@ export class Contents {
     const { base } = inode
     const record = inode.recordId === undefined ? undefined : store.drafts.get(inode.recordId)
     if (record === undefined) return false
-    const { base: before, ...rest } = record
+    const { base: before, upload: sending, ...rest } = record
     void before
-    store.saveDraft({ ...rest, path: tree.localPath(inode), facts: inode.facts(), sent: [...inode.sent], ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
+    void sending
+    store.saveDraft({ ...rest, path: tree.localPath(inode), facts: inode.facts(), sent: [...inode.sent], ...(inode.draft?.upload === undefined ? {} : { upload: inode.draft.upload }), ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
     return true
   }
 
@@ -703,6 +718,7 @@ export class Contents {
     if (draft === undefined) return
     inode.draft = undefined
     try {
+      if (draft.upload !== undefined) await abandonUpload(this.deps.tree.deps.server, draft.upload)
       await this.forgetRecord(inode, draft)
       await draft.discard()
     } catch (error) {

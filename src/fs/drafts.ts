@@ -11,6 +11,7 @@ import { constants } from 'node:fs'
 import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
 import { contentBuffers } from '../cache/buffer-pool.js'
 import { loadReadNow } from '../cache/read-now.js'
+import type { PartialUpload } from '../cache/store.js'
 import { crashPoint } from '../crashpoints.js'
 import { RangeSet } from './ranges.js'
 
@@ -54,6 +55,8 @@ export class Draft {
   secured = 0
   /** The generation whose content stands in the record; -1: none. */
   recorded = -1
+  /** What the server has taken of a large content. */
+  upload: PartialUpload | undefined
   private file: DraftFile
   /** Earlier files of which a record may still speak: each until a content that is at least of `until` is secured. */
   private kept: Array<{ readonly file: DraftFile; readonly until: number }> = []

@@ -20,6 +20,7 @@ import type { Specials } from './specials.js'
 import type { FailedChange } from './status.js'
 import type { Tree } from './tree.js'
 import type { Unlinks } from './unlinks.js'
+import { abandonUpload } from './upload.js'
 import type { Uploader } from './uploader.js'
 
 export interface RecoveryDeps {
@@ -393,6 +394,7 @@ export class Recovery {
           // Looked up before it was known to be a link.
           if (record.facts.symlink !== undefined && existing.type === 'file') inodes.detach(existing)
         }
+        if (record.upload !== undefined) await abandonUpload(tree.deps.server, record.upload)
         await store.drafts.remove(record.id)
         await unlink(store.draftFile(record.id))
         return
@@ -404,7 +406,7 @@ export class Recovery {
       logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
       return
     }
-    const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && record.sent?.includes(shown) === true))
+    const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && (record.sent?.includes(shown) === true || (shown === ETAG_TEMPORARY && record.sent !== undefined))))
     const type = record.facts.symlink === undefined ? 'file' : 'symlink'
     const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.freeName(place, mine ? undefined : existing), '', record.facts.ino, tree.ownership(type))
     if (mine && inode !== existing) {
@@ -415,6 +417,7 @@ export class Recovery {
     }
     const base = record.complete || record.base === undefined ? undefined : contents.baseOf(inode, record.base)
     inode.draft = await Draft.reopen((id) => store.draftFile(id), record.id, record.size, base === undefined ? undefined : { base, baseLimit: record.baseLimit!, written: record.written! })
+    inode.draft.upload = record.upload
     inode.recordId = record.id
     inode.base = record.base
     inode.localOnly = record.state === 'local'

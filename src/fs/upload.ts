@@ -1,5 +1,12 @@
-/** One content to the server: a single PUT, or parts in parallel when it is large. */
+/**
+ * One content to the server: a single PUT, or parts in parallel when it is large. Which parts the server has taken is kept with the draft's
+ * record (ListParts cannot be trusted, contract), so that the next attempt, also of another process, sends only the others: if the content is
+ * the same to the byte (md5 of the whole), goes to the same place, and the server still knows the upload. (As transfer/upload-parts.ts does.)
+ */
+import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
+import type { PartialUpload } from '../cache/store.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { MultipartPart } from '../cells/types.js'
 import { readRange } from './hashing.js'
@@ -18,39 +25,86 @@ export function partSize(size: number): number {
   return Math.ceil(wanted / PART_STEP) * PART_STEP
 }
 
+/** Where it is kept what has been sent. */
+export interface UploadLedger {
+  readonly found: PartialUpload | undefined
+  /** Undefined: nothing is left on the server. Durable soon. */
+  readonly save: (upload: PartialUpload | undefined) => void
+  /** After a failure: will the same content be sent there again? */
+  readonly goesOn: () => boolean
+  /** For tests; default: see `partSize` and 64 MiB. */
+  readonly partBytes?: number
+}
+
 /**
  * Sends `[0, size)` of a file whose content does not change meanwhile.
- * @throws CellsError; what was begun is taken back
+ * @throws CellsError; what was begun is taken back, unless the ledger can go on with it
  */
-export async function upload(server: CellsServer, path: string, file: FileHandle, size: number, md5: string, signal?: AbortSignal): Promise<void> {
-  if (size <= MULTIPART_ABOVE) {
+export async function upload(server: CellsServer, path: string, file: FileHandle, size: number, md5: string, ledger: UploadLedger, signal?: AbortSignal): Promise<void> {
+  const { found, save } = ledger
+  const step = ledger.partBytes ?? partSize(size)
+  const same = found !== undefined && found.path === path && found.md5 === md5 && found.size === size && found.step === step
+  const known = same && await server.multipartExists(path, found.id, { signal })
+  if (found !== undefined && !known) {
+    await abandonUpload(server, found)
+    save(undefined)
+  }
+  if (size <= (ledger.partBytes ?? MULTIPART_ABOVE)) {
     await server.put(path, () => readRange(file, 0, size), size, { md5, signal })
     return
   }
-  const uploadId = await server.multipartStart(path, { signal })
+  let upload: PartialUpload = known ? found : { id: await server.multipartStart(path, { signal }), path, md5, size, step, parts: [] }
+  save(upload)
   try {
-    const parts = await sendParts(server, path, uploadId, file, size, signal)
-    await server.multipartComplete(path, uploadId, parts, { signal })
+    await sendMissing(server, upload, file, signal, (part) => {
+      upload = { ...upload, parts: [...upload.parts, part] }
+      save(upload)
+    })
+    await server.multipartComplete(path, upload.id, upload.parts, { signal })
+    save(undefined)
   } catch (error) {
-    await server.multipartAbort(path, uploadId).catch(() => {})
+    if (!ledger.goesOn() || !mayGoOn(error)) {
+      await abandonUpload(server, upload)
+      save(undefined)
+    }
     throw error
   }
 }
 
-async function sendParts(server: CellsServer, path: string, uploadId: string, file: FileHandle, size: number, signal: AbortSignal | undefined): Promise<MultipartPart[]> {
-  const step = partSize(size)
-  const parts: MultipartPart[] = []
-  let next = 0
+/** What was begun and will not be finished: without an abort its parts, and the empty file that stands for it, stay for days. Never rejects. */
+export async function abandonUpload(server: CellsServer, { path, id }: PartialUpload): Promise<void> {
+  await server.multipartAbort(path, id).catch(() => {})
+}
+
+function mayGoOn(error: unknown): boolean {
+  return isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted' || error.kind === 'quota')
+}
+
+async function sendMissing(server: CellsServer, { id, path, size, step, parts }: PartialUpload, file: FileHandle, signal: AbortSignal | undefined, onSent: (part: MultipartPart) => void): Promise<void> {
+  const there = new Set(parts.map((it) => it.number))
+  const missing = Array.from({ length: Math.ceil(size / step) }, (_, index) => index + 1).filter((number) => !there.has(number))
+  let failed = false
   const worker = async (): Promise<void> => {
-    while (next * step < size) {
-      const index = next++
-      const [start, end] = [index * step, Math.min(size, (index + 1) * step)]
-      parts[index] = await server.multipartPart(path, uploadId, index + 1, () => readRange(file, start, end), end - start, { signal })
+    for (let number = missing.shift(); number !== undefined && !failed; number = missing.shift()) {
+      const [start, end] = [(number - 1) * step, Math.min(size, number * step)]
+      let hash = createHash('md5')
+      const body = async function* (): AsyncGenerator<Buffer> {
+        hash = createHash('md5')
+        for await (const chunk of readRange(file, start, end)) {
+          hash.update(chunk)
+          yield chunk
+        }
+      }
+      const part = await server.multipartPart(path, id, number, body, end - start, { signal })
+      if (/^[0-9a-f]{32}$/.test(part.etag) && part.etag !== hash.digest('hex')) throw new CellsError('network', `Part ${number} of ${path} arrived damaged`)
+      onSent(part)
     }
   }
-  const workers = Array.from({ length: PARALLEL_PARTS }, worker)
+  const workers = Array.from({ length: PARALLEL_PARTS }, () => worker().catch((error: unknown) => {
+    failed = true
+    throw error
+  }))
   const results = await Promise.allSettled(workers)
-  const failed = results.find((it) => it.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
-  return parts
+  const rejected = results.find((it) => it.status === 'rejected')
+  if (rejected !== undefined) throw rejected.reason
 }
