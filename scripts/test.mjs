@@ -25,7 +25,7 @@ const DRIVER_TESTS = /\/mount-(files|editors|names|programs|sharing|durability)\
 const OTHER_DRIVER = 'fuse-native'
 
 /** Begun first, so that none of these is what everything waits for at the end. They wait more than they work. */
-const LONG_TESTS = /\/(contract-replay|faults|engine|crash|fsx|model|cec-killed|mount-files|mount-outage|semantics)\.test\.js$/
+const LONG_TESTS = /\/(contract-replay|faults|engine|crash|fsx|model|cec-killed|mount-files|mount-outage|semantics|conflicts)\.test\.js$/
 
 const words = process.argv.slice(2)
 setUp()

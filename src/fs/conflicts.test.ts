@@ -212,6 +212,8 @@ for (const version of [2, 4] as const) {
     for (const [name, meeting] of Object.entries(MEETINGS)) {
       for (const cut of ['changes', 'everything'] as const) {
         if (meeting.only !== undefined && meeting.only !== cut) continue
+        // Two cores have enough with one server of the two without network.
+        if (process.env['CI'] !== undefined && version === 4 && cut === 'everything') continue
         it(`${name}${cut === 'everything' ? ', offline' : ''}`, async () => {
           const s = await Sides.open(site)
           try {
