@@ -90,7 +90,7 @@ export class Recovery {
 
   private turn(): Promise<void> {
     clearTimeout(this.timer)
-    return this.running ??= this.work().finally(() => {
+    return this.running ??= this.deps.uploader.afterwards(() => this.work()).finally(() => {
       this.running = undefined
       if (this.left.size === 0 || this.closed) return
       // A server that is only slow now and then tells nobody that it is back.

@@ -227,6 +227,19 @@ export class Uploader {
 
   // -- the pump
 
+  private waits = false
+
+  /** What is brought back from an earlier run is sent when all of it is back: what one file is to replace may be known only by the last record. */
+  async afterwards(work: () => Promise<void>): Promise<void> {
+    this.waits = true
+    try {
+      await work()
+    } finally {
+      this.waits = false
+      this.pump()
+    }
+  }
+
   /** When the timer fires, performance.now(); Infinity: never. */
   private armedFor = Infinity
 
@@ -244,7 +257,7 @@ export class Uploader {
 
   /** Begins what is due, oldest first. While all lanes are busy nothing is looked at: whichever ends pumps again. */
   private pump(): void {
-    if (this.closed) return
+    if (this.closed || this.waits) return
     const now = performance.now()
     let next = Infinity
     for (const [inode, entry] of this.entries) {
