@@ -42,6 +42,8 @@ describe('names in a mount', { concurrency: 4, timeout: 200_000 }, () => {
     const at = await suite.corner('unicode')
     const [nfd, nfc] = ['e\u0301te\u0301', 'été']
     await at.sh('echo text > "$NFD"; cat "$NFC" "$NFD"; [ "$(ls | wc -l)" = 1 ]; rm "$NFC"; [ ! -e "$NFD" ]; mkdir "$NFD"; rmdir "$NFC"', { env: { NFD: nfd, NFC: nfc } })
+    // libfuse 2 cannot tell the kernel that the other spelling is gone, too: it believes in it for a second.
+    if (process.env['CELLSFS_DRIVER'] === 'fuse-native') await at.sh('while [ -e "$NFD" ]; do sleep 0.05; done', { env: { NFD: nfd } })
     await at.sh('echo text > "$NFD"', { env: { NFD: nfd } })
     await at.serverHas(nfc, 'text\n')
   })
