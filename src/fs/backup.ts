@@ -78,7 +78,6 @@ export class Backups {
     const { folder, name } = backup.heldAt!
     const { uuid, version, base } = backup
     const sent = [...backup.sent]
-    const past = [...backup.past]
     tree.hold(backup, undefined)
     backup.graceUntil = 0
     journal.move(backup)
@@ -96,7 +95,6 @@ export class Backups {
     inodes.setUuid(heir, uuid)
     heir.base = version ?? base
     for (const md5 of sent) heir.sent.add(md5)
-    for (const etag of past) heir.past.add(etag)
     this.deps.contents().rebase(heir)
   }
 }

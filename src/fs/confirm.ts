@@ -122,13 +122,8 @@ export class Confirmer {
 
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
-    this.hurry([...this.present].filter(([inode]) => this.within(inode, folder)).map(([, wait]) => wait))
-    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.within(it, folder)), signal)
-  }
-
-  /** In the server's tree. */
-  private within(inode: Inode, folder: Inode): boolean {
-    return this.deps.tree.serverFolders(inode).includes(folder)
+    this.hurry([...this.present].filter(([inode]) => this.deps.tree.isWithinThere(inode, folder)).map(([, wait]) => wait))
+    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.isWithinThere(it, folder)), signal)
   }
 
   /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
@@ -155,18 +150,25 @@ export class Confirmer {
       return true
     }
     if (node.kind !== 'file' || node.etag === ETAG_TEMPORARY || node.etag === '') return true
-    if (agrees(inode, node)) {
+    if (this.agrees(inode, node)) {
       if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return true
       this.settleFile(inode, node)
       return true
     }
     // An older content, ours or the one we wrote over: the index lags.
-    if (inode.sent.has(node.etag) || inode.past.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.isSpent(node)) return true
+    if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.isSpent(node)) return true
     // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
     if (this.onOverwritten(inode, node)) return true
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
     this.settleFile(inode, node)
     return true
+  }
+
+  /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
+  private agrees(inode: Inode, node: CellsNode): boolean {
+    if (inode.expected === undefined) return false
+    const verdict = compareWithNode(inode.expected, node)
+    return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !this.deps.tree.isSpent(node))
   }
 
   /** Somebody waits for these: asks now, and again soon. */
@@ -207,18 +209,15 @@ export class Confirmer {
 
   private settleFile(inode: Inode, node: CellsNode): void {
     const { tree } = this.deps
-    const ours = agrees(inode, node)
+    const ours = this.agrees(inode, node)
     this.confirmedSince = Math.max(this.confirmedSince, this.present.get(inode)?.since ?? 0)
     inode.resent = 0
     this.drop(inode)
     inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) {
-      inode.outdated(inode.base.etag)
       tree.remember(node.uuid, inode.base.etag)
     }
     for (const md5 of inode.sent) tree.remember(node.uuid, md5)
-    for (const md5 of inode.sent) if (md5 !== node.etag) inode.outdated(md5)
-    inode.past.delete(node.etag)
     inode.sent.clear()
     if (inode.uuid !== node.uuid) {
       tree.deps.inodes.setUuid(inode, node.uuid)
@@ -402,11 +401,4 @@ export class Confirmer {
     this.waiters = this.waiters.filter((waiter) => !ready.includes(waiter))
     for (const waiter of ready) waiter.resolve()
   }
-}
-
-/** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
-function agrees(inode: Inode, node: CellsNode): boolean {
-  if (inode.expected === undefined) return false
-  const verdict = compareWithNode(inode.expected, node)
-  return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !inode.past.has(node.etag))
 }

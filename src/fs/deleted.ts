@@ -24,8 +24,8 @@ const LOOKS = 3
 const LOOK_AGAIN_MS = 1_200
 
 export function knownOf(inode: Inode): Deleted {
-  const { version, base, sent, past, expected } = inode
-  return { etags: new Set([...past, ...sent, ...[base, version].flatMap((it) => it?.etag ?? [])]), expected }
+  const { version, base, sent, expected } = inode
+  return { etags: new Set([...sent, ...[base, version].flatMap((it) => it?.etag ?? [])]), expected }
 }
 
 /**

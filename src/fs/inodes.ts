@@ -12,8 +12,6 @@ import type { Draft } from './drafts.js'
 import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.js'
 import type { VersionReader } from './reader.js'
 
-/** A program can save many times before the event of the first save is here. */
-const PAST_KEPT = 1_000
 const DONE: Promise<void> = Promise.resolve()
 
 /** A name in a folder. */
@@ -91,7 +89,6 @@ export class Inode {
   commits = DONE
   // Made when first asked for: almost all inodes are files that are only looked at, by the thousand.
   #sent: Set<string> | undefined
-  #past: Set<string> | undefined
   #children: Map<string, Inode> | undefined
   #local: Map<string, Inode | null> | undefined
 
@@ -108,11 +105,6 @@ export class Inode {
   /** md5s sent since the server last agreed: any of them may show up on the server. */
   get sent(): Set<string> {
     return this.#sent ??= new Set()
-  }
-
-  /** ETags of earlier versions, the last few: an event or an index that lags can show them again. */
-  get past(): Set<string> {
-    return this.#past ??= new Set()
   }
 
   /** Live children by name: the dentries. */
@@ -155,16 +147,6 @@ export class Inode {
   /** Its content is the kernel's affair (specials.ts). */
   get special(): boolean {
     return this.type === 'fifo' || this.type === 'socket'
-  }
-
-  /** An ETag that is not the newest any more. */
-  outdated(etag: string): void {
-    this.past.delete(etag)
-    this.past.add(etag)
-    for (const oldest of this.past) {
-      if (this.past.size <= PAST_KEPT) break
-      this.past.delete(oldest)
-    }
   }
 
   /** The program's changes exist only here. */
@@ -336,4 +318,10 @@ export class InodeTable {
       at.reader?.close()
     }
   }
+}
+
+/** Is the inode a folder, or somewhere below it, as names are here? (On the server: Tree.isWithinThere.) */
+export function isWithin(inode: Inode | undefined, folder: Inode): boolean {
+  for (let at = inode; at !== undefined; at = at.parent) if (at === folder) return true
+  return false
 }

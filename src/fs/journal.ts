@@ -7,7 +7,7 @@
  * those of the server are paths below the remote folder. Both change when a folder above is renamed, here or there.
  */
 import { randomUUID } from 'node:crypto'
-import type { Inode, Place } from './inodes.js'
+import { type Inode, isWithin, type Place } from './inodes.js'
 import type { Tree } from './tree.js'
 
 export class Journal {
@@ -66,11 +66,8 @@ export class Journal {
   /** Names in and below a folder changed, here or on the server: every record that contains one is written again. */
   relocated(folder: Inode): void {
     const { store } = this.tree.deps
-    const within = (inode: Inode | undefined): boolean => {
-      for (let at = inode; at !== undefined; at = at.parent) if (at === folder) return true
-      return false
-    }
-    const withinServer = (inode: Inode | undefined): boolean => inode !== undefined && this.tree.serverFolders(inode).includes(folder)
+    const within = (inode: Inode | undefined): boolean => isWithin(inode, folder)
+    const withinServer = (inode: Inode | undefined): boolean => this.tree.isWithinThere(inode, folder)
     for (const inode of this.moves.keys()) if (within(inode) || withinServer(inode.heldAt?.folder)) this.move(inode)
     for (const inode of this.folders.keys()) if (within(inode)) this.folder(inode)
     for (const inode of this.tree.deps.inodes.all()) {

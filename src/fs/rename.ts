@@ -10,7 +10,7 @@ import { type Contents, foldersOf, nameKey } from './contents.js'
 import { type Backups, GRACE_MS } from './backup.js'
 import type { Caller } from './drivers/driver.js'
 import { FsError } from './errno.js'
-import type { Inode, Place } from './inodes.js'
+import { type Inode, isWithin, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import type { Removals } from './removals.js'
@@ -48,7 +48,7 @@ export class Renamer {
     const first = await tree.child(from, name, caller.signal)
     if (first === undefined) throw absent(name)
     if (from === to && name === newName) return undefined
-    if (within(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
+    if (isWithin(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
     return tree.deps.inodes.pinned([from, to, first], async () => {
       const known = await tree.child(to, newName, caller.signal)
       return tree.deps.inodes.pinned([known], () => this.renameKnown(from, name, first, to, newName, known, noReplace, caller))
@@ -59,7 +59,7 @@ export class Renamer {
     const { tree, names } = this.deps
     const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
     if (first.type === 'folder') exclusive.add(`d${first.ino}`)
-    if (known?.type === 'folder' && !within(from, known)) exclusive.add(`d${known.ino}`)
+    if (known?.type === 'folder' && !isWithin(from, known)) exclusive.add(`d${known.ino}`)
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
     const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] }, caller.signal)
     try {
@@ -178,7 +178,7 @@ export class Renamer {
     const oldAlso = source.movingTo
     const oldUuid = source.uuid
     const oldEtags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
-    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], past: [...target.past], heldAt: target.heldAt, movingTo: target.movingTo, grace: target.graceUntil }
+    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], heldAt: target.heldAt, movingTo: target.movingTo, grace: target.graceUntil }
     confirmer.drop(source)
     confirmer.drop(target)
     tree.hold(source, undefined)
@@ -196,7 +196,6 @@ export class Renamer {
     source.version = undefined
     source.sent.clear()
     for (const md5 of node.sent) source.sent.add(md5)
-    for (const etag of node.past) source.past.add(etag)
     source.localOnly = false
     source.graceUntil = node.grace
     tree.hold(source, node.heldAt)
@@ -217,19 +216,13 @@ export class Renamer {
 
   /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
   private async becomeNew(source: Inode, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer, removals, journal } = this.deps
+    const { tree, contents, removals } = this.deps
     await this.atRest(source, caller)
     const place = source.serverPlace
     const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
     const { uuid, movingTo } = source
     tree.aim(source, undefined)
-    confirmer.drop(source)
-    tree.hold(source, undefined)
-    tree.deps.inodes.setUuid(source, '')
-    source.version = undefined
-    source.base = undefined
-    source.sent.clear()
-    journal.move(source)
+    this.parted(source)
     contents.recordSecured(source)
     // The old node must not go before its content, which counts as unsent only now, is there.
     if (place !== undefined) removals.add(place, uuid, etags, source)
@@ -238,10 +231,18 @@ export class Renamer {
 
   /** The inode is a local file from now on; its node on the server is deleted. */
   private async leaveNode(source: Inode, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer, unlinks, journal } = this.deps
+    const { contents, unlinks } = this.deps
     await this.atRest(source, caller)
     const place = source.serverPlace
     if (place !== undefined) unlinks.add(place)
+    this.parted(source)
+    source.localOnly = true
+    contents.recordSecured(source)
+  }
+
+  /** The inode has no node on the server any more. */
+  private parted(source: Inode): void {
+    const { tree, confirmer, journal } = this.deps
     confirmer.drop(source)
     tree.hold(source, undefined)
     tree.deps.inodes.setUuid(source, '')
@@ -249,8 +250,6 @@ export class Renamer {
     source.base = undefined
     source.sent.clear()
     journal.move(source)
-    source.localOnly = true
-    contents.recordSecured(source)
   }
 
   /** All of the content is on this disk and nothing of the inode on its way to the server: what follows without a pause cannot be overtaken. */
@@ -294,9 +293,4 @@ export class Renamer {
     }
     return false
   }
-}
-
-function within(folder: Inode, ancestor: Inode): boolean {
-  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
-  return false
 }

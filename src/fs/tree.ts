@@ -18,7 +18,7 @@ import type { Attr, FileType } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { KernelView } from './kernelview.js'
 import { Patience, saysNothing } from './patience.js'
-import { fromPair, type Inode, inoOfUuid, type InodeTable, type Place } from './inodes.js'
+import { fromPair, type Inode, inoOfUuid, type InodeTable, isWithin, type Place } from './inodes.js'
 
 /** Who owns what the server gives no owner for. */
 export interface Owner {
@@ -166,7 +166,7 @@ export class Tree {
 
   /** All that the server has somewhere below a folder of its own tree and that is elsewhere here, not deleted. */
   heldBelow(folder: Inode): Inode[] {
-    return [...this.held.values()].filter((it) => !it.unlinked && it.heldAt !== undefined && this.serverFolders(it.heldAt.folder).includes(folder))
+    return [...this.held.values()].filter((it) => !it.unlinked && this.isWithinThere(it.heldAt?.folder, folder))
   }
 
   /** The folders above an inode in the server's tree, innermost first, the root last. */
@@ -174,6 +174,12 @@ export class Tree {
     const found: Inode[] = []
     for (let at: Inode | undefined = folder; at !== undefined; at = at.serverPlace?.folder) found.push(at)
     return found
+  }
+
+  /** Is the inode a folder, or somewhere below it, in the server's tree? (Here: isWithin.) */
+  isWithinThere(inode: Inode | undefined, folder: Inode): boolean {
+    for (let at = inode; at !== undefined; at = at.serverPlace?.folder) if (at === folder) return true
+    return false
   }
 
   /** Ours is not at this name any more, or the server's is not: what the server may still show there stays hidden until it is gone. */
@@ -281,7 +287,11 @@ export class Tree {
     return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
   }
 
-  /** `<Uuid>/<ETag>` of contents that we sent or wrote over. Beyond the life of an inode: the kernel can forget it before the last event is here. */
+  /**
+   * `<Uuid>/<ETag>` of contents that we sent or wrote over: seeing one again proves that the index, or an event, lags, and not that somebody wrote.
+   * By node, not by inode: the kernel can forget an inode before the last event is here, and a rename over a file hands the node on. Not for ever:
+   * after a while it is somebody who brought an old version back.
+   */
   private readonly spent = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
 
   /** The node had this content, or may show it for a moment. */
@@ -549,7 +559,7 @@ export class Tree {
     }
     const moved = inodes.ofUuid(node.uuid)
     // Into a folder that we move into this one: theirs stands, ours is taken back.
-    if (moved !== undefined && moved.heldAt === undefined && this.within(folder, moved) && !this.takeBack(folder, moved)) return moved
+    if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.takeBack(folder, moved)) return moved
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
@@ -569,11 +579,6 @@ export class Tree {
     return inode
   }
 
-  private within(folder: Inode, ancestor: Inode): boolean {
-    for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) if (at === ancestor) return true
-    return false
-  }
-
   /** Told of a folder whose move was taken back. */
   onTakenBack: (folder: Inode) => void = () => {}
 
@@ -582,7 +587,7 @@ export class Tree {
     for (let at = folder; at !== ancestor; at = at.parent!) {
       const { heldAt, parent, name } = at
       // (A move whose answer was lost has not happened: the server could not show the one in the other.)
-      if (heldAt === undefined || parent === undefined || this.moving.has(at) || this.within(heldAt.folder, ancestor)) continue
+      if (heldAt === undefined || parent === undefined || this.moving.has(at) || isWithin(heldAt.folder, ancestor)) continue
       this.deps.logger.warn('a rename is taken back: somebody has moved its target into what was renamed', { path: this.localPath(at) })
       if (parent.local.get(name) === at) parent.local.delete(name)
       const { folder: home, name: old } = heldAt

@@ -142,7 +142,7 @@ export class Unlinks {
 
   /** The folder itself is being deleted: what waits in and below it goes with it. */
   coverBelow(folder: Inode): Covered {
-    const covered = [...this.waiting.values()].filter((it) => this.below(it.folder, folder))
+    const covered = [...this.waiting.values()].filter((it) => this.deps.tree.isWithinThere(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
     return { unshown: covered.flatMap((it) => it.unshown), deleted: covered.flatMap((it) => it.deleted) }
   }
@@ -158,10 +158,6 @@ export class Unlinks {
       if (unlink.folder === folder && unlink.name === name && unlink.inode?.type === 'folder') return unlink.inode
     }
     return undefined
-  }
-
-  private below(folder: Inode, ancestor: Inode): boolean {
-    return this.deps.tree.serverFolders(folder).includes(ancestor)
   }
 
   /** Resolves when a name's delete is through, sent at once if it waits. */
