@@ -1,5 +1,7 @@
 /** Renames that meet what the uploader is doing with the same node at that moment. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { CellsServer } from '../cells/server.js'
@@ -45,6 +47,33 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
       await fs.unlink('text')
       assert.deepEqual((await engine.sync()).failed, [])
       assert.deepEqual(await names(world), [])
+    } finally {
+      await world.close()
+    }
+  })
+
+  it('sends nothing of what a program has only begun to write over it', async () => {
+    const world = await World.start({ serverVersion: 4 })
+    try {
+      const { engine, fs } = await world.open('a')
+      await fs.writeFile('old', 'the text')
+      await engine.sync()
+      const held = hold(world, 'move')
+      await fs.rename('old', 'new')
+      await held.reached
+      const file = await fs.open('new', constants.O_WRONLY | constants.O_TRUNC)
+      held.go()
+      await world.server.waitFor(world.path('new'), (node) => node !== undefined)
+      // What is sent after the move has come.
+      await fs.writeFile('later', 'x')
+      await world.server.waitFor(world.path('later'), (node) => node !== undefined)
+      assert.equal((await world.server.stat(world.path('new')))?.size, 8)
+      await fs.write(file, 0, 'new text')
+      await fs.close(file)
+      assert.deepEqual((await engine.sync()).failed, [])
+      assert.deepEqual(await names(world), ['later', 'new'])
+      assert.equal((await fs.readFile('new')).toString(), 'new text')
+      assert.equal((await world.server.stat(world.path('new')))?.etag, createHash('md5').update('new text').digest('hex'))
     } finally {
       await world.close()
     }

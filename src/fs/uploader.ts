@@ -340,7 +340,8 @@ export class Uploader {
       await this.shown(inode)
       await this.inLane(() => this.sendMove(inode, []))
     }
-    if (inode.dirty && !inode.localOnly && !inode.unlinked) {
+    // (What a program is only just writing is not sent with the move.)
+    if (!inode.unlinked && this.deps.contents.due(inode)) {
       if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.inLane(() => this.foldersAbove(inode))
       await this.deps.contents.commit(inode, this.stop.signal)
     }
@@ -630,7 +631,10 @@ export class Uploader {
     journal.move(inode)
     if (inode.draft !== undefined) {
       inode.base = undefined
-      inode.draft.generation++
+      const { draft } = inode
+      const safe = draft.secured === draft.generation
+      draft.generation++
+      if (safe) draft.secured = draft.generation
       this.add(inode, 0)
       return
     }
