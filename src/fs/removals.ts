@@ -9,6 +9,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
+import { Pauses } from '../pauses.js'
 import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
@@ -47,6 +48,7 @@ export interface RemovalDeps {
 export class Removals {
   private readonly deps: RemovalDeps
   private readonly pending = new Map<Removal, Promise<void>>()
+  private readonly retries = new Pauses()
   private closed = false
 
   constructor(deps: RemovalDeps) {
@@ -152,31 +154,15 @@ export class Removals {
       } catch (error) {
         if (signal.aborted || this.closed) return
         logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.pathAt(removal.place.folder, removal.place.name), error })
-        await this.untilRetry(signal)
+        await this.retries.wait(RETRY_MS, signal)
         if (signal.aborted) return
       }
     }
   }
 
-  private readonly retrying = new Set<() => void>()
-
-  private async untilRetry(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const go = (): void => {
-        clearTimeout(timer)
-        this.retrying.delete(go)
-        signal.removeEventListener('abort', go)
-        resolve()
-      }
-      const timer = setTimeout(go, RETRY_MS)
-      this.retrying.add(go)
-      signal.addEventListener('abort', go)
-    })
-  }
-
   /** The server is there again. */
   retryNow(): void {
-    for (const go of [...this.retrying]) go()
+    this.retries.cutShort()
   }
 
   private async removeNow(removal: Removal): Promise<void> {

@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isCellsError } from '../cells/errors.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { Pauses } from '../pauses.js'
 import { timeLimit } from '../signals.js'
 import type { Confirmer } from './confirm.js'
 import { type Deleted, knownOf, remainder } from './deleted.js'
@@ -78,7 +79,9 @@ export class Unlinks {
   private lastAt = 0
   private hurry = false
   private pump: Promise<void> | undefined
-  private nudge: (() => void) | undefined
+  /** For the end of a burst. */
+  private readonly quiet = new Pauses()
+  private readonly retries = new Pauses()
   private readonly stop = new AbortController()
   readonly failures: FailedChange[] = []
 
@@ -174,14 +177,13 @@ export class Unlinks {
     const found = [...this.waiting.values(), ...this.sending].filter(which)
     if (found.length === 0) return
     this.hurry = true
-    this.nudge?.()
+    this.quiet.cutShort()
     this.retryNow()
     await Promise.all(found.map((it) => it.settled))
   }
 
   async close(): Promise<void> {
     this.stop.abort()
-    this.nudge?.()
     await this.pump
   }
 
@@ -217,10 +219,7 @@ export class Unlinks {
       const now = performance.now()
       const wait = Math.min(this.lastAt + this.deps.tree.pause(QUIET_MS), this.firstAt + LONGEST_WAIT_MS) - now
       if (wait <= 0) return
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, wait)
-        this.nudge = () => { clearTimeout(timer); resolve() }
-      })
+      await this.quiet.wait(wait, this.stop.signal)
     }
   }
 
@@ -268,7 +267,7 @@ export class Unlinks {
         if (!saysNothing(error)) return this.undo(unlink, error as Error)
         logger.warn('a delete waits for the server', { path: paths[0], error })
         unlink.failure = (error as Error).message
-        await this.untilRetry()
+        await this.retries.wait(tree.pause(RETRY_MS), this.stop.signal)
         if (this.stop.signal.aborted) return
       } finally {
         release()
@@ -291,18 +290,9 @@ export class Unlinks {
     this.record(unlink)
   }
 
-  private readonly retrying = new Set<AbortController>()
-
-  private async untilRetry(): Promise<void> {
-    const now = new AbortController()
-    this.retrying.add(now)
-    await pause(this.deps.tree.pause(RETRY_MS), undefined, { signal: AbortSignal.any([this.stop.signal, now.signal]) }).catch(() => {})
-    this.retrying.delete(now)
-  }
-
   /** The server is there again. */
   retryNow(): void {
-    for (const pausing of this.retrying) pausing.abort()
+    this.retries.cutShort()
   }
 
   /** Which paths of the server are to be deleted, which deletes are through then, and which meet what somebody else did in the meantime. */

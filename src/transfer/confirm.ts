@@ -7,11 +7,11 @@
  * and go on. Of all that is pending a few, the scouts, are asked about again and again; when one of them is there, so are
  * the others as a rule, and are asked for in large batches.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import { parentOf } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
+import { Pauses } from '../pauses.js'
 import { Semaphore } from './pool.js'
 
 /** The oldest, the newest and two others: with the same ones each time, a path that never agrees could keep all others waiting. */
@@ -52,7 +52,7 @@ export class Confirmer {
   readonly #pending = new Set<Pending>()
   readonly #stop = new AbortController()
   #running = false
-  #wake = new AbortController()
+  readonly #pauses = new Pauses()
   /** When the pause that is under way ends. */
   #asleepUntil = -Infinity
   #lastQuestion = -Infinity
@@ -77,7 +77,7 @@ export class Confirmer {
   /** While true, questions come seldom: there is more to send. */
   set leisure(value: boolean) {
     this.#leisure = value
-    this.#wake.abort()
+    this.#pauses.cutShort()
   }
 
   /**
@@ -89,7 +89,7 @@ export class Confirmer {
     return new Promise((resolve, reject) => {
       this.#lastHandOver = performance.now()
       this.#pending.add({ path, wanted, timeoutMs, last: undefined, resolve, reject })
-      if (this.#nextQuestion() < this.#asleepUntil) this.#wake.abort()
+      if (this.#nextQuestion() < this.#asleepUntil) this.#pauses.cutShort()
       if (!this.#running) {
         this.#running = true
         void this.#run()
@@ -116,10 +116,9 @@ export class Confirmer {
   }
 
   async #pause(): Promise<void> {
-    this.#wake = new AbortController()
     this.#asleepUntil = this.#nextQuestion()
     const wait = Math.max(1, this.#asleepUntil - performance.now())
-    await sleep(wait, undefined, { signal: AbortSignal.any([this.#wake.signal, this.#stop.signal]) }).catch(() => {})
+    await this.#pauses.wait(wait, this.#stop.signal)
     this.#asleepUntil = -Infinity
   }
 
