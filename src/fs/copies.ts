@@ -2,7 +2,7 @@
  * copy_file_range(2) of a whole file: the server copies it, and its content never comes here. That is what `cp` does first
  * with every file. Taken only where it wins and is certain:
  * - from the first byte to the last, of a file that the server has as we show it, into a new file that the server does not have yet (an
- *   empty file is not sent at once: Contents.keepEmpty);
+ *   empty file is not sent at once: open-files.ts);
  * - above `LEAST` bytes: a copy shows after a second, in which smaller contents have been read and sent.
  * Everything else is EOPNOTSUPP, and the program copies through read and write, from our blocks where they are.
  *
