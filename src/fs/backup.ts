@@ -10,6 +10,7 @@ import type { Confirmer } from './confirm.js'
 import type { Contents } from './contents.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
+import { part } from './parting.js'
 import type { Tree } from './tree.js'
 
 /** How long an editor has for its next step, and how long a backup that became a file waits for its own deletion. */
@@ -73,26 +74,16 @@ export class Backups {
 
   /** The backup has no claim on the node any more; whoever lives at the place takes it over. */
   private letGo(backup: Inode): void {
-    const { tree, journal, confirmer } = this.deps
-    const { inodes } = tree.deps
+    const { tree } = this.deps
     const { folder, name } = backup.heldAt!
-    const { uuid, version, base } = backup
-    const sent = [...backup.sent]
-    tree.hold(backup, undefined)
-    backup.graceUntil = 0
-    journal.move(backup)
-    confirmer.drop(backup)
-    inodes.setUuid(backup, '')
-    backup.version = undefined
-    backup.base = undefined
-    backup.sent.clear()
+    const { uuid, version, base, sent } = part(backup, this.deps)
     tree.overlay(backup)
     const heir = folder.local.get(name)
     if (heir === undefined || heir === null || heir.onServer || heir.localOnly) {
       tree.uncoverHidden(folder, name)
       return
     }
-    inodes.setUuid(heir, uuid)
+    tree.deps.inodes.setUuid(heir, uuid)
     heir.base = version ?? base
     for (const md5 of sent) heir.sent.add(md5)
     this.deps.contents().rebase(heir)

@@ -23,6 +23,7 @@ import { FsError } from './errno.js'
 import { digestFile } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
 import { type Handle, Pages } from './pages.js'
+import { part } from './parting.js'
 import { newReadPattern, VersionReader } from './reader.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
@@ -638,11 +639,8 @@ export class Contents {
     logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
     const atHome = inode.parent === folder && inode.name === name
     if (as === 'new node') {
-      tree.deps.inodes.setUuid(inode, '')
-      inode.base = undefined
-      inode.sent.clear()
-      this.deps.confirmer.drop(inode)
-      tree.hold(inode, atHome ? undefined : aside)
+      part(inode, this.deps)
+      if (!atHome) tree.hold(inode, aside)
     }
     if (atHome) {
       if (folder.local.get(name) === inode) folder.local.delete(name)

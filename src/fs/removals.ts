@@ -70,6 +70,7 @@ export class Removals {
     const { tree } = this.deps
     const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
     tree.vacate(place.folder, place.name)
+    if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
     for (const etag of removal.etags) tree.remember(uuid, etag)
     this.record(removal)
     this.pending.set(removal, this.run(removal))

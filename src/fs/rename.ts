@@ -13,6 +13,7 @@ import { FsError } from './errno.js'
 import { type Inode, isWithin, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
+import { etagsOf, type FormerNode, part } from './parting.js'
 import type { Removals } from './removals.js'
 import type { Specials } from './specials.js'
 import { absent, type Tree } from './tree.js'
@@ -163,7 +164,7 @@ export class Renamer {
 
   /** The source's content becomes the next content of the target's node. */
   private async adopt(source: Inode, target: Inode, caller: Caller): Promise<void> {
-    const { tree, contents, confirmer, journal, removals, uploader } = this.deps
+    const { tree, contents, journal, removals, uploader } = this.deps
     const { inodes } = tree.deps
     const [to, newName] = [target.parent!, target.name]
     do {
@@ -174,17 +175,8 @@ export class Renamer {
     } while (contents.isSending(source) || contents.isSending(target))
     // From here on without a pause, so that nobody sees half of it.
     const [from, name] = [source.parent!, source.name]
-    const old = source.onServer && !source.localOnly ? source.serverPlace : undefined
-    const oldAlso = source.movingTo
-    const oldUuid = source.uuid
-    const oldEtags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
-    const node = { uuid: target.uuid, base: target.base ?? target.version, sent: [...target.sent], heldAt: target.heldAt, movingTo: target.movingTo, grace: target.graceUntil }
-    confirmer.drop(source)
-    confirmer.drop(target)
-    tree.hold(source, undefined)
-    tree.hold(target, undefined)
-    tree.aim(target, undefined)
-    journal.move(target)
+    const old = part(source, this.deps)
+    const node = part(target, this.deps)
     to.local.delete(newName)
     tree.deps.metadata.forget(target.ino)
     inodes.detach(target)
@@ -192,12 +184,10 @@ export class Renamer {
     from.local.delete(name)
     inodes.move(source, to, newName)
     inodes.setUuid(source, node.uuid)
-    source.base = node.base
-    source.version = undefined
-    source.sent.clear()
+    source.base = node.base ?? node.version
     for (const md5 of node.sent) source.sent.add(md5)
     source.localOnly = false
-    source.graceUntil = node.grace
+    source.graceUntil = node.graceUntil
     tree.hold(source, node.heldAt)
     tree.aim(source, node.movingTo)
     source.ctime = BigInt(Date.now()) * 1_000_000n
@@ -205,10 +195,7 @@ export class Renamer {
     journal.move(source)
     contents.recordSecured(source)
     removals.renamed(source)
-    // The old node must not go before its content, which counts as unsent only now, is there.
-    if (old !== undefined) removals.add(old, oldUuid, oldEtags, source)
-    // Where it was being moved, if the answer to that was lost.
-    if (old !== undefined && oldAlso !== undefined && oldUuid !== '') removals.add(oldAlso, oldUuid, oldEtags, source)
+    this.removeFormer(old, source)
     tree.leave(from, name)
     if (target.opens === 0) void contents.dropDraft(target)
     uploader.add(source)
@@ -216,40 +203,28 @@ export class Renamer {
 
   /** A move would make `name-1` of it (trap 4), a new file can have the name: its node goes once the content is there. */
   private async becomeNew(source: Inode, caller: Caller): Promise<void> {
-    const { tree, contents, removals } = this.deps
     await this.atRest(source, caller)
-    const place = source.serverPlace
-    const etags = [...source.sent, ...(source.version === undefined ? [] : [source.version.etag]), ...(source.base === undefined ? [] : [source.base.etag])]
-    const { uuid, movingTo } = source
-    tree.aim(source, undefined)
-    this.parted(source)
-    contents.recordSecured(source)
-    // The old node must not go before its content, which counts as unsent only now, is there.
-    if (place !== undefined) removals.add(place, uuid, etags, source)
-    if (movingTo !== undefined && uuid !== '') removals.add(movingTo, uuid, etags, source)
+    const old = part(source, this.deps)
+    this.deps.contents.recordSecured(source)
+    this.removeFormer(old, source)
+  }
+
+  /** The node that an inode had is to go: not before its content, which counts as unsent only now, is there as the inode's next node. */
+  private removeFormer(old: FormerNode, keeper: Inode): void {
+    const { removals } = this.deps
+    if (old.place === undefined) return
+    removals.add(old.place, old.uuid, etagsOf(old), keeper)
+    if (old.movingTo !== undefined && old.uuid !== '') removals.add(old.movingTo, old.uuid, etagsOf(old), keeper)
   }
 
   /** The inode is a local file from now on; its node on the server is deleted. */
   private async leaveNode(source: Inode, caller: Caller): Promise<void> {
     const { contents, unlinks } = this.deps
     await this.atRest(source, caller)
-    const place = source.serverPlace
+    const { place } = part(source, this.deps)
     if (place !== undefined) unlinks.add(place)
-    this.parted(source)
     source.localOnly = true
     contents.recordSecured(source)
-  }
-
-  /** The inode has no node on the server any more. */
-  private parted(source: Inode): void {
-    const { tree, confirmer, journal } = this.deps
-    confirmer.drop(source)
-    tree.hold(source, undefined)
-    tree.deps.inodes.setUuid(source, '')
-    source.version = undefined
-    source.base = undefined
-    source.sent.clear()
-    journal.move(source)
   }
 
   /** All of the content is on this disk and nothing of the inode on its way to the server: what follows without a pause cannot be overtaken. */

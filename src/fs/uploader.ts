@@ -22,6 +22,7 @@ import { type Contents } from './contents.js'
 import { FsError } from './errno.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
+import { part } from './parting.js'
 import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
 import { adviceFor } from './advice.js'
@@ -618,19 +619,12 @@ export class Uploader {
 
   /** The node is not where it was: somebody deleted or moved it. A change of ours survives under our name; a mere rename has nothing to rename. */
   private async lost(inode: Inode): Promise<void> {
-    const { tree, journal, logger, confirmer } = this.deps
-    const from = inode.heldAt!
+    const { tree, journal, logger } = this.deps
     logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
-    tree.hold(inode, undefined)
-    inode.graceUntil = 0
-    tree.aim(inode, undefined)
-    confirmer.drop(inode)
-    tree.deps.inodes.setUuid(inode, '')
-    inode.sent.clear()
-    tree.uncoverHidden(from.folder, from.name)
-    journal.move(inode)
+    const { folder, name: old } = inode.heldAt!
+    part(inode, this.deps)
+    tree.uncoverHidden(folder, old)
     if (inode.draft !== undefined) {
-      inode.base = undefined
       const { draft } = inode
       const safe = draft.secured === draft.generation
       draft.generation++
