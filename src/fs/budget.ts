@@ -9,10 +9,10 @@ export class Budget {
     this.available = limit
   }
 
-  /** Takes `amount` now, or says no. More than the whole budget counts as the whole budget. */
-  tryTake(amount: number): boolean {
+  /** Takes `amount` now, or says no. More than the whole budget counts as the whole budget. `leaving`: the part of the budget that must stay. */
+  tryTake(amount: number, leaving = 0): boolean {
     const wanted = Math.min(amount, this.limit)
-    if (this.queue.length > 0 || wanted > this.available) return false
+    if (this.queue.length > 0 || wanted + leaving * this.limit > this.available) return false
     this.available -= wanted
     return true
   }

@@ -97,7 +97,7 @@ export class Contents {
     inode.opens++
     if (access.write) inode.writers++
     const reader = inode.draft === undefined && inode.version !== undefined && inode.symlink === undefined ? this.reader(inode) : undefined
-    const handle: Handle = { inode, ...access, pattern: newReadPattern(), reader, content: inode.content, direct: false, fed: false }
+    const handle: Handle = { inode, ...access, pattern: newReadPattern({ mayBringMore: true }), reader, content: inode.content, direct: false, fed: false }
     return { handle, ...this.pages.opened(handle) }
   }
 

@@ -117,6 +117,31 @@ describe('reading ahead', () => {
     assert.deepEqual(world.requests.map(({ start, end }) => [start, end + 1 - start]), places.map((at) => [at - 4096, BLOCK_SIZE]))
   })
 
+  it('brings the rest of a file that goes on being read here and there, each block once, and stops when it is closed', async () => {
+    const world = await World.make(64 * BLOCK_SIZE)
+    const reader = world.reader()
+    const pattern = newReadPattern({ mayBringMore: true })
+    const places = [40, 7, 55, 21, 63, 12, 33, 48, 2, 60].map((block) => block * BLOCK_SIZE + 4096)
+    for (const at of places) assert.ok((await reader.read(at, 4096, pattern)).equals(world.content.subarray(at, at + 4096)))
+    await reader.fetchAll(new AbortController().signal)
+    const asked = world.requests.flatMap(({ start, end }) => Array.from({ length: (end + 1 - start) / BLOCK_SIZE }, (_, each) => start / BLOCK_SIZE + each))
+    assert.deepEqual(asked.sort((a, b) => a - b), Array.from({ length: 64 }, (_, block) => block))
+    assert.ok(world.requests.length < 50, 'larger pieces than blocks')
+    for (let at = 0; at < world.content.length; at += BLOCK_SIZE) assert.ok((await reader.read(at, BLOCK_SIZE, newReadPattern())).equals(world.content.subarray(at, at + BLOCK_SIZE)))
+    world.blocks.close()
+
+    const other = await World.make(64 * BLOCK_SIZE)
+    const closing = other.reader()
+    for (const at of places.slice(0, 5)) await closing.read(at, 4096, pattern)
+    closing.close()
+    await new Promise(setImmediate)
+    const before = other.requests.length
+    await new Promise(setImmediate)
+    assert.equal(other.requests.length, before)
+    await closing.fetchAll(new AbortController().signal)
+    assert.equal(other.budget.used, 0)
+  })
+
   it('of many readers stays within one budget, and all of them get on', async () => {
     const budget = 8 * BLOCK_SIZE
     const world = await World.make(24 * BLOCK_SIZE, budget)

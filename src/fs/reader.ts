@@ -1,7 +1,7 @@
 /**
  * Reads one version of a file: from the block cache, else by range requests whose bytes are handed
  * out as they arrive. Sequential readers get a growing window of requests ahead of them; random readers get
- * just their block; a small file comes whole in one request and is compared with its md5 before a byte of it is
+ * just their block, and after several of them the rest in the background (restofit.ts); a small file comes whole in one request and is compared with its md5 before a byte of it is
  * believed, because a 2.x server can serve the new bytes under the old ETag for a second (contract, trap 1).
  *
  * Everything here belongs to one version for ever: a request carries If-Match, and an answer of another
@@ -16,6 +16,7 @@ import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
 import type { Budget } from './budget.js'
 import { FsError } from './errno.js'
+import { RestOfIt } from './restofit.js'
 
 /** A file up to this size is fetched whole and verified, bytes. */
 export const WHOLE_FETCH = 4 * BLOCK_SIZE
@@ -25,6 +26,9 @@ const REQUEST_BLOCKS = 4
 const MAX_WINDOW_BLOCKS = 16
 /** A jump this far from the expected offset still counts as sequential: the kernel's own read-ahead arrives out of order. */
 const SEQUENTIAL_SLACK = 512 * 1024
+
+/** Part of the budget that what nobody waits for leaves to what somebody does. */
+const BUDGET_LEFT = 0.5
 
 /** How often a broken connection is taken up again within one request. */
 const RECEIVE_ATTEMPTS = 4
@@ -46,10 +50,12 @@ interface Filling {
 export interface ReadPattern {
   expected: number
   windowBlocks: number
+  /** Reads here and there may bring more than was asked for: somebody closes the reader when they are over. */
+  readonly mayBringMore: boolean
 }
 
-export function newReadPattern(): ReadPattern {
-  return { expected: 0, windowBlocks: 1 }
+export function newReadPattern({ mayBringMore = false } = {}): ReadPattern {
+  return { expected: 0, windowBlocks: 1, mayBringMore }
 }
 
 export interface ReaderDeps {
@@ -67,14 +73,21 @@ export class VersionReader {
   private readonly deps: ReaderDeps
   /** The file's path on the server at the moment of a request: it may be renamed while it is read. */
   private readonly path: () => string
-  private readonly running = new Set<Promise<void>>()
+  private readonly running = new Set<Promise<boolean>>()
   private readonly filling = new Map<number, Filling>()
+  private readonly rest: RestOfIt
   private outage: { readonly until: number; readonly failure: Error } | undefined
 
   constructor(deps: ReaderDeps, key: VersionKey, path: () => string) {
     this.deps = deps
     this.key = key
     this.path = path
+    this.rest = new RestOfIt({
+      count: Math.ceil(key.size / BLOCK_SIZE),
+      cacheBytes: deps.blocks.usage.limit,
+      lacks: (index) => !this.filling.has(index) && !deps.blocks.has(key, index),
+      fetch: (index, count) => deps.budget.tryTake(count * BLOCK_SIZE, BUDGET_LEFT) ? this.begin(index, count) : undefined,
+    })
   }
 
   /**
@@ -127,6 +140,7 @@ export class VersionReader {
 
   /** Stops what is under way. */
   close(): void {
+    this.rest.stop()
     for (const block of this.filling.values()) block.abort.abort()
   }
 
@@ -165,9 +179,15 @@ export class VersionReader {
     if (!sequential) pattern.windowBlocks = 1
     const crossed = Math.floor(end / BLOCK_SIZE) > Math.floor(pattern.expected / BLOCK_SIZE)
     if (sequential && (crossed || offset === 0)) pattern.windowBlocks = Math.min(MAX_WINDOW_BLOCKS, pattern.windowBlocks * 2)
+    if (pattern.windowBlocks === MAX_WINDOW_BLOCKS) this.rest.stop()
     pattern.expected = sequential ? Math.max(pattern.expected, end) : end
     const first = Math.floor(offset / BLOCK_SIZE)
     if (pattern.windowBlocks > 1 || this.key.size <= WHOLE_FETCH) this.startFrom(first, pattern.windowBlocks)
+    else if (!sequential && pattern.mayBringMore && !this.deps.blocks.has(this.key, first)) {
+      // What is waited for is asked for first.
+      this.startFrom(first, 1)
+      this.rest.missed(first)
+    }
   }
 
   /** Requests what is missing of a window of blocks, a few blocks a request, as far as the budget goes. */
@@ -187,7 +207,7 @@ export class VersionReader {
       // Ahead of need only what the budget gives at once, and no thin slices of a window that just moved by a block.
       if (!whole && index > first && run < REQUEST_BLOCKS && index + run < all) return
       if (!this.deps.budget.tryTake(run * BLOCK_SIZE)) return
-      this.begin(index, run)
+      void this.begin(index, run)
       index += run
     }
   }
@@ -197,16 +217,17 @@ export class VersionReader {
     const count = this.key.size <= WHOLE_FETCH ? Math.ceil(this.key.size / BLOCK_SIZE) : 1
     await this.deps.budget.take(count * BLOCK_SIZE)
     if (this.filling.has(index) || this.deps.blocks.has(this.key, index)) this.deps.budget.give(count * BLOCK_SIZE)
-    else this.begin(index, count)
+    else void this.begin(index, count)
   }
 
-  private begin(index: number, count: number): void {
+  private begin(index: number, count: number): Promise<boolean> {
     const work = this.fetch(index, count).finally(() => this.running.delete(work))
     this.running.add(work)
+    return work
   }
 
-  /** One request for `count` blocks, which are all of a small file; gives their budget back when done. Never rejects. */
-  private async fetch(first: number, count: number): Promise<void> {
+  /** One request for `count` blocks, which are all of a small file; gives their budget back when done. Resolves to whether they came, never rejects. */
+  private async fetch(first: number, count: number): Promise<boolean> {
     const whole = this.key.size <= WHOLE_FETCH
     const from = whole ? 0 : first
     const blocks: Array<[number, Filling]> = []
@@ -219,6 +240,7 @@ export class VersionReader {
     try {
       await this.receive(blocks, from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
       for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
+      return true
     } catch (error) {
       const failure = isCellsError(error, 'precondition')
         ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
@@ -228,6 +250,7 @@ export class VersionReader {
         block.failure = failure
         this.wake(block)
       }
+      return false
     } finally {
       for (const [index, block] of blocks) if (this.filling.get(index) === block) this.filling.delete(index)
       this.deps.budget.give(count * BLOCK_SIZE)
