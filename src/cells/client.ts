@@ -72,6 +72,7 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
     stat: (path, call) => tree.stat(path, call),
     statMany: (paths, call) => tree.statMany(paths, call),
     list: (path, call) => listing.list(path, call),
+    dotNames: (path, call) => listing.dotNames(path, call),
     mkdir: (paths, call) => tree.mkdir(paths, call),
     remove: (paths, call) => jobs.remove(paths, call),
     restore: (paths, call) => jobs.restore(paths, call),

@@ -14,7 +14,7 @@ import { CellsError } from './errors.js'
 import { baseOf, checkExistingPath, MARKER, parentOf } from './names.js'
 import { asCount, parseNode } from './node.js'
 import type { Objects } from './objects.js'
-import type { ListOptions } from './server.js'
+import type { CallOptions, ListOptions } from './server.js'
 import { TIMEOUTS } from './timeouts.js'
 import { isAnother, nodesOf, type Tree } from './tree.js'
 import type { CellsNode } from './types.js'
@@ -22,6 +22,8 @@ import { escapeWildcards, hasWildcard } from './wildcards.js'
 
 export const PAGE = 500
 const PARALLEL_PAGES = 4
+/** Keys listed to find dot-names; about 0.1 s of a 2.x server. */
+const DOT_KEYS = 1000
 /** Times the whole is listed until two counts agree; entries that the user may not see are counted, so they never may. */
 const ROUNDS = 3
 
@@ -70,6 +72,18 @@ export class Listing {
       this.#logger.debug('listing has fewer entries than the server counts, once more', { folder, listed: visible.size, counted: total })
       before = visible.size
     }
+  }
+
+  /** Dot-names come first in the order of names, so that a large folder need not be listed to its end for them. */
+  async dotNames(path: string, options: CallOptions = {}): Promise<Map<string, string>> {
+    const folder = checkExistingPath(path)
+    const asked = this.#tree.exactPath(folder)
+    const found = new Map<string, string>()
+    for (const [key, etag] of await this.#objects.listKeys(asked, DOT_KEYS, options)) {
+      const at = backFrom(asked, folder, key)
+      if (parentOf(at) === folder && baseOf(at).startsWith('.') && baseOf(at) !== MARKER) found.set(baseOf(at), etag)
+    }
+    return found
   }
 
   async *#pages(folder: string, options: ListOptions): AsyncGenerator<Page> {
@@ -125,7 +139,7 @@ export class Listing {
 
   async #hidden(folder: string, total: number | undefined, visible: ReadonlySet<string>, options: ListOptions): Promise<CellsNode[]> {
     const asked = this.#tree.exactPath(folder)
-    const keys = (await this.#objects.listKeys(asked, (total ?? 10_000) + 1000, options)).map((key) => backFrom(asked, folder, key))
+    const keys = [...(await this.#objects.listKeys(asked, (total ?? 10_000) + 1000, options)).keys()].map((key) => backFrom(asked, folder, key))
     const missing = keys.filter((key) => parentOf(key) === folder && baseOf(key) !== MARKER && !visible.has(key))
     return [...(await this.#tree.statMany(missing, options)).values()].filter((node) => parentOf(node.path) === folder)
   }

@@ -130,8 +130,8 @@ export class Objects {
     await this.#text({ method: 'DELETE', key }, options, TIMEOUTS.objectCall, `delete ${key}`, 'delete')
   }
 
-  /** Paths of the files and folders in a folder, dot-names and the marker included, at most `limit`. */
-  async listKeys(folder: string, limit: number, options: CallOptions = {}): Promise<string[]> {
+  /** Paths of the files and folders in a folder, dot-names and the marker included, at most `limit`, with their ETags ('' for a folder). */
+  async listKeys(folder: string, limit: number, options: CallOptions = {}): Promise<Map<string, string>> {
     const query = { 'list-type': '2', delimiter: '/', prefix: `${folder}/`, 'max-keys': String(limit) }
     const deadline = this.#deadline(options, TIMEOUTS.s3List, `list ${folder}`)
     try {
@@ -139,8 +139,9 @@ export class Objects {
       const text = await readText(reply, deadline)
       if (!text.includes('<ListBucketResult')) throw new CellsError('protocol', `could not list ${folder}: the answer is no listing`)
       const inside = text.replace(/^[\s\S]*?<IsTruncated>/, '')
-      const keys = [...xmlTexts(inside, 'Key'), ...xmlTexts(inside, 'Prefix').map((prefix) => prefix.replace(/\/$/, ''))]
-      return [...new Set(keys.map((key) => key.normalize('NFC')).filter((key) => key !== folder && isPlain(key)))]
+      const files = inside.split('<Contents>').flatMap((row) => xmlTexts(row, 'Key').map((key) => [key, bareEtag(xmlTexts(row, 'ETag')[0] ?? '')] as const))
+      const folders = xmlTexts(inside, 'Prefix').map((key) => [key.replace(/\/$/, ''), ''] as const)
+      return new Map([...folders, ...files].map(([key, etag]) => [key.normalize('NFC'), etag] as const).filter(([key]) => key !== folder && isPlain(key)))
     } finally {
       deadline.end()
     }

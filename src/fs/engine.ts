@@ -17,6 +17,7 @@ import { Confirmer } from './confirm.js'
 import { Conflicts } from './conflicts.js'
 import { ConnectionWatch } from './connection.js'
 import { Contents } from './contents.js'
+import { DotNames } from './dotnames.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Filesystem } from './filesystem.js'
 import { refuseAdding } from './full-disk.js'
@@ -112,6 +113,7 @@ class MountEngine implements Engine {
   private readonly connection = new ConnectionWatch()
   private readonly instruments = new Instruments(() => this.status())
   private pins!: Pins
+  private dotNames!: DotNames
   private conflicts!: Conflicts
   private report!: Report
 
@@ -250,9 +252,10 @@ class MountEngine implements Engine {
       tree, store: this.store, blocks: this.blocks, contents, uploader, removals, unlinks, confirmer, conflicts, pins, connection: this.connection, instruments: this.instruments,
       recovery: () => this.recovery, flush: async () => this.shelf?.flush(), openHandles: () => this.fs.openHandles,
     })
+    this.dotNames = new DotNames(tree, logger)
     this.fs = new Filesystem({
       tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
-      ahead: new WalkAhead({ tree, contents, logger }),
+      ahead: new WalkAhead({ tree, contents, logger }), dotNames: this.dotNames,
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,
       fourByteNames: () => this.fourByteNames,
@@ -350,6 +353,7 @@ class MountEngine implements Engine {
     this.stream?.close()
     await this.recovery.close()
     await this.pins.close()
+    await this.dotNames.close()
     this.contents.close()
     await this.uploader.close()
     this.removals.close()

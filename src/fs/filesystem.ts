@@ -14,12 +14,12 @@ import type { Inode } from './inodes.js'
 import { NameOperations, type NameOperationsDeps } from './name-operations.js'
 import { cleanName, NameRules, type NameRulesDeps } from './name-rules.js'
 import { OpenFiles, type OpenFilesDeps } from './open-files.js'
-import { OpenFolders } from './open-folders.js'
+import { OpenFolders, type OpenFoldersDeps } from './open-folders.js'
 import { absent } from './tree.js'
 
 const O_EXCL = 0o200
 
-export type FilesystemDeps = AttributesDeps & NameRulesDeps & OpenFilesDeps & Omit<NameOperationsDeps, 'rules' | 'times'>
+export type FilesystemDeps = AttributesDeps & NameRulesDeps & OpenFilesDeps & OpenFoldersDeps & Omit<NameOperationsDeps, 'rules' | 'times'>
 
 export class Filesystem implements FileSystem {
   private readonly deps: FilesystemDeps

@@ -1,4 +1,5 @@
 /** The operations on open folders. A listing is a snapshot per opendir(3), as POSIX has it; rewinddir(3) takes another. */
+import type { DotNames } from './dotnames.js'
 import type { Caller, DirEntry, OpenFolderResult } from './drivers/driver.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
@@ -13,6 +14,7 @@ interface FolderHandle {
 export interface OpenFoldersDeps {
   readonly tree: Tree
   readonly ahead: WalkAhead
+  readonly dotNames: DotNames
 }
 
 export class OpenFolders {
@@ -30,6 +32,7 @@ export class OpenFolders {
 
   open(inode: Inode): OpenFolderResult {
     const { kernel } = this.deps.tree
+    this.deps.dotNames.used(inode)
     const fh = this.handles.add({ inode, snapshot: undefined })
     if (!kernel.live) return { fh }
     const keepCache = kernel.mayKeepListing(inode) && inode.listingKept === inode.listingChanges

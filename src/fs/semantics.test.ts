@@ -98,6 +98,21 @@ describe('semantics', { concurrency: 6, timeout: 60_000 }, () => {
     await until('the second', async () => (await s.here())['f'] === 'two, longer')
   }))
 
+  it('S13: dot-names of others, which a 2.x server does not announce, are seen in a folder that is being looked at', () => meet(async (s) => {
+    await s.make({ d: null, 'd/f': 'x' })
+    await until('the folder', async () => (await s.fs.readdir('d')).length === 1)
+    await s.put('d/.env', 'one')
+    await until('the new name in the listing', async () => (await s.fs.readdir('d')).includes('.env'))
+    await s.put('d/.env', 'two, longer')
+    await until('the new content', async () => (await s.fs.readFile('d/.env')).toString() === 'two, longer')
+    await s.move('d/.env', 'd/.other')
+    await until('the other name', async () => (await s.fs.readdir('d')).sort().join(' ') === '.other f')
+    await s.mkdir('d/.git')
+    await s.remove('d/.other')
+    await until('the names there are', async () => (await s.fs.readdir('d')).sort().join(' ') === '.git f')
+    assert.deepEqual(await s.here(), { d: null, 'd/.git': null, 'd/f': 'x' })
+  }))
+
   it('S15: a name is absent only by proof', () => meet(async (s) => {
     await s.make({ d: null, 'd/f': 'x' })
     s.link.cut = 'everything'
