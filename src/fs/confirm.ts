@@ -156,7 +156,7 @@ export class Confirmer {
       return true
     }
     // An older content, ours or the one we wrote over: the index lags.
-    if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.isSpent(node)) return true
+    if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.echoes.isSpent(node)) return true
     // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
     if (this.onOverwritten(inode, node)) return true
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
@@ -168,7 +168,7 @@ export class Confirmer {
   private agrees(inode: Inode, node: CellsNode): boolean {
     if (inode.expected === undefined) return false
     const verdict = compareWithNode(inode.expected, node)
-    return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !this.deps.tree.isSpent(node))
+    return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !this.deps.tree.echoes.isSpent(node))
   }
 
   /** Somebody waits for these: asks now, and again soon. */
@@ -215,9 +215,9 @@ export class Confirmer {
     this.drop(inode)
     inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) {
-      tree.remember(node.uuid, inode.base.etag)
+      tree.echoes.remember(node.uuid, inode.base.etag)
     }
-    for (const md5 of inode.sent) tree.remember(node.uuid, md5)
+    for (const md5 of inode.sent) tree.echoes.remember(node.uuid, md5)
     inode.sent.clear()
     if (inode.uuid !== node.uuid) {
       tree.deps.inodes.setUuid(inode, node.uuid)
@@ -272,7 +272,7 @@ export class Confirmer {
   /** Somebody has written over what we sent. */
   private takeTheirs(inode: Inode, node: CellsNode): void {
     const { tree } = this.deps
-    tree.applyNode(inode, node)
+    tree.attributes.apply(inode, node)
     tree.kernel.content(inode)
   }
 
@@ -369,7 +369,7 @@ export class Confirmer {
   /** The server was seen without the name. */
   settleAbsent(folder: Inode, name: string): void {
     const { metadata, inodes } = this.deps.tree.deps
-    this.deps.tree.vacate(folder, name)
+    this.deps.tree.echoes.vacate(folder, name)
     metadata.ours(folder.ino, name, undefined, metadata.now())
     this.deps.tree.uncoverHidden(folder, name)
     this.forgetAbsent(folder, name)

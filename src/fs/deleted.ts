@@ -47,7 +47,7 @@ async function compare(tree: Tree, node: CellsNode, deleted: readonly Deleted[],
   const { server } = tree.deps
   if (node.kind === 'file') {
     const now = node.etag === ETAG_TEMPORARY ? await server.waitFor(node.path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: UPLOADING_MS }) : node
-    const ours = now === undefined || tree.isSpent(now) || deleted.some((it) => isMeant(it, now))
+    const ours = now === undefined || tree.echoes.isSpent(now) || deleted.some((it) => isMeant(it, now))
     return { paths: ours ? [node.path] : [], left: !ours }
   }
   const below: { paths: string[]; left: boolean }[] = []

@@ -24,6 +24,7 @@ import { refuseAdding } from './full-disk.js'
 import { type Inode, InodeTable } from './inodes.js'
 import { Instruments } from './instruments.js'
 import { Journal } from './journal.js'
+import type { Owner } from './node-attributes.js'
 import { saysNothing } from './patience.js'
 import { Pins } from './pins.js'
 import { Recovery } from './recovery.js'
@@ -33,7 +34,8 @@ import { Report } from './report.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
 import { States } from './state.js'
-import { type Owner, Tree } from './tree.js'
+import { Tree } from './tree.js'
+import { TreeEvents } from './tree-events.js'
 import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
 import { Uploader } from './uploader.js'
@@ -132,9 +134,10 @@ class MountEngine implements Engine {
     if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
     const asked = await this.openRoot(remote)
     this.recovery = new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
+    const events = new TreeEvents(this.tree)
     this.stream = server.events({
       onEvent: (event) => {
-        this.tree.onEvent(event)
+        events.take(event)
         this.pins.onEvent(event)
       },
       onState: (it) => {
@@ -290,7 +293,7 @@ class MountEngine implements Engine {
       this.connection.away(error)
       this.tree.patience.pause()
       if (known.self !== undefined) {
-        this.tree.applyNode(root, known.self)
+        this.tree.attributes.apply(root, known.self)
         this.shelf!.root = known.self
       }
       asked.catch((late: unknown) => logger.warn('what is mounted cannot be found on the server', { error: late }))
@@ -313,7 +316,7 @@ class MountEngine implements Engine {
     const node = await server.stat(remote)
     if (node === undefined) throw new CellsError('not-found', `The folder ${remote} does not exist on the server`)
     if (node.kind !== 'folder') throw new CellsError('invalid', `${remote} is not a folder`)
-    this.tree.applyNode(root, node)
+    this.tree.attributes.apply(root, node)
     if (this.shelf !== undefined) {
       this.shelf.root = node
       this.metadata.shelf?.changed(root.ino)

@@ -35,7 +35,7 @@ export class NameOperations {
     const { tree, journal, uploader, rules } = this.deps
     const clean = rules.checkNew(folder, name)
     const inode = await this.withNewName(folder, clean, caller, async () => {
-      const made = tree.deps.inodes.create('folder', folder, clean, '', undefined, tree.ownership('folder'))
+      const made = tree.deps.inodes.create('folder', folder, clean, '', undefined, tree.attributes.ownership('folder'))
       made.mode = mode & 0o7777
       own(made, caller)
       folder.local.set(clean, made)
@@ -89,7 +89,7 @@ export class NameOperations {
 
   private async newFile(type: 'file' | 'symlink', folder: Inode, name: string, mode: number, caller: Caller): Promise<Inode> {
     const { tree, contents } = this.deps
-    const inode = tree.deps.inodes.create(type, folder, name, '', undefined, tree.ownership(type))
+    const inode = tree.deps.inodes.create(type, folder, name, '', undefined, tree.attributes.ownership(type))
     inode.mode = mode
     inode.localOnly = isLocalOnly(name, tree.foldersAbove(folder))
     own(inode, caller)

@@ -113,7 +113,7 @@ export class RecoveredContents {
     }
     const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && (record.sent?.includes(shown) === true || (shown === ETAG_TEMPORARY && record.sent !== undefined))))
     const type = record.facts.symlink === undefined ? 'file' : 'symlink'
-    const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.deps.paths.freeName(place, mine ? undefined : existing), '', record.facts.ino, tree.ownership(type))
+    const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.deps.paths.freeName(place, mine ? undefined : existing), '', record.facts.ino, tree.attributes.ownership(type))
     if (mine && inode !== existing) {
       const { uuid } = existing
       inodes.detach(existing)

@@ -228,7 +228,7 @@ export class RecoveredNames {
       return
     }
     if (there !== undefined) tree.deps.inodes.detach(there)
-    const inode = tree.deps.inodes.create('folder', place.folder, place.name, '', record.facts.ino, tree.ownership('folder'))
+    const inode = tree.deps.inodes.create('folder', place.folder, place.name, '', record.facts.ino, tree.attributes.ownership('folder'))
     inode.mode = record.facts.mode ?? inode.mode
     if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = inode.atime = fromPair(record.facts.mtime)
     place.folder.local.set(place.name, inode)

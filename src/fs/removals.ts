@@ -69,9 +69,9 @@ export class Removals {
   add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode): void {
     const { tree } = this.deps
     const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
-    tree.vacate(place.folder, place.name)
+    tree.echoes.vacate(place.folder, place.name)
     if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
-    for (const etag of removal.etags) tree.remember(uuid, etag)
+    for (const etag of removal.etags) tree.echoes.remember(uuid, etag)
     this.record(removal)
     this.pending.set(removal, this.run(removal))
   }
@@ -102,7 +102,7 @@ export class Removals {
     const { tree } = this.deps
     if (!this.pending.delete(removal)) return
     void tree.deps.store.removals.remove(removal.key)
-    tree.vacate(removal.place.folder, removal.place.name)
+    tree.echoes.vacate(removal.place.folder, removal.place.name)
     tree.uncoverHidden(removal.place.folder, removal.place.name)
   }
 

@@ -27,7 +27,7 @@ export class Specials {
   /** A new one at a name that is free. The caller gives it owner and times, then saves it. */
   create(type: SpecialRecord['type'], folder: Inode, name: string, mode: number, ino?: number): Inode {
     const { tree } = this.deps
-    const inode = tree.deps.inodes.create(type, folder, name, '', ino, { ...tree.ownership('file'), mode })
+    const inode = tree.deps.inodes.create(type, folder, name, '', ino, { ...tree.attributes.ownership('file'), mode })
     inode.localOnly = true
     inode.recordId = randomUUID()
     folder.local.set(name, inode)

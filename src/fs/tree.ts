@@ -1,31 +1,25 @@
 /**
  * The tree as the mount shows it: the server's last word (cache/metadata.ts) under our own unconfirmed changes
- * (Inode.local). Answers "what is at this name", lists folders, and takes the server's events in.
+ * (Inode.local). Answers "what is at this name" and lists folders. (Events: tree-events.ts.)
  *
  * A name is absent only by proof: a complete listing, a 404, or our own delete. If the server cannot
  * be asked, the last known answer stands; where there is none, the error goes to the program.
  */
 import { hostname } from 'node:os'
-import { LRUCache } from 'lru-cache'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
-import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { conflictName } from './conflict.js'
-import type { Attr, FileType } from './drivers/driver.js'
+import type { Attr } from './drivers/driver.js'
+import { Echoes } from './echoes.js'
 import { FsError } from './errno.js'
 import { KernelView } from './kernelview.js'
 import { Patience, saysNothing } from './patience.js'
-import { fromPair, type Inode, inoOfUuid, type InodeTable, isWithin, type Place } from './inodes.js'
-
-/** Who owns what the server gives no owner for. */
-export interface Owner {
-  readonly uid: number
-  readonly gid: number
-  readonly umask: number
-}
+import { type Inode, type InodeTable, isWithin, type Place } from './inodes.js'
+import { NodeAttributes, type Owner, typeOf } from './node-attributes.js'
 
 export interface TreeDeps {
   readonly server: CellsServer
@@ -46,9 +40,6 @@ export interface Listed {
   readonly attr: Attr
 }
 
-/** An event can be this late on a busy server; bounded. */
-const SPENT_MS = 120_000
-const MAX_SPENT = 50_000
 /** How long a lookup waits for a listing that answers it. */
 const LOOKUP_MS = 15_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
@@ -57,12 +48,12 @@ const STATS_BEFORE_LISTING = 1
 const BIN = 'recycle_bin'
 /** Names asked for before all of a folder is believed to be gone. */
 const PROOFS = 20
-/** Names that a node has left lately are remembered, this many. */
-const MAX_VACATED = 20_000
 
 export class Tree {
   readonly deps: TreeDeps
   readonly kernel: KernelView
+  readonly attributes: NodeAttributes
+  readonly echoes: Echoes
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
   /** Did we delete or move away a node that the server may still show at this name? */
@@ -76,6 +67,8 @@ export class Tree {
   constructor(deps: TreeDeps) {
     this.deps = deps
     this.patience = new Patience(() => deps.metadata.now())
+    this.attributes = new NodeAttributes(deps)
+    this.echoes = new Echoes(() => deps.metadata.now())
     this.kernel = new KernelView(deps.inodes, deps.metadata)
     deps.metadata.onChange = (ino, name) => {
       const folder = deps.inodes.get(ino)
@@ -287,51 +280,13 @@ export class Tree {
     return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
   }
 
-  /**
-   * `<Uuid>/<ETag>` of contents that we sent or wrote over: seeing one again proves that the index, or an event, lags, and not that somebody wrote.
-   * By node, not by inode: the kernel can forget an inode before the last event is here, and a rename over a file hands the node on. Not for ever:
-   * after a while it is somebody who brought an old version back.
-   */
-  private readonly spent = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
-
-  /** The node had this content, or may show it for a moment. */
-  remember(uuid: string, etag: string): void {
-    if (uuid !== '') this.spent.set(`${uuid}/${etag}`, true)
-  }
-
-  /** Is it a content of the node that we sent or wrote over a while ago? */
-  isSpent(node: CellsNode): boolean {
-    return this.spent.has(`${node.uuid}/${node.etag}`)
-  }
-
-  private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })
-
-  /** A node of the server has left this name, or is about to, because of us. */
-  vacate(folder: Inode, name: string): void {
-    this.vacated.set(`${folder.ino}/${name}`, this.deps.metadata.now())
-  }
-
-  /**
-   * Is this node the live inode, as far as its Uuid tells? One of ours whose Uuid the server has not told yet takes what is at its name. But
-   * where another node was a moment ago, an answer asked for before that one left, or an event, which may be late, can be
-   * about that one; and if the two have the same content, nothing else tells them apart.
-   */
-  private isAbout(live: Inode | undefined, node: CellsNode, askedAt?: number): live is Inode {
-    // Somebody has made a file where a folder of ours is to be, or the other way round.
-    if (live === undefined || (live.type === 'folder') !== (node.kind === 'folder')) return false
-    const place = live.serverPlace
-    if (live.uuid !== '' || place === undefined) return live.uuid === node.uuid
-    const left = this.vacated.get(`${place.folder.ino}/${place.name}`)
-    return left === undefined || (askedAt !== undefined && askedAt >= left)
-  }
-
   /** Takes the server's answer about one name in. */
   learn(folder: Inode, name: string, node: CellsNode | undefined, at: number): void {
     this.deps.metadata.set(folder.ino, name, node, at)
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
     const live = this.atServerPlace(folder, name)
-    if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
+    if (node !== undefined && this.echoes.isAbout(live, node, at)) this.refresh(live, node, at)
     else if (node !== undefined) {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
       if (elsewhere !== undefined) this.refresh(elsewhere, node, at)
@@ -356,7 +311,7 @@ export class Tree {
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
       const live = this.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
-      if (this.isAbout(live, node, at)) this.refresh(live, node, at)
+      if (this.echoes.isAbout(live, node, at)) this.refresh(live, node, at)
     }
   }
 
@@ -502,7 +457,7 @@ export class Tree {
     for (const [name, { node }] of this.deps.metadata.listing(folder.ino)?.answers ?? []) {
       if (node === undefined || folder.local.has(name)) continue
       const live = folder.children.get(name)
-      found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attrOf(node) })
+      found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attributes.of(node) })
     }
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
     if (folder.hasNames) {
@@ -538,7 +493,7 @@ export class Tree {
         const node = answers.get(path)
         metadata.set(folder.ino, name, node, at)
         const live = this.atServerPlace(folder, name)
-        if (node !== undefined && this.isAbout(live, node, at)) this.refresh(live, node, at)
+        if (node !== undefined && this.echoes.isAbout(live, node, at)) this.refresh(live, node, at)
       }
       if (metadata.complete(folder.ino) !== undefined) return
     }
@@ -560,7 +515,7 @@ export class Tree {
     const moved = inodes.ofUuid(node.uuid)
     // Into a folder that we move into this one: theirs stands, ours is taken back.
     if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.takeBack(folder, moved)) return moved
-    if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.factsOf(node).symlink)) {
+    if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.attributes.factsOf(node))) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
       // Its unsent content goes with it. (Or by us: the event of our own rename can be here before the answer.)
@@ -572,10 +527,10 @@ export class Tree {
       this.refresh(moved, node)
       return moved
     }
-    const facts = this.factsOf(node)
-    const type = typeOf(node, facts.symlink)
-    const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.ownership(type))
-    this.applyNode(inode, node, facts)
+    const facts = this.attributes.factsOf(node)
+    const type = typeOf(node, facts)
+    const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.attributes.ownership(type))
+    this.attributes.apply(inode, node, facts)
     return inode
   }
 
@@ -606,44 +561,6 @@ export class Tree {
     return false
   }
 
-  ownership(type: FileType): { mode: number; uid: number; gid: number } {
-    const { uid, gid, umask } = this.deps.owner
-    return { mode: type === 'symlink' ? 0o777 : (type === 'folder' ? 0o777 : 0o666) & ~umask, uid, gid }
-  }
-
-  /** Attributes of a node that has no live inode. */
-  private attrOf(node: CellsNode): Attr {
-    const facts = this.factsOf(node)
-    const type = typeOf(node, facts.symlink)
-    const owner = this.ownership(type)
-    const mode = facts.mode ?? owner.mode
-    const mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
-    return {
-      ino: facts.ino ?? inoOfUuid(node.uuid),
-      type,
-      mode: node.readOnly ? mode & ~0o222 : mode,
-      nlink: type === 'folder' ? 2 : 1,
-      uid: facts.uid ?? owner.uid,
-      gid: facts.gid ?? owner.gid,
-      size: type === 'folder' ? 4096 : facts.symlink === undefined ? node.size : Buffer.byteLength(facts.symlink),
-      atime: facts.atime === undefined ? mtime : fromPair(facts.atime),
-      mtime,
-      ctime: mtime,
-    }
-  }
-
-  /** The server gives no time for workspaces and bins: the mount's own is better than 1970. */
-  private timeOf(node: CellsNode): bigint {
-    return node.mtime === 0 ? this.deps.inodes.root.mtime : BigInt(node.mtime) * 1_000_000_000n
-  }
-
-  /** What we keep of a node; times and link target only while they belong to the version shown. */
-  private factsOf(node: CellsNode): ReturnType<Store['facts']['get']> & object {
-    const facts = this.deps.store.facts.get(node.uuid) ?? {}
-    if (node.kind === 'folder' || facts.version === node.etag) return facts
-    return { mode: facts.mode, uid: facts.uid, gid: facts.gid, ino: facts.ino }
-  }
-
   /** The server's word about a live inode. */
   refresh(inode: Inode, node: CellsNode, askedAt = Infinity): void {
     if (this.offer(inode, node)) return
@@ -653,25 +570,9 @@ export class Tree {
     if (!content && inode.type !== 'folder' && inode.readOnly === node.readOnly) return
     if (content && askedAt < inode.versionAt) return
     const { mode, mtime } = inode.attr()
-    this.applyNode(inode, node)
+    this.attributes.apply(inode, node)
     if (content) this.kernel.content(inode)
     else if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
-  }
-
-  applyNode(inode: Inode, node: CellsNode, facts = this.factsOf(node)): void {
-    if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
-    inode.readOnly = node.readOnly
-    if (facts.mode !== undefined) inode.mode = facts.mode
-    inode.uid = facts.uid ?? inode.uid
-    inode.gid = facts.gid ?? inode.gid
-    inode.symlink = facts.symlink
-    inode.mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
-    inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
-    if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
-    if (inode.type !== 'folder') {
-      inode.version = { uuid: node.uuid, etag: node.etag, size: node.size }
-      inode.reader = undefined
-    }
   }
 
   /** Asks the server about an inode whose answer is no longer fresh. */
@@ -682,60 +583,7 @@ export class Tree {
     if (node !== undefined && node.uuid === inode.uuid) this.refresh(inode, node)
   }
 
-  // -- events
-
-  onEvent(event: CellsEvent): void {
-    switch (event.type) {
-      case 'create':
-      case 'content':
-      case 'meta':
-        this.changed(event.node.path, event.node)
-        break
-      case 'path':
-        this.moved(event.source.path, event.target)
-        break
-      case 'delete':
-        this.changed(event.source.path, undefined)
-        break
-      case 'idm':
-        this.deps.metadata.doubtAll()
-        this.kernel.everything()
-        break
-      case 'task':
-        break
-    }
-  }
-
-  /** Something happened at a path. `node` is what the server shows there now, as far as the event tells. */
-  private changed(path: string, node: CellsNode | undefined): void {
-    const { metadata } = this.deps
-    const place = this.locate(path)
-    if (place === undefined) return
-    const { folder, name } = place
-    const live = this.atServerPlace(folder, name)
-    if (node !== undefined && this.isAbout(live, node) && this.offer(live, node)) return
-    const answer = metadata.listing(folder.ino)?.answers.get(name)
-    const known = answer?.node
-    if (known !== undefined && node !== undefined && same(known, node)) return
-    // An echo of our own delete or rename.
-    if (node === undefined && answer !== undefined && known === undefined) return
-    this.doubt(folder, name)
-    if (live === undefined || folder.local.get(name) === live) return
-    this.kernel.attributes(live)
-    // Whoever has it open does not ask: asked for it, so that old pages go.
-    if (node !== undefined && live.opens > 0) this.look(() => this.revalidate(live))
-  }
-
-  private moved(from: string, target: CellsNode): void {
-    const source = this.locate(from)
-    const live = source?.folder.children.get(source.name)
-    this.changed(from, undefined)
-    this.changed(target.path, target)
-    const place = this.locate(target.path)
-    if (place === undefined || live === undefined || live.uuid !== target.uuid || live.opens + live.lookups === 0) return
-    // Programs use it where it is now without asking for a name.
-    this.look(() => this.child(place.folder, place.name))
-  }
+  // -- doubts
 
   /** What is known of a name is no longer to be believed, by anybody. */
   doubt(folder: Inode, name: string): void {
@@ -763,11 +611,6 @@ export class Tree {
     if (bin !== undefined) this.deps.metadata.doubtFolder(bin.ino)
   }
 
-  /** Asks in the background. */
-  private look(question: () => Promise<unknown>): void {
-    question().catch((error: unknown) => this.deps.logger.debug('asking about a change failed, will be asked when it is used', { error }))
-  }
-
   /** The live inode that the server has at a name of its own tree. */
   atServerPlace(folder: Inode, name: string): Inode | undefined {
     const held = this.heldBy(folder, name)
@@ -777,7 +620,7 @@ export class Tree {
   }
 
   /** The live folder and the name that a server path stands for, if that folder is known here. */
-  private locate(path: string): { folder: Inode; name: string } | undefined {
+  locate(path: string): { folder: Inode; name: string } | undefined {
     const { remote, inodes } = this.deps
     if (remote !== '' && !path.startsWith(`${remote}/`)) return undefined
     const names = (remote === '' ? path : path.slice(remote.length + 1)).split('/')
@@ -815,16 +658,8 @@ export function placeKey({ folder, name }: Place): string {
   return `n${folder.ino}/${name}`
 }
 
-function typeOf(node: CellsNode, symlink: string | undefined): 'file' | 'folder' | 'symlink' {
-  if (node.kind === 'folder') return 'folder'
-  return symlink === undefined ? 'file' : 'symlink'
-}
-
 /** ENOENT is the engine's word for a proven absence. */
 export function absent(name: string): FsError {
   return new FsError('ENOENT', `${name} does not exist`)
 }
 
-function same(a: CellsNode, b: CellsNode): boolean {
-  return a.uuid === b.uuid && a.etag === b.etag && a.size === b.size && a.readOnly === b.readOnly
-}

@@ -125,7 +125,7 @@ export class Unlinks {
     const unlink: Unlink = {
       id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle,
     }
-    tree.vacate(place.folder, place.name)
+    tree.echoes.vacate(place.folder, place.name)
     this.record(unlink)
     this.waiting.set(id, unlink)
     const now = performance.now()
@@ -359,7 +359,7 @@ export class Unlinks {
       tree.hold(inode, undefined)
       tree.deps.inodes.release(inode)
     }
-    tree.vacate(folder, name)
+    tree.echoes.vacate(folder, name)
     tree.uncoverHidden(folder, name)
     unlink.settle()
   }

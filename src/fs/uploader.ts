@@ -608,7 +608,7 @@ export class Uploader {
     metadata.ours(from.folder.ino, from.name, undefined, at)
     if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
     else metadata.doubt(place.folder.ino, place.name)
-    tree.vacate(from.folder, from.name)
+    tree.echoes.vacate(from.folder, from.name)
     tree.uncoverHidden(from.folder, from.name)
     journal.move(inode)
     if (inode.type === 'folder') journal.relocated(inode)
