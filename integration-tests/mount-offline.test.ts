@@ -80,13 +80,18 @@ const sync = async (away: Away): Promise<void> => {
   assert.deepEqual([code, stderr], [0, ''])
 }
 
+/** Sends what there is, cuts the server off and waits until the mount has noticed. */
+async function goOffline(away: Away): Promise<void> {
+  await sync(away)
+  await away.proxy.refuse()
+  await until('noticed', async () => (await away.status()).connection === 'offline')
+}
+
 describe('a mount without its server', { timeout: 300_000, concurrency: 2, skip: realServer && 'needs a server that goes away' }, () => {
   it('shows what it knows, reads what is cached, goes on saving, and sends it in the end', () => withProxy(async (away) => {
     const drive = await away.mount('personal-files')
     await drive.sh('mkdir d; echo one > d/a; echo two > b; ls -lR; cat d/a b')
-    await sync(away)
-    await away.proxy.refuse()
-    await until('noticed', async () => (await away.status()).connection === 'offline')
+    await goOffline(away)
     assert.equal(await drive.sh('cat d/a b; ls . d'), 'one\ntwo\n.:\nb\nd\n\nd:\na\n')
     await drive.sh('echo changed > d/a; echo new > d/new; mkdir e; echo deep > e/deep; mv b c; echo save > t.tmp; mv t.tmp d/doc')
     assert.equal(await drive.sh('cat d/a d/new e/deep c d/doc; ls'), 'changed\nnew\ndeep\ntwo\nsave\nc\nd\ne\n')
@@ -105,9 +110,7 @@ describe('a mount without its server', { timeout: 300_000, concurrency: 2, skip:
   it('keeps both versions of what somebody else made under the same name meanwhile', () => withProxy(async (away) => {
     const drive = await away.mount('personal-files')
     await drive.sh('echo here > known; ls')
-    await sync(away)
-    await away.proxy.refuse()
-    await until('noticed', async () => (await away.status()).connection === 'offline')
+    await goOffline(away)
     await drive.sh('echo mine > same')
     // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
     await away.client.put('personal-files/same', async function * () { yield Buffer.from('theirs') }, 6)
@@ -146,9 +149,7 @@ describe('a mount that starts without its server', { timeout: 300_000, concurren
       const dir = remote === undefined ? 'personal-files/' : ''
       const cat = (name: string): string => `cat ${dir}${name}`
       await first.sh(`mkdir ${dir}d; echo one > ${dir}d/a; ls -lR; ${cat('d/a')}`, { cwd: first.path })
-      await sync(away)
-      await away.proxy.refuse()
-      await until('noticed', async () => (await away.status()).connection === 'offline')
+      await goOffline(away)
       await first.sh(`echo unsent > ${dir}d/unsent; mkdir ${dir}new; echo x > ${dir}new/x; mv ${dir}d/a ${dir}d/renamed`, { cwd: first.path })
       await first.stop('SIGKILL')
       await run('fusermount3', ['-uz', first.path])

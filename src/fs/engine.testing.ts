@@ -121,6 +121,16 @@ export class World {
   }
 }
 
+/** A test with a world of its own, which ends with it. */
+export const withWorld = (options: Parameters<typeof World.start>[0], work: (world: World) => Promise<void>) => async (): Promise<void> => {
+  const world = await World.start(options)
+  try {
+    await work(world)
+  } finally {
+    await world.close()
+  }
+}
+
 function bound(target: CellsServer, name: string | symbol): unknown {
   const member = Reflect.get(target, name) as unknown
   return typeof member === 'function' ? (member as (...all: unknown[]) => unknown).bind(target) : member

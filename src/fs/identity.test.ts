@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Attr } from './drivers/driver.js'
-import { World } from './engine.testing.js'
+import { withWorld } from './engine.testing.js'
 import type { PathFs } from './posix.testing.js'
 
 const identity = ({ ino, type, mode, uid, size }: Attr): unknown => ({ ino, type, mode, uid, size })
@@ -13,17 +13,8 @@ async function seen(fs: PathFs, path: string): Promise<unknown> {
   return identity(await fs.stat(path))
 }
 
-const withWorld = (serverVersion: 2 | 4, work: (world: World) => Promise<void>) => async (): Promise<void> => {
-  const world = await World.start({ serverVersion })
-  try {
-    await work(world)
-  } finally {
-    await world.close()
-  }
-}
-
 for (const serverVersion of [2, 4] as const) describe(`identity of files, server ${serverVersion}`, { timeout: 60_000, concurrency: true }, () => {
-  it('of one that replaces a symbolic link, whose node it takes', withWorld(serverVersion, async (world) => {
+  it('of one that replaces a symbolic link, whose node it takes', withWorld({ serverVersion }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.symlink('elsewhere', 'link')
     await engine.sync()
@@ -40,7 +31,7 @@ for (const serverVersion of [2, 4] as const) describe(`identity of files, server
     assert.equal((await again.fs.readFile('link')).toString(), 'content')
   }))
 
-  it('of one made under the name, and with the content, of one just deleted, whose events come late', withWorld(serverVersion, async (world) => {
+  it('of one made under the name, and with the content, of one just deleted, whose events come late', withWorld({ serverVersion }, async (world) => {
     const { engine, fs } = await world.open('b')
     await fs.writeFile('program', 'the same each time')
     await engine.sync()
@@ -60,7 +51,7 @@ for (const serverVersion of [2, 4] as const) describe(`identity of files, server
   }))
 })
 
-it('a name stays gone whose new file was deleted before the server was told of the old one', { timeout: 60_000 }, withWorld(4, async (world) => {
+it('a name stays gone whose new file was deleted before the server was told of the old one', { timeout: 60_000 }, withWorld({ serverVersion: 4 }, async (world) => {
   const { engine, fs } = await world.open('a')
   await fs.writeFile('name', 'on the server')
   await engine.sync()
@@ -79,7 +70,7 @@ it('a name stays gone whose new file was deleted before the server was told of t
   assert.equal(await world.onServer('name'), false)
 }))
 
-it('a symbolic link that could not be sent is one after a restart, too', { timeout: 60_000 }, withWorld(4, async (world) => {
+it('a symbolic link that could not be sent is one after a restart, too', { timeout: 60_000 }, withWorld({ serverVersion: 4 }, async (world) => {
   const first = await world.open('a')
   world.unreachable = true
   await first.fs.symlink('target', 'link')

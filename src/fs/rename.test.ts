@@ -5,7 +5,7 @@ import { constants } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { CellsServer } from '../cells/server.js'
-import { World } from './engine.testing.js'
+import { withWorld, type World } from './engine.testing.js'
 
 /** Holds the next request of a kind back: `reached` resolves when it is about to go out, `go` lets it. */
 function hold(world: World, kind: keyof CellsServer): { reached: Promise<void>; go: () => void } {
@@ -27,103 +27,83 @@ async function names(world: World, folder = ''): Promise<string[]> {
 }
 
 describe('renames over what is being moved', { timeout: 60_000, concurrency: true }, () => {
-  for (const kind of ['statMany', 'move'] as const) it(`leaves nothing beside it while its ${kind} is under way`, async () => {
-    const world = await World.start({ serverVersion: 4 })
-    try {
-      const { engine, fs } = await world.open('a')
-      await fs.writeFile('text.tmp', 'first')
-      await engine.sync()
-      const held = hold(world, kind)
-      await fs.rename('text.tmp', 'text')
-      await held.reached
-      await fs.writeFile('text.tmp', 'second')
-      const renamed = fs.rename('text.tmp', 'text')
-      setImmediate(held.go)
-      await renamed
-      assert.deepEqual((await engine.sync()).failed, [])
-      assert.deepEqual(await names(world), ['text'])
-      assert.equal((await fs.readFile('text')).toString(), 'second')
-      assert.equal((await world.server.stat(world.path('text')))?.size, 6)
-      await fs.unlink('text')
-      assert.deepEqual((await engine.sync()).failed, [])
-      assert.deepEqual(await names(world), [])
-    } finally {
-      await world.close()
-    }
-  })
-
-  it('sends nothing of what a program has only begun to write over it', async () => {
-    const world = await World.start({ serverVersion: 4 })
-    try {
-      const { engine, fs } = await world.open('a')
-      await fs.writeFile('old', 'the text')
-      await engine.sync()
-      const held = hold(world, 'move')
-      await fs.rename('old', 'new')
-      await held.reached
-      const file = await fs.open('new', constants.O_WRONLY | constants.O_TRUNC)
-      held.go()
-      await world.server.waitFor(world.path('new'), (node) => node !== undefined)
-      // What is sent after the move has come.
-      await fs.writeFile('later', 'x')
-      await world.server.waitFor(world.path('later'), (node) => node !== undefined)
-      assert.equal((await world.server.stat(world.path('new')))?.size, 8)
-      await fs.write(file, 0, 'new text')
-      await fs.close(file)
-      assert.deepEqual((await engine.sync()).failed, [])
-      assert.deepEqual(await names(world), ['later', 'new'])
-      assert.equal((await fs.readFile('new')).toString(), 'new text')
-      assert.equal((await world.server.stat(world.path('new')))?.etag, createHash('md5').update('new text').digest('hex'))
-    } finally {
-      await world.close()
-    }
-  })
-
-  it('deletes what is being moved where it has been moved to', async () => {
-    const world = await World.start({ serverVersion: 4 })
-    try {
-      const { engine, fs } = await world.open('a')
-      await fs.writeFile('old', 'text')
-      await engine.sync()
-      const held = hold(world, 'move')
-      await fs.rename('old', 'new')
-      await held.reached
-      const gone = fs.unlink('new')
-      setImmediate(held.go)
-      await gone
-      assert.deepEqual((await engine.sync()).failed, [])
-      assert.deepEqual(await names(world), [])
-    } finally {
-      await world.close()
-    }
-  })
-})
-
-it('makes no conflict of saves that set the old file aside, at any moment of the index delay', { timeout: 120_000 }, async () => {
-  const world = await World.start({ serverVersion: 2, indexDelayMs: 150 })
-  try {
+  for (const kind of ['statMany', 'move'] as const) it(`leaves nothing beside it while its ${kind} is under way`, withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
-    const corners = Array.from({ length: 24 }, (_, index) => `c${index}`)
-    for (const at of corners) await fs.mkdir(at)
-    for (const at of corners) await fs.writeFile(`${at}/doc.txt`, 'first')
+    await fs.writeFile('text.tmp', 'first')
     await engine.sync()
-    await Promise.all(corners.map(async (at, index) => {
-      for (const [n, text] of ['second', 'third', 'fourth'].entries()) {
-        await fs.writeFile(`${at}/3F2A1B00`, text)
-        // Long enough for the new file to be sent on its own, sometimes.
-        if (n === 0 && index % 2 === 0) await pause(200)
-        await fs.rename(`${at}/doc.txt`, `${at}/5C4D.tmp`)
-        await fs.rename(`${at}/3F2A1B00`, `${at}/doc.txt`)
-        await fs.unlink(`${at}/5C4D.tmp`)
-        if (n === 0) await pause(150 + 25 * index)
-      }
-    }))
+    const held = hold(world, kind)
+    await fs.rename('text.tmp', 'text')
+    await held.reached
+    await fs.writeFile('text.tmp', 'second')
+    const renamed = fs.rename('text.tmp', 'text')
+    setImmediate(held.go)
+    await renamed
     assert.deepEqual((await engine.sync()).failed, [])
-    for (const at of corners) {
-      assert.deepEqual(await names(world, at), ['doc.txt'])
-      assert.equal((await fs.readFile(`${at}/doc.txt`)).toString(), 'fourth')
-    }
-  } finally {
-    await world.close()
-  }
+    assert.deepEqual(await names(world), ['text'])
+    assert.equal((await fs.readFile('text')).toString(), 'second')
+    assert.equal((await world.server.stat(world.path('text')))?.size, 6)
+    await fs.unlink('text')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await names(world), [])
+  }))
+
+  it('sends nothing of what a program has only begun to write over it', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'the text')
+    await engine.sync()
+    const held = hold(world, 'move')
+    await fs.rename('old', 'new')
+    await held.reached
+    const file = await fs.open('new', constants.O_WRONLY | constants.O_TRUNC)
+    held.go()
+    await world.server.waitFor(world.path('new'), (node) => node !== undefined)
+    // What is sent after the move has come.
+    await fs.writeFile('later', 'x')
+    await world.server.waitFor(world.path('later'), (node) => node !== undefined)
+    assert.equal((await world.server.stat(world.path('new')))?.size, 8)
+    await fs.write(file, 0, 'new text')
+    await fs.close(file)
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await names(world), ['later', 'new'])
+    assert.equal((await fs.readFile('new')).toString(), 'new text')
+    assert.equal((await world.server.stat(world.path('new')))?.etag, createHash('md5').update('new text').digest('hex'))
+  }))
+
+  it('deletes what is being moved where it has been moved to', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'text')
+    await engine.sync()
+    const held = hold(world, 'move')
+    await fs.rename('old', 'new')
+    await held.reached
+    const gone = fs.unlink('new')
+    setImmediate(held.go)
+    await gone
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await names(world), [])
+  }))
 })
+
+it('makes no conflict of saves that set the old file aside, at any moment of the index delay', { timeout: 120_000 }, withWorld({ serverVersion: 2, indexDelayMs: 150 }, async (world) => {
+  const { engine, fs } = await world.open('a')
+  const corners = Array.from({ length: 24 }, (_, index) => `c${index}`)
+  for (const at of corners) await fs.mkdir(at)
+  for (const at of corners) await fs.writeFile(`${at}/doc.txt`, 'first')
+  await engine.sync()
+  await Promise.all(corners.map(async (at, index) => {
+    for (const [n, text] of ['second', 'third', 'fourth'].entries()) {
+      await fs.writeFile(`${at}/3F2A1B00`, text)
+      // Long enough for the new file to be sent on its own, sometimes.
+      if (n === 0 && index % 2 === 0) await pause(200)
+      await fs.rename(`${at}/doc.txt`, `${at}/5C4D.tmp`)
+      await fs.rename(`${at}/3F2A1B00`, `${at}/doc.txt`)
+      await fs.unlink(`${at}/5C4D.tmp`)
+      if (n === 0) await pause(150 + 25 * index)
+    }
+  }))
+  assert.deepEqual((await engine.sync()).failed, [])
+  for (const at of corners) {
+    assert.deepEqual(await names(world, at), ['doc.txt'])
+    assert.equal((await fs.readFile(`${at}/doc.txt`)).toString(), 'fourth')
+  }
+}))
