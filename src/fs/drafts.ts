@@ -200,7 +200,18 @@ export class Draft {
 
   /** Fixes the present content for an upload; undefined if the draft is not complete (any more). */
   snapshot(): Promise<Snapshot | undefined> {
-    return this.inTurn(() => Promise.resolve(this.complete ? this.fix() : undefined))
+    return this.inTurn(async () => {
+      if (!this.complete) return undefined
+      await this.fillEnd()
+      return this.fix()
+    })
+  }
+
+  /** A hole at the end exists only in `size` so far: from now on in the file as well. */
+  private async fillEnd(): Promise<void> {
+    if (this.file.length === this.size) return
+    await this.file.handle.truncate(this.size)
+    this.file.length = this.size
   }
 
   private fix(): Snapshot {
@@ -223,11 +234,7 @@ export class Draft {
   /** Makes the file's bytes survive a power cut. */
   sync(): Promise<void> {
     return this.inTurn(async () => {
-      // A hole at the end exists only in `size` so far.
-      if (this.file.length !== this.size) {
-        await this.file.handle.truncate(this.size)
-        this.file.length = this.size
-      }
+      await this.fillEnd()
       crashPoint('before a draft is synced')
       await this.file.handle.datasync()
       crashPoint('after a draft is synced')

@@ -242,7 +242,8 @@ export class VersionReader {
       for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
       return true
     } catch (error) {
-      const failure = isCellsError(error, 'precondition')
+      // To read(2) what is not there any more is another version like any other; ENOENT would be an answer about a name.
+      const failure = isCellsError(error, 'precondition', 'not-found')
         ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
         : error as Error
       if (isCellsError(error, 'timeout', 'network')) this.outage = { until: performance.now() + PAUSE_MS, failure }

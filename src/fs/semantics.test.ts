@@ -90,6 +90,18 @@ describe('semantics', { concurrency: 6, timeout: 60_000 }, () => {
     assert.equal((await s.there())['f'], 'new')
   }))
 
+  it('S11: to whoever has a file open that is gone there, what cannot be had any more is ESTALE', () => meet(async (s) => {
+    await s.put('f', 'theirs')
+    const theirs = await s.fs.open('f', 0)
+    const ours = await s.fs.open('g', O_RDWR | O_CREAT)
+    await s.fs.fs.setattr(ours.ino, { size: 55 }, ours.fh, CALLER)
+    await s.engine.sync()
+    for (const name of ['f', 'g']) await s.remove(name)
+    await assert.rejects(s.fs.read(theirs, 0, 100), code('ESTALE'))
+    assert.deepEqual(await s.fs.read(ours, 0, 100), Buffer.alloc(55), 'what was sent from here is still here, to the hole at its end')
+    for (const file of [theirs, ours]) await s.fs.close(file)
+  }))
+
   it('S13: without the event stream a change of others is seen when the last answer is two seconds old', () => meet(async (s) => {
     await s.put('f', 'one')
     await until('the first', async () => (await s.here())['f'] === 'one')

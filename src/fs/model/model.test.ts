@@ -98,6 +98,11 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['write', 'a', 14], ['their delete', 'a'], ['sync']],
   }))
 
+  it('a file that is open and deleted by somebody is read to the hole at its end', () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['open', 1, 'd/.h', 'c'], ['htruncate', 1, 55], ['their delete', 'd/.h'], ['hread', 1]],
+  }))
+
   it('a dot-file of somebody else in a folder made here shows up', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['mkdir', 'd/s'], ['their put', 'd/s/.h', 13], ['sync']],
