@@ -30,6 +30,7 @@ async function worker(): Promise<void> {
     kinds, length, operations: number('MODEL_OPS', 10_000), seed: number('MODEL_SEED', Date.now() % 1_000_000_000),
     engines: number('MODEL_ENGINES', 8), shrinkMs: number('MODEL_SHRINK_S', 60) * 1000, failures: number('MODEL_FAILURES', 1_000),
     ...(server !== undefined && { server: Number(server) as 2 | 4 }),
+    onProgress: (line) => console.error(line),
     onFailure: (message) => console.error(`found, making it smaller: ${message}`),
     onFound: (failure) => { if (file !== undefined) appendFileSync(file, `${new Date().toISOString()} ${failure}\n`) },
   })

@@ -45,6 +45,8 @@ export class Model {
   private loose = new Set<string>()
   private ours = new Set<string>()
   private theirs = new Set<string>()
+  /** Folders have got these names from us. */
+  private renamed = new Set<string>()
 
   get newest(): World {
     return this.worlds.at(-1)!
@@ -121,7 +123,14 @@ export class Model {
   theyWill(paths: readonly string[]): boolean {
     if (!this.meets(paths)) return true
     this.loosen(...paths)
+    // What they make may make the folder as well, where ours is not yet: all of ours goes beside it.
+    for (const it of this.renamed) if (paths.some((path) => related(it, path))) this.loosen(it)
     return false
+  }
+
+  /** A folder of ours has got a new name. */
+  folderRenamed(to: string): void {
+    this.renamed.add(to)
   }
 
   /** Would a change of theirs meet one of ours? */
@@ -157,7 +166,9 @@ export class Model {
     for (const [key, it] of this.work) if (it.path === path || isBelow(it.path, path)) this.work.delete(key)
   }
 
+  /** What is, or was, at `from` is at `to`. */
   workMoved(from: string, to: string): void {
+    for (const it of [...this.partial]) if (it === from || isBelow(it, from)) this.partial.add(to + it.slice(from.length))
     for (const [key, it] of this.work) {
       if (it.path === from || isBelow(it.path, from)) this.work.set(key, { ...it, path: to + it.path.slice(from.length) })
     }
@@ -177,6 +188,7 @@ export class Model {
     this.loose = new Set()
     this.ours = new Set()
     this.theirs = new Set()
+    this.renamed = new Set()
   }
 }
 

@@ -229,9 +229,11 @@ export class Runner {
 
   private async rename(from: string, to: string): Promise<void> {
     if (from === to) return
+    const folder = this.model.worlds.some((world) => world.at(from)?.type === 'folder')
     const outcome = await this.outcome(() => this.fs.rename(from, to))
     const uncertain = this.uncertain(outcome)
     if ('value' in outcome || uncertain) {
+      if (folder) this.model.folderRenamed(to)
       this.model.releasedAt(to)
       this.model.workMoved(from, to)
     }

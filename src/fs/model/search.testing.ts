@@ -25,6 +25,8 @@ export interface SearchOptions {
   readonly failures?: number
   /** A failure, before it is made smaller. */
   readonly onFailure?: (message: string, run: Run) => void
+  /** Told now and then how far it is. */
+  readonly onProgress?: (line: string) => void
   /** A failure, made smaller. */
   readonly onFound?: (failure: string) => void
 }
@@ -35,6 +37,7 @@ const SHRINK_QUIESCENCE_MS = 6_000
 const AGAIN = 3
 /** Failures that look alike are made smaller this many times. */
 const ALIKE = 2
+const PROGRESS_MS = 60_000
 
 export interface SearchReport {
   readonly operations: number
@@ -150,7 +153,12 @@ export async function search(options: SearchOptions): Promise<SearchReport> {
       if (message !== undefined) await examine(kind, seed, run, message)
     }
   }
+  const progress = setInterval(() => {
+    const seconds = (performance.now() - began) / 1000
+    options.onProgress?.(`${Math.round(seconds)} s: ${operations()} operations, ${Math.round(operations() / seconds)} a second, ${failures.length} failures; ${JSON.stringify(by)}`)
+  }, PROGRESS_MS)
   await Promise.all(Array.from({ length: options.engines }, lane))
+  clearInterval(progress)
   await sites.close()
   return { operations: operations(), runs: count, seconds: (performance.now() - began) / 1000, failures, slow, by }
 }
