@@ -45,8 +45,8 @@ export class Model {
   private loose = new Set<string>()
   private ours = new Set<string>()
   private theirs = new Set<string>()
-  /** Folders have got these names from us. */
-  private renamed = new Set<string>()
+  /** Our renames. */
+  private renames: { readonly from: string; readonly to: string; readonly folder: boolean }[] = []
 
   get newest(): World {
     return this.worlds.at(-1)!
@@ -122,15 +122,22 @@ export class Model {
   /** They are about to change `paths`. Returns false if that meets something of ours, and the outcome is a conflict. */
   theyWill(paths: readonly string[]): boolean {
     if (!this.meets(paths)) return true
-    this.loosen(...paths)
+    this.loosen(...paths.flatMap((path) => this.namesHere(path)))
     // What they make may make the folder as well, where ours is not yet: all of ours goes beside it.
-    for (const it of this.renamed) if (paths.some((path) => related(it, path))) this.loosen(it)
+    for (const { to, folder } of this.renames) if (folder && paths.some((path) => related(to, path))) this.loosen(to)
     return false
   }
 
-  /** A folder of ours has got a new name. */
-  folderRenamed(to: string): void {
-    this.renamed.add(to)
+  /** What they find at a path has these names here, too, if a rename of ours has not arrived. */
+  namesHere(path: string): string[] {
+    const found = [path]
+    for (const { from, to } of this.renames) {
+      for (const it of [...found]) {
+        if (it === from || isBelow(it, from)) found.push(to + it.slice(from.length))
+        else if (isBelow(from, it)) found.push(to)
+      }
+    }
+    return found
   }
 
   /** Would a change of theirs meet one of ours? */
@@ -166,6 +173,11 @@ export class Model {
     for (const [key, it] of this.work) if (it.path === path || isBelow(it.path, path)) this.work.delete(key)
   }
 
+  /** We renamed something. */
+  renamed(from: string, to: string): void {
+    this.renames.push({ from, to, folder: this.worlds.some((world) => world.at(from)?.type === 'folder') })
+  }
+
   /** What is, or was, at `from` is at `to`. */
   workMoved(from: string, to: string): void {
     for (const it of [...this.partial]) if (it === from || isBelow(it, from)) this.partial.add(to + it.slice(from.length))
@@ -188,7 +200,7 @@ export class Model {
     this.loose = new Set()
     this.ours = new Set()
     this.theirs = new Set()
-    this.renamed = new Set()
+    this.renames = []
   }
 }
 

@@ -229,11 +229,10 @@ export class Runner {
 
   private async rename(from: string, to: string): Promise<void> {
     if (from === to) return
-    const folder = this.model.worlds.some((world) => world.at(from)?.type === 'folder')
     const outcome = await this.outcome(() => this.fs.rename(from, to))
     const uncertain = this.uncertain(outcome)
     if ('value' in outcome || uncertain) {
-      if (folder) this.model.folderRenamed(to)
+      this.model.renamed(from, to)
       this.model.releasedAt(to)
       this.model.workMoved(from, to)
     }

@@ -75,15 +75,16 @@ export class SecondClient {
   }
 
   /** Contents that the second client replaces or removes at or below a path: all of its own, ours if they have arrived. */
-  private release(path: string, meets: boolean): void {
+  private release(there: string, meets: boolean): void {
     const { model, wire } = this.deps
-    const busy = wire.busy(path)
-    for (const [key, work] of model.work) {
-      if (work.path !== path && !isBelow(work.path, path)) continue
-      if (!meets || work.who !== 'we' || busy || wire.sent.has(md5(Buffer.from(key, 'latin1')))) model.work.delete(key)
+    for (const path of model.namesHere(there)) {
+      const busy = wire.busy(path)
+      for (const [key, work] of model.work) {
+        if (work.path !== path && !isBelow(work.path, path)) continue
+        if (!meets || work.who !== 'we' || busy || wire.sent.has(md5(Buffer.from(key, 'latin1')))) model.work.delete(key)
+      }
+      if (meets) model.partial.add(path)
     }
-    if (!meets) return
-    model.partial.add(path)
   }
 
   async put(path: string, data: Buffer): Promise<void> {
