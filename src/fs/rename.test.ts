@@ -27,6 +27,22 @@ async function names(world: World, folder = ''): Promise<string[]> {
 }
 
 describe('renames over what is being moved', { timeout: 60_000, concurrency: true }, () => {
+  it('a new folder that is renamed over another one while it is being made does not become the one that is deleted for it', withWorld({ serverVersion: 2 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('d')
+    await fs.mkdir('d/s')
+    await engine.sync()
+    const held = hold(world, 'statMany')
+    await fs.mkdir('e')
+    await fs.writeFile('e/a', 'content')
+    await held.reached
+    await fs.rename('e', 'd/s')
+    held.go()
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await names(world, 'd'), await names(world, 'd/s')], [['d'], ['s'], ['a']])
+    assert.equal((await fs.readFile('d/s/a')).toString(), 'content')
+  }))
+
   for (const kind of ['statMany', 'move'] as const) it(`leaves nothing beside it while its ${kind} is under way`, withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('text.tmp', 'first')

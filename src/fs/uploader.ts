@@ -389,11 +389,18 @@ export class Uploader {
       if (all.length >= FOLDERS_AT_ONCE) break
       if (other.type === 'folder' && this.entries.get(other)?.failure === undefined && this.isReady(other)) want(other)
     }
-    for (const it of all) if (it.parent !== undefined) await this.freePlace({ folder: it.parent, name: it.name }, it, chain)
+    const freed = new Map<Inode, Place>()
+    for (const it of all) {
+      if (it.parent === undefined) continue
+      const place: Place = { folder: it.parent, name: it.name }
+      await this.freePlace(place, it, chain)
+      freed.set(it, place)
+    }
     await this.besideFiles(all)
     const frozen = all.find((it) => tree.isFrozen(it))
     if (frozen !== undefined) throw new Later(() => tree.thawed(frozen))
-    const wanting = all.filter((it) => !it.unlinked && it.parent !== undefined && !it.onServer).map((inode) => ({ inode, place: { folder: inode.parent!, name: inode.name } }))
+    // Renamed meanwhile, it may be where a folder is still to be deleted: the server would take that one for it, and then delete it.
+    const wanting = [...freed].filter(([it, place]) => !it.unlinked && it.parent === place.folder && it.name === place.name && !it.onServer).map(([inode, place]) => ({ inode, place }))
     const exclusive = [...new Set(wanting.map(({ place }) => placeKey(place)))]
     const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => this.chain(place.folder)))].filter((key) => !exclusive.includes(key)), exclusive })
     // Deleted or renamed here while we waited.
