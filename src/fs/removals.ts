@@ -154,6 +154,8 @@ export class Removals {
         return
       } catch (error) {
         if (signal.aborted || this.closed) return
+        // It has gone with its folder, or nobody can say where it is.
+        if (!tree.hasPath(removal.place.folder)) return this.finish(removal)
         logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.pathAt(removal.place.folder, removal.place.name), error })
         await this.retries.wait(RETRY_MS, signal)
         if (signal.aborted) return

@@ -27,6 +27,24 @@ async function names(world: World, folder = ''): Promise<string[]> {
 }
 
 describe('renames over what is being moved', { timeout: 60_000, concurrency: true }, () => {
+  it('goes on when the folder in which the old node of a file is to be removed is no more', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('d')
+    await fs.writeFile('d/a', 'new')
+    await fs.writeFile('b', 'old')
+    await engine.sync()
+    world.unreachable = true
+    await fs.rename('d/a', 'b')
+    await world.server.remove([world.path('d')])
+    await world.server.mkdir([world.path('d')])
+    await world.server.put(world.path('d/c'), Buffer.from('theirs'), 6)
+    for (let names: string[] = []; names.join() !== 'c'; names = await fs.readdir('d')) await pause(20)
+    world.unreachable = false
+    engine.wake()
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await names(world, 'd')], [['b', 'd'], ['c']])
+  }))
+
   it('a new folder that is renamed over another one while it is being made does not become the one that is deleted for it', withWorld({ serverVersion: 2 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.mkdir('d')

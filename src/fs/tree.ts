@@ -92,6 +92,12 @@ export class Tree {
     return this.pathAt(inode.parent, inode.name)
   }
 
+  /** Is the folder anywhere on the server, as far as is known here? */
+  hasPath(folder: Inode): boolean {
+    for (let at: Inode | undefined = folder; at !== this.deps.inodes.root; at = at.serverPlace?.folder) if (at?.serverPlace === undefined) return false
+    return true
+  }
+
   pathAt(folder: Inode, name: string): string {
     const above = this.pathOf(folder)
     return above === '' ? name : `${above}/${name}`
