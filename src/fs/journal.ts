@@ -41,13 +41,13 @@ export class Journal {
     })
   }
 
-  /** Keeps, or removes, the record of a folder that the server does not have. */
+  /** Keeps, or removes, the record of a folder that the server does not have, or does not show yet. */
   folder(inode: Inode): void {
     if (inode.type !== 'folder' || inode.parent === undefined) return
     const { store } = this.tree.deps
     const key = this.folders.get(inode)
-    // On its way to the server it can still be lost.
-    if (inode.uuid !== '' || inode.unlinked) {
+    // On its way to the server it can still be lost; and what is in it is not found after a restart as long as the server does not show it (trap 12).
+    if ((inode.uuid !== '' && !inode.unconfirmed) || inode.unlinked) {
       if (key === undefined) return
       this.folders.delete(inode)
       void store.folders.remove(key)

@@ -1,6 +1,6 @@
 /**
- * Contents of an earlier process that the server does not have, or does not show yet: put under their names here again. What was
- * not closed, or has no place any more, is set aside where a person finds it; no content is dropped.
+ * Contents of an earlier process that the server does not have, or does not show yet: put under their names here again, also while the
+ * server cannot be asked: what was saved is there for whoever looks. What was not closed is set aside where a person finds it; no content is dropped.
  */
 import { open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export interface RecoveredContentsDeps {
   readonly paths: RecordedPaths
   readonly contents: Contents
   readonly uploader: Uploader
-  /** Is a folder above a path one that could not be brought back yet? */
+  /** Is there something at a path, or at a folder above it, that could not be brought back yet? */
   readonly waits: (path: string) => boolean
   readonly logger: Logger
 }
@@ -74,16 +74,16 @@ export class RecoveredContents {
   private async reopen(record: DraftRecord): Promise<void> {
     const { tree, contents, logger } = this.deps
     const { store, inodes } = tree.deps
-    if (this.deps.waits(record.path)) throw new Error('The folder it is in cannot be brought back now')
-    const place = await this.deps.paths.place(record.path)
+    if (this.deps.waits(record.path)) throw new Error('What is at its name, or above it, cannot be brought back now')
     const usable = record.complete || (record.base !== undefined && record.written !== undefined && record.baseLimit !== undefined)
-    if (place === undefined) this.deps.paths.needsProof()
-    if (record.state === 'open' || !usable || place === undefined) {
+    const place = record.state === 'open' || !usable ? undefined : await this.deps.paths.placeMade(record.path)
+    if (place === undefined) {
       const where = await contents.toLostAndFound(record)
       logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
       return
     }
-    const existing = await tree.child(place.folder, place.name)
+    const found = await this.deps.paths.known(place)
+    const existing = found === 'unknown' ? undefined : found
     // Sent in the last moment before the end, perhaps: only an indexed content can be compared.
     if (existing?.type === 'file') await contents.finished(existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
     const shown = existing?.version?.etag
@@ -113,12 +113,15 @@ export class RecoveredContents {
     }
     const mine = existing !== undefined && (existing.uuid === record.base?.uuid || record.state === 'sent' || (shown !== undefined && (record.sent?.includes(shown) === true || (shown === ETAG_TEMPORARY && record.sent !== undefined))))
     const type = record.facts.symlink === undefined ? 'file' : 'symlink'
-    const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.deps.paths.freeName(place, mine ? undefined : existing), '', record.facts.ino, tree.attributes.ownership(type))
+    // Where nobody can be asked, it is the node that was changed. Whether that is still so is seen when it is sent.
+    const uuid = found === 'unknown' && record.base !== undefined && inodes.ofUuid(record.base.uuid) === undefined ? record.base.uuid : ''
+    const inode = mine && existing.type === type ? existing : inodes.create(type, place.folder, await this.deps.paths.freeName(place, mine ? undefined : existing), uuid, record.facts.ino, tree.attributes.ownership(type))
+    if (uuid !== '') inode.version = record.base
     if (mine && inode !== existing) {
-      const { uuid } = existing
+      const theirs = existing.uuid
       inodes.detach(existing)
       place.folder.children.set(place.name, inode)
-      inodes.setUuid(inode, uuid)
+      inodes.setUuid(inode, theirs)
     }
     const base = record.complete || record.base === undefined ? undefined : contents.baseOf(inode, record.base)
     inode.draft = await Draft.reopen((id) => store.draftFile(id), record.id, record.size, base === undefined ? undefined : { base, baseLimit: record.baseLimit!, written: record.written! })

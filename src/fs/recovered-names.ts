@@ -41,6 +41,8 @@ export interface RecoveredNamesDeps {
   readonly unlinks: Unlinks
   readonly removals: Removals
   readonly uploader: Uploader
+  /** Is there something at a path, or at a folder above it, that could not be brought back yet? */
+  readonly waits: (path: string) => boolean
   /** Brings one record back, or keeps it for later, with the reason. Never rejects. */
   readonly attempt: (key: string, path: string, work: () => Promise<void>) => Promise<void>
   readonly logger: Logger
@@ -158,12 +160,12 @@ export class RecoveredNames {
       inode.parent?.children.delete(inode.name)
     }
     const placing = [
-      ...moves.map((it) => ({ key: it.key, path: it.record.to, put: (place: Place) => this.putMoved(it, place), leave: () => this.putBack(it) })),
-      ...folders.map((it) => ({ key: it.key, path: it.record.path, put: (place: Place) => this.putFolder(it, place), leave: () => {} })),
+      ...moves.map((it) => ({ key: it.key, path: it.record.to, find: () => this.deps.paths.place(it.record.to), put: (place: Place) => this.putMoved(it, place), leave: () => this.putBack(it) })),
+      ...folders.map((it) => ({ key: it.key, path: it.record.path, find: () => this.placeOfNew(it.record.path), put: (place: Place) => this.putFolder(it, place), leave: () => {} })),
     ].sort((a, b) => a.path.split('/').length - b.path.split('/').length)
-    for (const { key, path, put, leave } of placing) {
+    for (const { key, path, find, put, leave } of placing) {
       await this.deps.attempt(key, path, async () => {
-        const place = await this.deps.paths.place(path).catch((error: unknown) => {
+        const place = await find().catch((error: unknown) => {
           leave()
           throw error
         })
@@ -216,24 +218,25 @@ export class RecoveredNames {
     journal.move(inode)
   }
 
+  private async placeOfNew(path: string): Promise<Place | undefined> {
+    if (this.deps.waits(path)) throw new Error('What is at its name, or above it, cannot be brought back now')
+    return this.deps.paths.placeMade(path)
+  }
+
   private async putFolder({ key, record }: { key: string; record: FolderRecord }, place: Place): Promise<void> {
-    const { tree, journal, uploader } = this.deps
-    const there = await tree.child(place.folder, place.name)
-    if (there?.type === 'folder') {
-      // Made in the last moment before the end.
-      void tree.deps.store.folders.remove(key)
-      there.mode = record.facts.mode ?? there.mode
-      if (record.facts.mtime !== undefined) there.mtime = there.ctime = there.atime = fromPair(record.facts.mtime)
-      tree.deps.store.updateFacts(there.uuid, there.facts())
-      return
+    const { tree, paths, journal } = this.deps
+    const there = await paths.known(place)
+    if (there !== undefined && there !== 'unknown') {
+      if (there.type === 'folder') {
+        // Made in the last moment before the end.
+        void tree.deps.store.folders.remove(key)
+        there.mode = record.facts.mode ?? there.mode
+        if (record.facts.mtime !== undefined) there.mtime = there.ctime = there.atime = fromPair(record.facts.mtime)
+        tree.deps.store.updateFacts(there.uuid, there.facts())
+        return
+      }
+      tree.deps.inodes.detach(there)
     }
-    if (there !== undefined) tree.deps.inodes.detach(there)
-    const inode = tree.deps.inodes.create('folder', place.folder, place.name, '', record.facts.ino, tree.attributes.ownership('folder'))
-    inode.mode = record.facts.mode ?? inode.mode
-    if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = inode.atime = fromPair(record.facts.mtime)
-    place.folder.local.set(place.name, inode)
-    tree.deps.metadata.setAll(inode.ino, new Map(), tree.deps.metadata.now())
-    journal.recovered('folder', inode, key)
-    uploader.add(inode)
+    journal.recovered('folder', paths.newFolder(place, record.facts), key)
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What an earlier process had promised and not told the server: brought back from the store before the mount answers. Old nodes that are to
- * go first, then names (recovered-names.ts), contents last (recovered-contents.ts). Without the server, what it said last has to do; what
- * cannot be decided by that waits and is tried again. A record whose node is gone or has become another one is dropped with a word in the
+ * go first, then names (recovered-names.ts), contents last (recovered-contents.ts). Without the server, what it said last has to do, and new
+ * folders and contents are put where their records say; renames and deletes that cannot be decided by that wait and are tried again. A record whose node is gone or has become another one is dropped with a word in the
  * log; content is never dropped.
  */
 import type { DraftRecord, FolderRecord, MoveRecord, RemovalRecord, UnlinkRecord } from '../cache/store.js'
@@ -53,10 +53,11 @@ export class Recovery {
 
   constructor(deps: RecoveryDeps) {
     this.deps = deps
-    const paths = this.paths = new RecordedPaths(deps.tree)
+    const paths = this.paths = new RecordedPaths(deps.tree, deps.journal, deps.uploader)
     const { tree, contents, journal, unlinks, removals, uploader, logger } = deps
-    this.names = new RecoveredNames({ tree, paths, journal, unlinks, removals, uploader, logger, attempt: (key, path, work) => this.attempt(key, path, work) })
-    this.contents = new RecoveredContents({ tree, paths, contents, uploader, logger, waits: (path) => [...this.left.values()].some((it) => path.startsWith(`${it.path}/`)) })
+    const waits = (path: string): boolean => this.waitsAt(path)
+    this.names = new RecoveredNames({ tree, paths, journal, unlinks, removals, uploader, logger, waits, attempt: (key, path, work) => this.attempt(key, path, work) })
+    this.contents = new RecoveredContents({ tree, paths, contents, uploader, logger, waits })
   }
 
   /** What waits for the server to be asked. */
@@ -121,6 +122,16 @@ export class Recovery {
     this.removals = kept(this.removals)
     this.waiting = [...this.left.values()]
     await this.deps.journal.flushed()
+  }
+
+  /** Could something at this path, or at a folder above it, not be brought back yet? */
+  private waitsAt(path: string): boolean {
+    const concerns = (other: string): boolean => path === other || path.startsWith(`${other}/`)
+    for (const [key, { path: waiting }] of this.left) {
+      const moved = this.moves.find((it) => it.key === key)
+      if (concerns(waiting) || (moved !== undefined && concerns(moved.value.to))) return true
+    }
+    return false
   }
 
   private async attempt(key: string, path: string, work: () => Promise<void>): Promise<void> {

@@ -1,0 +1,129 @@
+/** What an earlier process promised, after a restart: there for whoever looks, whether or not the server can be asked, and then on the server. */
+import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { describe, it } from 'node:test'
+import { CellsError } from '../cells/errors.js'
+import { withWorld, type World } from './engine.testing.js'
+import type { PathFs } from './posix.testing.js'
+import type { Engine } from './status.js'
+
+const gone = (): Promise<void> => Promise.reject(new CellsError('unavailable', 'not now'))
+const QUESTIONS = ['stat', 'statMany', 'put', 'mkdir', 'move', 'remove'] as const
+
+/** Changes made while nothing can be sent; then the process ends, and its cache is lost. */
+async function left(world: World, name: string, work: (fs: PathFs) => Promise<void>, before: (fs: PathFs) => Promise<void> = () => Promise.resolve()): Promise<void> {
+  const first = await world.open(name)
+  await before(first.fs)
+  await first.engine.sync()
+  for (const each of ['put', 'mkdir', 'move', 'remove'] as const) world.before[each] = gone
+  await work(first.fs)
+  await first.engine.close(AbortSignal.timeout(50))
+  for (const each of QUESTIONS) delete world.before[each]
+  await world.dropCache(name)
+}
+
+/** A start without a server that answers; it answers when `answer` is called. */
+async function openUnanswered(world: World, name: string): Promise<{ engine: Engine; fs: PathFs; answer: () => void }> {
+  let asked = 0
+  // The folder that is mounted is found: it is the next question that takes too long.
+  const silent = (): Promise<void> => asked++ === 0 ? Promise.resolve() : gone()
+  for (const each of QUESTIONS) world.before[each] = silent
+  const { engine, fs } = await world.open(name)
+  return { engine, fs, answer: () => { for (const each of QUESTIONS) delete world.before[each] } }
+}
+
+describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
+  it('a file is in its folder, which the server has made and does not show yet', withWorld({ indexDelayMs: 1_500 }, async (world) => {
+    const first = await world.open('lag')
+    let sent = (): void => {}
+    const made = new Promise<void>((resolve) => { sent = resolve })
+    // Asked for when its folder was made.
+    world.before.put = () => { sent(); return gone() }
+    await first.fs.mkdir('d')
+    await first.fs.writeFile('d/f', 'new')
+    await made
+    await first.engine.close(AbortSignal.timeout(50))
+    delete world.before.put
+    const { engine, fs } = await world.open('lag')
+    assert.equal((await fs.readFile('d/f')).toString(), 'new')
+    await engine.sync()
+    assert.ok(await world.onServer('d/f'))
+    assert.deepEqual(await readdir(join(dirname(world.draftsOf('lag')), 'lost+found')), [])
+  }))
+
+  it('new folders and files are there while the server does not answer', withWorld({ indexDelayMs: 20 }, async (world) => {
+    await left(world, 'new', async (fs) => {
+      await fs.mkdir('d')
+      await fs.mkdir('d/e')
+      await fs.writeFile('d/e/f', 'new')
+      await fs.writeFile('old/g', 'beside')
+    }, async (fs) => {
+      await fs.mkdir('old')
+      await fs.writeFile('old/a', 'a')
+    })
+    const { engine, fs, answer } = await openUnanswered(world, 'new')
+    assert.equal((await fs.readFile('d/e/f')).toString(), 'new')
+    assert.equal((await fs.readFile('old/g')).toString(), 'beside')
+    assert.deepEqual(engine.status().failures, [])
+    answer()
+    engine.wake()
+    await engine.sync()
+    assert.ok(await world.onServer('d/e/f'))
+    assert.ok(await world.onServer('old/g'))
+    // One folder, with what the server had in it.
+    assert.deepEqual((await fs.readdir('old')).sort(), ['a', 'g'])
+    assert.deepEqual((await fs.readdir('')).sort(), ['d', 'old'])
+    assert.equal((await fs.readFile('old/a')).toString(), 'a')
+  }))
+
+  it('an edit is there while the server does not answer, and is the next content of its file', withWorld({ indexDelayMs: 20 }, async (world) => {
+    await left(world, 'edit', (fs) => fs.writeFile('d/f', 'ours'), async (fs) => {
+      await fs.mkdir('d')
+      await fs.writeFile('d/f', 'before')
+    })
+    const { uuid } = (await world.server.stat(world.path('d/f')))!
+    const { engine, fs, answer } = await openUnanswered(world, 'edit')
+    assert.equal((await fs.readFile('d/f')).toString(), 'ours')
+    answer()
+    engine.wake()
+    await engine.sync()
+    assert.deepEqual(await fs.readdir('d'), ['f'])
+    const node = await world.server.waitFor(world.path('d/f'), (it) => it?.size === 4)
+    assert.equal(node?.uuid, uuid)
+  }))
+
+  it('S30: an edit that met one of somebody else becomes a conflict copy, as ever', withWorld({ indexDelayMs: 20 }, async (world) => {
+    await left(world, 'both', (fs) => fs.writeFile('f', 'ours'), (fs) => fs.writeFile('f', 'before'))
+    await world.server.put(world.path('f'), Buffer.from('theirs!'), 7)
+    await world.server.waitFor(world.path('f'), (it) => it?.size === 7)
+    const { engine, fs, answer } = await openUnanswered(world, 'both')
+    assert.equal((await fs.readFile('f')).toString(), 'ours')
+    answer()
+    engine.wake()
+    await engine.sync()
+    const names = (await fs.readdir('')).sort()
+    assert.equal(names.length, 2, names.join())
+    assert.deepEqual(await Promise.all(names.map(async (name) => (await fs.readFile(name)).toString())), names[0] === 'f' ? ['theirs!', 'ours'] : ['ours', 'theirs!'])
+  }))
+
+  it('a file in a renamed folder waits for the rename, and makes no folder of its own', withWorld({ indexDelayMs: 20 }, async (world) => {
+    await left(world, 'moved', async (fs) => {
+      await fs.rename('d', 'e')
+      await fs.writeFile('e/f', 'new')
+      await fs.mkdir('e/deep')
+    }, async (fs) => {
+      await fs.mkdir('d')
+      await fs.writeFile('d/a', 'a')
+    })
+    const { uuid } = (await world.server.stat(world.path('d')))!
+    const { engine, fs, answer } = await openUnanswered(world, 'moved')
+    answer()
+    engine.wake()
+    await world.server.waitFor(world.path('e/f'), (it) => it !== undefined)
+    await engine.sync()
+    assert.equal((await world.server.waitFor(world.path('e'), (it) => it !== undefined))?.uuid, uuid)
+    assert.deepEqual(await fs.readdir(''), ['e'])
+    assert.deepEqual((await fs.readdir('e')).sort(), ['a', 'deep', 'f'])
+  }))
+})
