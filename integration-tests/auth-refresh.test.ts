@@ -33,6 +33,25 @@ async function setUp(t: TestContext, validS: number, options: StubOptions = {}):
   return { stub, home, id, pair, stored: async () => JSON.parse(await readFile(join(home.config, 'config.json'), 'utf8')) as Stored }
 }
 
+/** Runs `cec info` until the server has its token request, which is never answered; `onAsked` says what becomes of the token then. */
+async function killedWhileRefreshing(t: TestContext, onAsked: (burn: () => void) => void): Promise<Awaited<ReturnType<typeof setUp>>> {
+  let reached = (): void => {}
+  const asked = new Promise<void>((resolve) => { reached = resolve })
+  const world = await setUp(t, 0, {
+    onToken: async (_form, burn) => {
+      if (world.stub.tokenRequests.length > 1) return
+      onAsked(burn)
+      reached()
+      await new Promise(() => {})
+    },
+  })
+  const victim = world.home.start(['info'])
+  await asked
+  victim.kill('SIGKILL')
+  await once(victim, 'close')
+  return world
+}
+
 await test('C27 due within a minute: one refresh, the new pair is stored; then none', async (t) => {
   const { stub, home, id, stored, pair } = await setUp(t, 30)
   const first = await home.cec(['info'])
@@ -86,21 +105,7 @@ await test('a server that cannot answer keeps the account good', async (t) => {
 })
 
 await test('kill -9 after the server has answered: the next one tries once, then says clearly to sign in again', async (t) => {
-  let killed: (() => void) | undefined
-  const asked = new Promise<void>((resolve) => { killed = resolve })
-  const { stub, home, id } = await setUp(t, 0, {
-    onToken: async (_form, burn) => {
-      if (stub.tokenRequests.length > 1) return
-      burn()
-      killed?.()
-      await new Promise(() => {})
-    },
-  })
-  const victim = home.start(['info'])
-  await asked
-  victim.kill('SIGKILL')
-  await once(victim, 'close')
-
+  const { stub, home, id } = await killedWhileRefreshing(t, (burn) => burn())
   const results = await Promise.all(Array.from({ length: 3 }, () => home.cec(['info'])))
   for (const result of results) {
     assert.equal(result.code, 1)
@@ -111,19 +116,7 @@ await test('kill -9 after the server has answered: the next one tries once, then
 })
 
 await test('kill -9 before the server has taken the token: the next one survives', async (t) => {
-  let killed: (() => void) | undefined
-  const asked = new Promise<void>((resolve) => { killed = resolve })
-  const { stub, home } = await setUp(t, 0, {
-    onToken: async () => {
-      if (stub.tokenRequests.length > 1) return
-      killed?.()
-      await new Promise(() => {})
-    },
-  })
-  const victim = home.start(['info'])
-  await asked
-  victim.kill('SIGKILL')
-  await once(victim, 'close')
+  const { home } = await killedWhileRefreshing(t, () => {})
   const next = await home.cec(['info'])
   assert.equal(next.code, 0, next.stderr)
 })

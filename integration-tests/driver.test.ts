@@ -4,52 +4,18 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { driverProblem } from '../src/cli/cellsfs/drivers.js'
 import { withFolder } from './helpers/folders.js'
-import { Service, run, sh, until } from './helpers/process.js'
-
-const MOUNT = fileURLToPath(new URL('./memory-mount.js', import.meta.url))
-
-interface Mount {
-  readonly dir: string
-  /** Runs a script with the mount as working folder. */
-  readonly sh: (script: string) => Promise<string>
-  readonly service: Service
-}
+import { MEMORY_MOUNT, type MemoryMount, unmount, withMemoryMount as memoryMount } from './helpers/memory-drive.js'
+import { Service, run, until } from './helpers/process.js'
 
 const DRIVERS = ['fuse-native', 'kernel'] as const
-
-async function memoryMount(driver: (typeof DRIVERS)[number], work: (mount: Mount) => Promise<void>, ...flags: string[]): Promise<void> {
-  await withFolder(async ({ folder, env }) => {
-    const dir = await folder('mnt')
-    const service = new Service(process.execPath, [MOUNT, dir, driver, ...flags], { env })
-    try {
-      assert.deepEqual(JSON.parse(await service.line()), { ready: true })
-      await work({ dir, service, sh: (script) => sh(script, { cwd: dir, env }) })
-    } finally {
-      service.child.stdin!.end()
-      await service.stop('SIGKILL')
-    }
-  })
-}
-
-/** Unmounts and checks that every lookup and handle was given back. */
-async function unmount({ service }: Mount): Promise<void> {
-  // A file closed a moment ago may still be on its way (the kernel releases in the background).
-  const reply = await until('unmounted', async () => {
-    const answer = await service.ask('unmount') as { error?: string }
-    return answer.error?.includes('in use') === true ? undefined : answer
-  })
-  assert.deepEqual(reply, { ended: true, leaks: [] })
-  assert.equal(await service.exited, 0)
-}
 
 /** Why a driver cannot be tested here, or false: libfuse 2 may be missing. */
 const PROBLEMS = Object.fromEntries(await Promise.all(DRIVERS.map(async (driver) => [driver, await driverProblem(driver) ?? false]))) as Record<(typeof DRIVERS)[number], string | false>
 
 for (const driver of DRIVERS) describe(`${driver} driver`, { concurrency: 2, skip: PROBLEMS[driver] }, () => {
-  const withMemoryMount = (work: (mount: Mount) => Promise<void>, ...flags: string[]): Promise<void> => memoryMount(driver, work, ...flags)
+  const withMemoryMount = (work: (mount: MemoryMount) => Promise<void>, ...flags: string[]): Promise<void> => memoryMount(driver, flags, work)
 
   it('makes, reads, changes and removes files and folders', () => withMemoryMount(async (mount) => {
     assert.equal(await mount.sh(`
@@ -192,13 +158,13 @@ for (const driver of DRIVERS) describe(`${driver} driver`, { concurrency: 2, ski
 
   it('mounts again where a mount died', () => withFolder(async ({ folder, env }) => {
     const dir = await folder('with space')
-    const first = new Service(process.execPath, [MOUNT, dir, driver], { env })
+    const first = new Service(process.execPath, [MEMORY_MOUNT, dir, driver], { env })
     await first.line()
     await first.stop('SIGKILL')
     assert.match((await run('ls', [dir])).stderr, /not connected/)
-    const second = new Service(process.execPath, [MOUNT, dir, driver], { env })
+    const second = new Service(process.execPath, [MEMORY_MOUNT, dir, driver], { env })
     assert.deepEqual(JSON.parse(await second.line()), { ready: true })
-    const third = new Service(process.execPath, [MOUNT, dir, driver], { env })
+    const third = new Service(process.execPath, [MEMORY_MOUNT, dir, driver], { env })
     assert.match(await third.line(), /already mounted/)
     await second.stop('SIGKILL')
   }))

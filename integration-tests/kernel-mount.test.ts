@@ -7,52 +7,15 @@ import { access, constants, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { withFolder } from './helpers/folders.js'
-import { Service, run, sh, until, type RunOptions } from './helpers/process.js'
+import { MEMORY_MOUNT, type MemoryMount, unmount, withMemoryMount } from './helpers/memory-drive.js'
+import { Service, run, sh, until } from './helpers/process.js'
 
-const MOUNT = fileURLToPath(new URL('./memory-mount.js', import.meta.url))
 const root = process.getuid?.() === 0
 /** nobody */
 const OTHER = { uid: 65534, gid: 65534 }
 
-interface Mount {
-  readonly dir: string
-  readonly service: Service
-  /** Runs a script with the mount as working folder. */
-  readonly sh: (script: string, options?: RunOptions) => Promise<string>
-  /** Operations since the last time. */
-  readonly calls: () => Promise<string[]>
-}
-
-async function withMount(flags: readonly string[], work: (mount: Mount) => Promise<void>, user: { uid?: number; gid?: number } = {}): Promise<void> {
-  await withFolder(async ({ path, folder, env }) => {
-    const dir = await folder('mnt')
-    await sh(`chmod 755 ${path}${user.uid === undefined ? '' : `; chown -R ${user.uid}:${user.gid} ${path}`}`)
-    const service = new Service(process.execPath, [MOUNT, dir, 'kernel', ...flags], { env, ...user })
-    try {
-      assert.deepEqual(JSON.parse(await service.line()), { ready: true })
-      await work({
-        dir, service, // Not as the working folder from the start: that is entered before the user is changed.
-        sh: (script, options) => sh(`cd '${dir}'\n${script}`, { env, ...user, ...options }),
-        calls: async () => await service.ask('calls') as string[],
-      })
-    } finally {
-      service.child.stdin!.end()
-      await service.stop('SIGKILL')
-    }
-  })
-}
-
-/** Unmounts and checks that every lookup and handle was given back. */
-async function unmount({ service }: Mount): Promise<void> {
-  const reply = await until('unmounted', async () => {
-    const answer = await service.ask('unmount') as { error?: string }
-    return answer.error?.includes('in use') === true ? undefined : answer
-  })
-  assert.deepEqual(reply, { ended: true, leaks: [] })
-  assert.equal(await service.exited, 0)
-}
+const withMount = (flags: readonly string[], work: (mount: MemoryMount) => Promise<void>, user?: { uid: number; gid: number }): Promise<void> => withMemoryMount('kernel', flags, work, user)
 
 const count = (calls: readonly string[], op: string): number => calls.filter((call) => call.split(' ')[0] === op).length
 
@@ -283,7 +246,7 @@ describe('kernel driver', { concurrency: 2 }, () => {
     await writeFile(preload, `
       const module_ = require('node:module'), resolve = module_._resolveFilename
       module_._resolveFilename = function (name, ...rest) { if (name === 'koffi') throw new Error('not here'); return resolve.call(this, name, ...rest) }`)
-    const { stdout } = await run(process.execPath, ['-r', preload, MOUNT, await folder('mnt'), 'kernel'], { env })
+    const { stdout } = await run(process.execPath, ['-r', preload, MEMORY_MOUNT, await folder('mnt'), 'kernel'], { env })
     assert.match(stdout, /needs the optional package koffi.*npm install koffi/)
   }))
 
@@ -294,7 +257,7 @@ describe('kernel driver', { concurrency: 2 }, () => {
 
   it('mounts for an ordinary user through fusermount3', { skip: !root && 'all tests here do' }, async (test) => {
     // The build may stand where only root can read.
-    if ((await run('test', ['-r', MOUNT], OTHER)).code !== 0 || (await run('test', ['-w', '/dev/fuse'], OTHER)).code !== 0) return test.skip('not readable for others')
+    if ((await run('test', ['-r', MEMORY_MOUNT], OTHER)).code !== 0 || (await run('test', ['-w', '/dev/fuse'], OTHER)).code !== 0) return test.skip('not readable for others')
     await withMount([], async (mount) => {
       assert.equal(await mount.sh('id -u; echo x > f; cat f; stat -c %u f; head -c 3000000 /dev/urandom > "$HOME/d"; cp "$HOME/d" g; cmp g "$HOME/d"'), '65534\nx\n65534\n')
       assert.match(await sh(`grep ' ${mount.dir} ' /proc/self/mountinfo`), /user_id=65534/)
