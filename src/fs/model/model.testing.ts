@@ -18,6 +18,8 @@ export interface Work {
   /** `both`: it was there, on both sides, at the last quiescence. */
   readonly who: 'we' | 'they' | 'both'
   readonly path: string
+  /** Where it was before, since the last quiescence. */
+  readonly was?: readonly string[]
   /** performance.now() of the acknowledgement. */
   readonly at: number
 }
@@ -113,7 +115,7 @@ export class Model {
     this.worlds = tried.map((it, index) => right[index] === true ? it.after : this.worlds[index]!)
     for (const path of paths) this.ours.add(path)
     const certain = !uncertain && !contended && right.every(Boolean)
-    if (!certain) this.loosen(...paths)
+    if (!certain) for (const path of paths) this.loosenWithFolders(path)
     return certain
   }
 
@@ -182,7 +184,7 @@ export class Model {
   workMoved(from: string, to: string): void {
     for (const it of [...this.partial]) if (it === from || isBelow(it, from)) this.partial.add(to + it.slice(from.length))
     for (const [key, it] of this.work) {
-      if (it.path === from || isBelow(it.path, from)) this.work.set(key, { ...it, path: to + it.path.slice(from.length) })
+      if (it.path === from || isBelow(it.path, from)) this.work.set(key, { ...it, path: to + it.path.slice(from.length), was: [...it.was ?? [], it.path] })
     }
   }
 

@@ -53,8 +53,8 @@ export class Wire {
    * server has no conditional write).
    */
   couldNotKnow(work: Work, indexDelayMs: number): boolean {
-    return this.calls.some((call) => call.ended > work.at - SLACK_MS && call.began < work.at + 2 * indexDelayMs + SLACK_MS
-      && call.paths.some((it) => it === work.path || isBelow(it, work.path) || isBelow(work.path, it)))
+    const about = (path: string): boolean => [work.path, ...work.was ?? []].some((it) => path === it || isBelow(path, it) || isBelow(it, path))
+    return this.calls.some((call) => call.ended > work.at - SLACK_MS && call.began < work.at + 2 * indexDelayMs + SLACK_MS && call.paths.some(about))
   }
 
   forget(): void {
