@@ -3,7 +3,7 @@ import { Digester, compareWithNode } from '../../cells/digest.js'
 import type { CellsNode } from '../../cells/types.js'
 import type { PathFs } from '../posix.testing.js'
 import { type Model, shorten } from './model.testing.js'
-import type { ModelNode } from './world.testing.js'
+import { isBelow, type ModelNode, parentOf } from './world.testing.js'
 
 export interface Shown {
   readonly type: string
@@ -84,9 +84,13 @@ export function mountAgainstModel(mount: ReadonlyMap<string, Shown>, model: Mode
   return wrong
 }
 
-/** A copy with a readable name may appear beside a conflict. */
+/** A copy with a readable name may appear beside a conflict, and a folder with all that is in it. */
 export function besideConflict(model: Model, path: string, expected: unknown): boolean {
-  if (expected !== undefined || !/ \((conflict|recovered)\b/.test(path)) return false
-  const folder = path.slice(0, Math.max(0, path.lastIndexOf('/')))
-  return model.looseNames.some((it) => it.slice(0, Math.max(0, it.lastIndexOf('/'))) === folder || it === folder || folder.startsWith(`${it}/`))
+  if (expected !== undefined) return false
+  const names = path.split('/')
+  return names.some((name, index) => {
+    if (!/ \((conflict|recovered)\b/.test(name)) return false
+    const folder = names.slice(0, index).join('/')
+    return model.looseNames.some((it) => parentOf(it) === folder || it === folder || isBelow(folder, it))
+  })
 }
