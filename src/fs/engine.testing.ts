@@ -59,7 +59,7 @@ export class World {
   unreachable = false
 
   /** What the engines' requests of a kind wait for before they go out. */
-  readonly before: Partial<Record<keyof CellsServer, () => Promise<void>>> = {}
+  readonly before: Partial<Record<keyof CellsServer, (...call: unknown[]) => Promise<void>>> = {}
 
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
@@ -77,7 +77,7 @@ export class World {
         const member = own[name as keyof CellsServer] ?? bound(target, name)
         const before = this.before[name as keyof CellsServer]
         return before === undefined ? member : async (...call: unknown[]) => {
-          await before()
+          await before(...call)
           return (member as (...all: unknown[]) => unknown)(...call)
         }
       },

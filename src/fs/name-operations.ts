@@ -151,7 +151,9 @@ export class NameOperations {
           unlinks.add(inode.serverPlace!, inode)
         }
         specials.forget(inode)
-        this.gone(folder, clean, inode)
+        // What was being sent may have met somebody else's content and have become a conflict copy of it: that is what is deleted.
+        if (inode.parent === undefined || inode.unlinked) this.gone(folder, clean, inode)
+        else this.gone(inode.parent, inode.name, inode)
       } finally {
         thaw()
       }

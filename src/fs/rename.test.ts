@@ -45,6 +45,30 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual([await names(world), await names(world, 'd')], [['b', 'd'], ['c']])
   }))
 
+  it('S34: a file that becomes a conflict copy while it is being deleted is deleted, and theirs is there', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    let [arrive, go] = [(): void => {}, (): void => {}]
+    const reached = new Promise<void>((resolve) => { arrive = resolve })
+    const gate = new Promise<void>((resolve) => { go = resolve })
+    world.before.stat = async (path) => {
+      if (!String(path).includes('conflict')) return
+      arrive()
+      await gate
+    }
+    await fs.readdir('')
+    await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+    await fs.writeFile('f', 'ours')
+    await reached
+    const deleted = fs.unlink('f')
+    await pause(20)
+    go()
+    await deleted
+    assert.deepEqual((await engine.sync()).failed, [])
+    for (let here: string[] = []; here.length === 0; here = await fs.readdir('')) await pause(20)
+    assert.deepEqual([await fs.readdir(''), await names(world)], [['f'], ['f']])
+    assert.equal((await fs.readFile('f')).toString(), 'theirs')
+  }))
+
   it('a new folder that is renamed over another one while it is being made does not become the one that is deleted for it', withWorld({ serverVersion: 2 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.mkdir('d')
