@@ -1,0 +1,207 @@
+/**
+ * One move of a node on the server, to a place that is free as far as is known here (tree-lane.ts sees to that). The server neither replaces nor
+ * refuses (contract, trap 4), so it is asked right before, with both places held; and where the answer is lost, it is asked where the node is.
+ */
+import type { Logger } from '../log.js'
+import { timeLimit } from '../signals.js'
+import type { Confirmer } from './confirm.js'
+import type { Contents } from './contents.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import { Later } from './lane.js'
+import { part } from './parting.js'
+import { placeKey, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+
+/** How long a rename waits until the server shows what it renames. */
+const SHOWN_MS = 45_000
+
+export interface MovesDeps {
+  readonly tree: Tree
+  readonly contents: Contents
+  readonly confirmer: Confirmer
+  readonly journal: Journal
+  /** Names on the server, held while they are being changed there. */
+  readonly locks: TreeLock
+  /** The inode has something new to send, at once. */
+  readonly again: (inode: Inode) => void
+  readonly stop: AbortSignal
+  readonly logger: Logger
+}
+
+/** Is the inode's name here another than its place on the server? */
+export function hasMoved({ heldAt, parent, name }: Inode): boolean {
+  return heldAt !== undefined && (heldAt.folder !== parent || heldAt.name !== name)
+}
+
+export class Moves {
+  private readonly deps: MovesDeps
+
+  constructor(deps: MovesDeps) {
+    this.deps = deps
+  }
+
+  /** What the index does not show yet may be lost in a move (trap 8). */
+  async shown(inode: Inode): Promise<void> {
+    const { confirmer } = this.deps
+    // Deleted by somebody else in the meantime, perhaps: then it is never shown.
+    const signal = timeLimit(SHOWN_MS, this.deps.stop)
+    try {
+      await confirmer.confirmed(inode, signal)
+      if (inode.type === 'folder') await confirmer.confirmedBelow(inode, signal)
+    } catch (error) {
+      if (this.deps.stop.aborted) throw error
+    }
+  }
+
+  /** The answer to a move was lost: asks where the node is. */
+  async whereIs(inode: Inode): Promise<void> {
+    const { tree, journal } = this.deps
+    const { heldAt, movingTo } = inode
+    if (heldAt === undefined || movingTo === undefined || inode.unlinked) return
+    const target = tree.pathAt(movingTo.folder, movingTo.name)
+    const node = await tree.deps.server.stat(target, { signal: this.deps.stop })
+    if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
+    if (node !== undefined && node.uuid === inode.uuid) {
+      this.nowAt(inode, heldAt, movingTo)
+      return
+    }
+    tree.aim(inode, undefined)
+    tree.uncoverHidden(movingTo.folder, movingTo.name)
+    if (!hasMoved(inode)) tree.hold(inode, undefined)
+    journal.move(inode)
+    tree.overlay(inode)
+  }
+
+  /** The locks are held and the target is ours to take, as far as is known here. Nothing is done if the inode is renamed again, replaced or deleted meanwhile. */
+  async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
+    const { tree, contents, journal, logger } = this.deps
+    const wanted = { parent: inode.parent, name: inode.name }
+    const stays = (): boolean => inode.heldAt === from && !inode.unlinked && inode.parent === wanted.parent && inode.name === wanted.name
+    if (!stays()) return
+    const { server } = tree.deps
+    const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
+    const signal = this.deps.stop
+    // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
+    const above = tree.pathOf(to.folder)
+    const found = await server.statMany([source, target, ...(above === '' ? [] : [above])], { signal })
+    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (!stays()) return
+    const [at, theirs] = [found.get(source), found.get(target)]
+    const gone = above === '' || found.has(above) ? undefined : above
+    // A rename is of the node: what somebody has put in the place of a file stays. (A folder may have been made anew for what we sent into it.)
+    const here = at !== undefined && (inode.type === 'folder' ? at.kind !== 'folder' : inode.uuid !== '' && at.uuid !== inode.uuid) ? undefined : at
+    const arrived = theirs !== undefined && inode.uuid !== '' && theirs.uuid === inode.uuid
+    if (here === undefined && !arrived) {
+      // Deleted or moved away by somebody else, or it never came there.
+      await this.lost(inode)
+      return
+    }
+    let place = to
+    const taken = theirs === undefined ? gone === undefined && await this.hasTwin(to, source, target) : !arrived
+    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (!stays()) return
+    if (taken) {
+      place = await contents.asideOf(to)
+      if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+      if (!stays()) return
+      contents.aside(inode, place, to, theirs, 'same node')
+    }
+    const path = tree.pathAt(place.folder, place.name)
+    inode.graceUntil = 0
+    await tree.move(inode, async () => {
+      tree.aim(inode, place)
+      journal.move(inode)
+      await journal.flushed()
+      // Deleted or renamed by somebody else: made again for what is put there.
+      if (gone !== undefined) await server.mkdir([gone], { signal })
+      if (!arrived) await server.move(source, path, { signal })
+      this.nowAt(inode, from, place)
+      logger.info('renamed', { to: path })
+    })
+  }
+
+  /** Is there a name that differs only in case, which the server takes for the same (trap 4)? It would make `name-1` of ours. */
+  private async hasTwin({ folder, name }: Place, source: string, target: string): Promise<boolean> {
+    const { tree } = this.deps
+    const lower = name.toLowerCase()
+    if (lower === name.toUpperCase() || source.toLowerCase() === target.toLowerCase()) return false
+    const { metadata } = tree.deps
+    if (!metadata.coveredWhole(folder.ino)) await tree.load(folder)
+    for (const [other, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+      if (node !== undefined && other !== name && other.toLowerCase() === lower) return true
+    }
+    return false
+  }
+
+  /** The server has the node at `place` now. */
+  private nowAt(inode: Inode, from: Place, place: Place): void {
+    const { tree, journal } = this.deps
+    const { metadata } = tree.deps
+    const at = metadata.now()
+    const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
+    const path = tree.pathAt(place.folder, place.name)
+    inode.graceUntil = 0
+    // Moved again meanwhile: then this is only where the next step begins.
+    const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
+    tree.hold(inode, home ? undefined : place)
+    tree.aim(inode, undefined)
+    metadata.ours(from.folder.ino, from.name, undefined, at)
+    if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
+    else metadata.doubt(place.folder.ino, place.name)
+    tree.echoes.vacate(from.folder, from.name)
+    tree.uncoverHidden(from.folder, from.name)
+    journal.move(inode)
+    if (inode.type === 'folder') journal.relocated(inode)
+    tree.overlay(inode)
+    if (!home) tree.uncoverHidden(place.folder, place.name)
+    tree.deps.inodes.release(inode)
+  }
+
+  /** The node is not where it was: somebody deleted or moved it. A change of ours survives under our name; a mere rename has nothing to rename. */
+  async lost(inode: Inode): Promise<void> {
+    const { tree, journal, logger } = this.deps
+    logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
+    const { folder, name: old } = inode.heldAt!
+    part(inode, this.deps)
+    tree.uncoverHidden(folder, old)
+    if (inode.draft !== undefined) {
+      const { draft } = inode
+      const safe = draft.secured === draft.generation
+      draft.generation++
+      if (safe) draft.secured = draft.generation
+      this.deps.again(inode)
+      return
+    }
+    const { parent, name } = inode
+    if (inode.type === 'folder' && [...inode.local.values()].some((it) => it !== null)) {
+      // Unsent things are in it: it is made anew for them.
+      journal.folder(inode)
+      tree.overlay(inode)
+      this.deps.again(inode)
+      return
+    }
+    if (parent?.local.get(name) === inode) parent.local.delete(name)
+    tree.deps.inodes.detach(inode)
+    if (parent !== undefined) {
+      tree.doubt(parent, name)
+    }
+    await journal.flushed()
+  }
+
+  /** Runs a move with both places held and, around a folder, with nothing below it on its way (contract, trap 8). */
+  async holdingPlaces(inode: Inode, from: Place, to: Place, work: () => Promise<void>): Promise<void> {
+    const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [`d${inode.ino}`] : [])]
+    const shared = [...this.chain(from.folder), ...this.chain(to.folder)].filter((key) => !exclusive.includes(key))
+    const release = await this.deps.locks.acquire({ shared: [...new Set(shared)], exclusive: [...new Set(exclusive)] })
+    try {
+      await work()
+    } finally {
+      release()
+    }
+  }
+
+  private chain(folder: Inode): string[] {
+    return this.deps.tree.serverFolders(folder).map((it) => `d${it.ino}`)
+  }
+}
