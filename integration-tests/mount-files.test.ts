@@ -328,7 +328,8 @@ with open('f', 'rb') as f:
     assert.match(all, new RegExp(`user.cells.uuid="${uuid}"`))
     assert.match(all, new RegExp(`user.cells.etag="${etag}"`))
     assert.match(all, new RegExp(`user.cells.path="${at.remote}/f"`))
-    assert.equal(await at.uuid('d'), (await at.node('d')).uuid)
+    const folder = await at.node('d')
+    assert.equal(await at.uuid('d'), folder.uuid)
     await fails(at.sh('getfattr --only-values -n user.other f'), /No such attribute/)
   })
 
