@@ -61,9 +61,7 @@ export class DownloadStream implements AsyncIterable<Buffer> {
     this.#body = body
     this.#length = length
     this.#deadline = deadline
-    // A body that fails before anybody reads must not be an uncaught exception.
-    body.on('error', () => {})
-    body.once('close', () => deadline.end())
+    body.onClose(() => deadline.end())
   }
 
   destroy(error?: Error): void {
@@ -72,21 +70,57 @@ export class DownloadStream implements AsyncIterable<Buffer> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    let got = 0
-    const short = (cause?: unknown): CellsError => new CellsError('protocol', `could not ${this.#deadline.doing}: the server sent ${got} of ${this.#length} bytes`, { cause })
+    const count = this.#counter()
     try {
       for await (const chunk of this.#body) {
-        got += chunk.length
-        if (got > this.#length) throw new CellsError('protocol', `could not ${this.#deadline.doing}: the server sent more than it announced`)
+        count.add(chunk)
         yield chunk
       }
-      if (got !== this.#length) throw short()
+      count.end()
     } catch (error) {
-      this.#deadline.check()
-      const fault = transportFault(error, this.#deadline.doing)
-      throw fault.kind === 'timeout' || error instanceof CellsError ? fault : short(error)
+      throw count.fault(error)
     } finally {
       this.destroy()
+    }
+  }
+
+  /** Hands every piece to `take` the moment it comes; resolves after the last one. Errors of `take` are thrown as they are. */
+  async each(take: (chunk: Buffer) => void): Promise<void> {
+    const count = this.#counter()
+    let own: unknown
+    try {
+      await this.#body.each((chunk) => {
+        count.add(chunk)
+        try {
+          take(chunk)
+        } catch (error) {
+          own = error
+          throw error
+        }
+      })
+      count.end()
+    } catch (error) {
+      throw error === own ? error : count.fault(error)
+    } finally {
+      this.destroy()
+    }
+  }
+
+  #counter(): { add: (chunk: Buffer) => void; end: () => void; fault: (error: unknown) => CellsError } {
+    let got = 0
+    const bad = (what: string, cause?: unknown): CellsError => new CellsError('protocol', `could not ${this.#deadline.doing}: the server sent ${what}`, { cause })
+    const short = (cause?: unknown): CellsError => bad(`${got} of ${this.#length} bytes`, cause)
+    return {
+      add: (chunk) => {
+        got += chunk.length
+        if (got > this.#length) throw bad('more than it announced')
+      },
+      end: () => { if (got !== this.#length) throw short() },
+      fault: (error) => {
+        if (this.#deadline.reason !== undefined) return this.#deadline.reason
+        const fault = transportFault(error, this.#deadline.doing)
+        return fault.kind === 'timeout' || error instanceof CellsError ? fault : short(error)
+      },
     }
   }
 }

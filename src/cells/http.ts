@@ -15,6 +15,7 @@ import { agentClass, undici } from '../undici.js'
 import { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
+import { Incoming } from './incoming.js'
 import { usesProxy } from './proxy.js'
 import { TIMEOUTS } from './timeouts.js'
 import { Gathering, WholeBody } from './whole.js'
@@ -48,9 +49,11 @@ export interface Reply {
 }
 
 export interface ReplyBody extends AsyncIterable<Buffer> {
-  on(event: 'error', listener: () => void): this
-  once(event: 'close', listener: () => void): this
-  destroy(error?: Error): unknown
+  /** Hands over every piece the moment it comes; resolves after the last one. */
+  each(take: (chunk: Buffer) => void): Promise<void>
+  /** When it is over, however it ended; at once if it is. */
+  onClose(listener: () => void): void
+  destroy(error?: Error): void
 }
 
 export interface TextReply {
@@ -111,7 +114,7 @@ export class Http {
     }
     try {
       const dispatcher = this.#pools[exchange.pool]
-      const reply = exchange.whole === undefined ? await streamed(dispatcher, { ...options, signal: deadline.signal }) : await gathered(dispatcher, options, exchange.whole, deadline)
+      const reply = exchange.whole === undefined ? await streamed(dispatcher, options, deadline) : await gathered(dispatcher, options, exchange.whole, deadline)
       this.logger.debug('http', { method: exchange.method, path: exchange.path, status: reply.status, ms: Math.round(performance.now() - started) })
       return reply
     } catch (error) {
@@ -134,10 +137,12 @@ export class Http {
   }
 }
 
-async function streamed(dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<Reply> {
-  undici()
-  const { statusCode, headers, body } = await dispatcher.request(options)
-  return { status: statusCode, header: (name) => headerText(headers[name]), body }
+async function streamed(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, deadline: Deadline): Promise<Reply> {
+  const body = new Incoming()
+  body.onClose(deadline.onFail((reason) => body.destroy(reason)))
+  dispatcher.dispatch(options, body)
+  const { status, headers } = await body.started
+  return { status, header: (name) => headerText(headers[name]), body }
 }
 
 async function gathered(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, most: number, deadline: Deadline): Promise<Reply> {

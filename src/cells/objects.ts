@@ -57,7 +57,7 @@ export class Objects {
         deadline.stopClock()
         return { ...facts, stream: new DownloadStream(reply.body, facts.length, deadline) }
       } catch (error) {
-        reply.body.on('error', () => {}).destroy()
+        reply.body.destroy()
         throw error
       }
     } catch (error) {

@@ -69,7 +69,11 @@ export interface ObjectBody {
   readonly length: number
   readonly etag: string
   /** Errors with CellsError `protocol` if it ends before `length` bytes. Must be consumed or destroyed. */
-  readonly stream: AsyncIterable<Buffer> & { destroy(error?: Error): void }
+  readonly stream: AsyncIterable<Buffer> & {
+    destroy(error?: Error): void
+    /** Hands over every piece the moment it comes, at less cost than an iteration; resolves after the last one. */
+    each?(take: (chunk: Buffer) => void): Promise<void>
+  }
 }
 
 export interface MultipartPart {

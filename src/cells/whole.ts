@@ -24,12 +24,13 @@ export class WholeBody implements AsyncIterable<Buffer> {
     if (this.content.length > 0) yield this.content
   }
 
-  on(): this {
-    return this
+  each(take: (chunk: Buffer) => void): Promise<void> {
+    if (this.content.length > 0) take(this.content)
+    return Promise.resolve()
   }
 
-  once(): this {
-    return this
+  onClose(listener: () => void): void {
+    listener()
   }
 
   destroy(): void {}

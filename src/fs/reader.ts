@@ -7,8 +7,6 @@
  * Everything here belongs to one version for ever: a request carries If-Match, and an answer of another
  * version fails the read (design, invariant 3).
  */
-import { createHash } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
 import { contentBuffers } from '../cache/buffer-pool.js'
 import { BLOCK_SIZE, type BlockCache, blockLength, type VersionKey } from '../cache/blocks.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
@@ -16,6 +14,7 @@ import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
 import type { Budget } from './budget.js'
 import { FsError } from './errno.js'
+import { Filling, receive } from './filling.js'
 import { RestOfIt } from './restofit.js'
 
 /** A file up to this size is fetched whole and verified, bytes. */
@@ -29,22 +28,10 @@ const SEQUENTIAL_SLACK = 512 * 1024
 
 /** Part of the budget that what nobody waits for leaves to what somebody does. */
 const BUDGET_LEFT = 0.5
-
-/** How often a broken connection is taken up again within one request. */
-const RECEIVE_ATTEMPTS = 4
 /** After the server has let a read wait until its deadline, further ones fail at once for this long: the kernel asks several times for one read(2). */
 const PAUSE_MS = 5_000
 
 const PLAIN_MD5 = /^[0-9a-f]{32}$/
-
-/** A block on its way. */
-interface Filling {
-  readonly data: Buffer
-  filled: number
-  failure?: Error
-  wake: Array<() => void>
-  readonly abort: AbortController
-}
 
 /** Where a handle reads, to tell sequential from random. One per open handle. */
 export interface ReadPattern {
@@ -148,7 +135,7 @@ export class VersionReader {
     // A few rounds: a block can be evicted between its arrival and our turn.
     for (let round = 0; round < 4; round++) {
       const block = this.filling.get(index)
-      if (block !== undefined) return this.fromFilling(block, from, to, signal)
+      if (block !== undefined) return block.bytes(from, to, signal)
       const here = await this.deps.blocks.read(this.key, index, from, to)
       if (here !== undefined) return here
       const { outage } = this
@@ -156,22 +143,6 @@ export class VersionReader {
       if (!this.filling.has(index)) await this.start(index)
     }
     throw new CellsError('protocol', 'A block of the file could not be kept in the cache')
-  }
-
-  private async fromFilling(block: Filling, from: number, to: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    while (block.filled < to) {
-      if (block.failure !== undefined) throw block.failure
-      if (signal?.aborted === true) throw new FsError('EINTR', 'The read was interrupted')
-      await new Promise<void>((wake) => {
-        const done = (): void => {
-          signal?.removeEventListener('abort', done)
-          wake()
-        }
-        block.wake.push(done)
-        signal?.addEventListener('abort', done, { once: true })
-      })
-    }
-    return block.data.subarray(from, to)
   }
 
   private readAhead(offset: number, end: number, pattern: ReadPattern): void {
@@ -233,12 +204,12 @@ export class VersionReader {
     const blocks: Array<[number, Filling]> = []
     const abort = new AbortController()
     for (let i = from; i < from + count; i++) {
-      const block: Filling = { data: Buffer.allocUnsafe(blockLength(this.key.size, i)), filled: 0, wake: [], abort }
+      const block = new Filling(blockLength(this.key.size, i), abort)
       blocks.push([i, block])
       this.filling.set(i, block)
     }
     try {
-      await this.receive(blocks, from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
+      await receive({ ...this.deps, key: this.key, path: this.path }, blocks.map(([, block]) => block), from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
       for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
       return true
     } catch (error) {
@@ -247,80 +218,11 @@ export class VersionReader {
         ? new FsError('ESTALE', 'The file has changed on the server', { cause: error })
         : error as Error
       if (isCellsError(error, 'timeout', 'network')) this.outage = { until: performance.now() + PAUSE_MS, failure }
-      for (const [, block] of blocks) {
-        block.failure = failure
-        this.wake(block)
-      }
+      for (const [, block] of blocks) block.fail(failure)
       return false
     } finally {
       for (const [index, block] of blocks) if (this.filling.get(index) === block) this.filling.delete(index)
       this.deps.budget.give(count * BLOCK_SIZE)
     }
-  }
-
-  /** Fills the blocks; a connection that breaks is taken up again where it broke, a few times. */
-  private async receive(blocks: ReadonlyArray<readonly [number, Filling]>, start: number, verify: boolean, signal: AbortSignal): Promise<void> {
-    const length = blocks.reduce((sum, [, block]) => sum + block.data.length, 0)
-    const progress = { received: 0 }
-    for (let attempt = 1; ; attempt++) {
-      const { received } = progress
-      try {
-        await this.receiveOnce(blocks, start, length, progress, !verify, signal)
-        break
-      } catch (error) {
-        if (!isCellsError(error) || !error.transient || attempt === RECEIVE_ATTEMPTS) throw error
-        // It has had its time, unless it was under way.
-        if (isCellsError(error, 'timeout') && progress.received === received) throw error
-        this.deps.logger.debug('read interrupted, going on', { path: this.path(), received: progress.received, error })
-        await pause(100 * attempt, undefined, { signal })
-      }
-    }
-    if (!verify) return
-    const hash = createHash('md5')
-    for (const [, block] of blocks) hash.update(block.data)
-    if (hash.digest('hex') !== this.key.etag) {
-      throw new CellsError('precondition', 'The content does not match its checksum: the file is just being changed on the server')
-    }
-    for (const [, block] of blocks) this.advance(block, block.data.length)
-  }
-
-  private async receiveOnce(
-    blocks: ReadonlyArray<readonly [number, Filling]>, start: number, length: number,
-    progress: { received: number }, deliver: boolean, signal: AbortSignal,
-  ): Promise<void> {
-    const range = { start: start + progress.received, end: start + length - 1 }
-    const body = await this.deps.server.get(this.path(), range, { signal, ifMatch: this.key.etag })
-    try {
-      if (body.totalSize !== this.key.size || body.length !== length - progress.received) {
-        throw new CellsError('precondition', 'The file has another size on the server')
-      }
-      for await (const chunk of body.stream) {
-        this.deps.received?.(chunk.length)
-        for (let taken = 0; taken < chunk.length;) {
-          // All blocks but the file's last one are full, so position gives the block.
-          const block = blocks[Math.floor(progress.received / BLOCK_SIZE)]?.[1]
-          if (block === undefined) throw new CellsError('protocol', 'The server sent more than it announced')
-          const n = chunk.copy(block.data, progress.received % BLOCK_SIZE, taken)
-          if (n === 0) throw new CellsError('protocol', 'The server sent more than it announced')
-          taken += n
-          progress.received += n
-          if (deliver) this.advance(block, Math.min(block.data.length, (progress.received - 1) % BLOCK_SIZE + 1))
-        }
-      }
-      if (progress.received !== length) throw new CellsError('protocol', 'The server cut the file short')
-    } finally {
-      body.stream.destroy()
-    }
-  }
-
-  private advance(block: Filling, to: number): void {
-    block.filled = to
-    this.wake(block)
-  }
-
-  private wake(block: Filling): void {
-    const waiting = block.wake
-    block.wake = []
-    for (const wake of waiting) wake()
   }
 }
