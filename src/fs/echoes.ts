@@ -3,7 +3,8 @@
  * index lags and its events come late, so an answer can be an echo of ours and nobody's news.
  */
 import { LRUCache } from 'lru-cache'
-import type { CellsNode } from '../cells/types.js'
+import type { VersionKey } from '../cache/blocks.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Inode } from './inodes.js'
 
 /** An event can be this late on a busy server; bounded. */
@@ -35,6 +36,19 @@ export class Echoes {
   /** Is it a content of the node that we sent or wrote over a while ago? */
   isSpent(node: CellsNode): boolean {
     return this.spent.has(`${node.uuid}/${node.etag}`)
+  }
+
+  private readonly born = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
+
+  /**
+   * An event says that a node exists and has no content yet, while the one that we sent is known there (`present`). A 2.x server tells so of each new
+   * node, once, a second after it came, which is often later than its listing shows the content: then this is old news. The second word of
+   * this kind is not, nor one of another size.
+   */
+  isBirth(node: CellsNode, present: VersionKey | undefined): boolean {
+    if (node.etag !== ETAG_TEMPORARY || this.born.has(node.uuid)) return false
+    this.born.set(node.uuid, true)
+    return present !== undefined && present.uuid === node.uuid && present.size === node.size && this.spent.has(`${present.uuid}/${present.etag}`)
   }
 
   private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })

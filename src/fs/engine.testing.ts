@@ -52,6 +52,9 @@ export class World {
   /** Tells the engine that was opened last of something, as the server's event stream would. */
   tell: (event: CellsEvent) => void = () => {}
 
+  /** Which events of the server the engines get. */
+  passes: (event: CellsEvent) => boolean = () => true
+
   /** Listings are empty, of files and of workspaces, and successful. */
   emptyListings = false
 
@@ -64,7 +67,7 @@ export class World {
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
-      return server.events(listener)
+      return server.events({ ...listener, onState: (state) => listener.onState(state), onEvent: (event) => { if (this.passes(event)) listener.onEvent(event) } })
     }
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
     // eslint-disable-next-line @typescript-eslint/require-await -- a listing is an async sequence

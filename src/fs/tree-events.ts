@@ -41,9 +41,11 @@ export class TreeEvents {
     if (place === undefined) return
     const { folder, name } = place
     const live = this.tree.atServerPlace(folder, name)
-    if (node !== undefined && this.tree.echoes.isAbout(live, node) && this.tree.offer(live, node)) return
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
+    const birth = node !== undefined && this.tree.echoes.isBirth(node, live === undefined ? known : live.version)
+    if (node !== undefined && this.tree.echoes.isAbout(live, node) && this.tree.offer(live, node)) return
+    if (birth) return
     if (known !== undefined && node !== undefined && same(known, node)) return
     // An echo of our own delete or rename.
     if (node === undefined && answer !== undefined && known === undefined) return
