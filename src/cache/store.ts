@@ -71,7 +71,7 @@ export interface DraftRecord {
   readonly sent?: readonly string[]
   readonly md5?: string
   readonly upload?: PartialUpload
-  /** All of a small content, base64: then its file need not be on disk for good (see fs/contents.ts). */
+  /** All of a small content, base64: then its file need not be on disk for good (see fs/durability.ts). */
   readonly content?: string
   readonly facts: Facts
   /** Why it could not be sent, for people. */

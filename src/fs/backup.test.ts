@@ -19,15 +19,15 @@ it('takes the version of the backup that is confirmed while its content is being
     tree: { pause: (ms: number) => ms, heldBy: () => backup, hold: (inode: Inode) => { inode.heldAt = undefined }, overlay: () => {}, aim: () => {}, uncoverHidden: () => {}, deps: { inodes: { setUuid: (inode: Inode, uuid: string) => { inode.uuid = uuid } } } },
     journal: { move: () => {}, flushed: () => Promise.resolve() },
     confirmer: { drop: () => {} },
-    contents: () => ({
+    contents: {
       // The event comes in between.
       prepare: () => {
         backup.version = second
         backup.sent.clear()
         return Promise.resolve()
       },
-      recordSecured: () => {}, secure: () => Promise.resolve(), rebase: () => {},
-    }),
+    },
+    durability: { recordSecured: () => {}, secure: () => Promise.resolve(), rebase: () => {} },
   } as unknown as BackupDeps)
   assert.deepEqual(await backups.secure(folder, 'doc'), second)
   assert.deepEqual([heir.uuid, heir.base], ['u', second])

@@ -8,6 +8,7 @@
 import type { VersionKey } from '../cache/blocks.js'
 import type { Confirmer } from './confirm.js'
 import type { Contents } from './contents.js'
+import type { Durability } from './durability.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
 import { part } from './parting.js'
@@ -20,7 +21,8 @@ export interface BackupDeps {
   readonly tree: Tree
   readonly journal: Journal
   readonly confirmer: Confirmer
-  readonly contents: () => Contents
+  readonly contents: Contents
+  readonly durability: Durability
 }
 
 export class Backups {
@@ -43,7 +45,7 @@ export class Backups {
   async secure(folder: Inode, name: string): Promise<VersionKey | undefined> {
     const backup = this.at(folder, name)
     if (backup === undefined) return undefined
-    const contents = this.deps.contents()
+    const { contents, durability } = this.deps
     const place = backup.heldAt
     await contents.prepare(backup)
     // Deleted meanwhile: the node, and its version, are the newcomer's already.
@@ -51,10 +53,10 @@ export class Backups {
     // Not before: what was sent of the backup may have been confirmed while we waited.
     const over = backup.version ?? backup.base
     this.letGo(backup)
-    contents.recordSecured(backup)
+    durability.recordSecured(backup)
     await this.deps.journal.flushed()
     // It waits for its own deletion: that is what most editors do next.
-    await contents.secure(backup, { delayMs: this.deps.tree.pause(GRACE_MS) })
+    await durability.secure(backup, { delayMs: this.deps.tree.pause(GRACE_MS) })
     return over
   }
 
@@ -67,7 +69,7 @@ export class Backups {
     if (place === undefined || this.at(place.folder, place.name) !== backup) return false
     const heir = place.folder.local.get(place.name)
     if (heir === undefined || heir === null || heir.type !== 'file' || heir.onServer || heir.localOnly) return false
-    await this.deps.contents().keepForReaders(backup)
+    await this.deps.contents.keepForReaders(backup)
     this.letGo(backup)
     return true
   }
@@ -86,6 +88,6 @@ export class Backups {
     tree.deps.inodes.setUuid(heir, uuid)
     heir.base = version ?? base
     for (const md5 of sent) heir.sent.add(md5)
-    this.deps.contents().rebase(heir)
+    this.deps.durability.rebase(heir)
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Versions of ours that were put beside somebody else's (contents.ts), by their paths on the server, until a person has seen to them: a
+ * Versions of ours that were put beside somebody else's (conflict-copies.ts), by their paths on the server, until a person has seen to them: a
  * copy that is deleted or has another name is no conflict any more. Remembered over a restart.
  */
 import { join } from 'node:path'

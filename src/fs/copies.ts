@@ -15,6 +15,7 @@ import type { Contents, Handle } from './contents.js'
 import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import type { Removals } from './removals.js'
+import type { Sender } from './sender.js'
 import { placeKey, type Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
@@ -26,6 +27,7 @@ const PLAIN_MD5 = /^[0-9a-f]{32}$/
 export interface CopyDeps {
   readonly tree: Tree
   readonly contents: Contents
+  readonly sender: Sender
   readonly confirmer: Confirmer
   readonly removals: Removals
   readonly unlinks: Unlinks
@@ -47,8 +49,8 @@ export class Copies {
   async copy(from: Handle, to: Handle, length: number, signal?: AbortSignal): Promise<number> {
     const [source, target] = [from.inode, to.inode]
     if (this.deps.contents.sizeBehind(from) !== undefined || !this.fits(source, target, length)) throw no('The content has to be copied here')
-    const { tree, contents, locks, unlinks, removals, confirmer } = this.deps
-    await contents.stopSending(target)
+    const { tree, sender, locks, unlinks, removals, confirmer } = this.deps
+    await sender.stopSending(target)
     if (!this.fits(source, target, length)) throw no('The files have changed')
     const [folder, above] = [target.parent!, source.parent!]
     await unlinks.settledAt(folder, target.name)

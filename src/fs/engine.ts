@@ -14,11 +14,13 @@ import type { Logger } from '../log.js'
 import { Backups } from './backup.js'
 import { Budget } from './budget.js'
 import { Confirmer } from './confirm.js'
+import { ConflictCopies } from './conflict-copies.js'
 import { Conflicts } from './conflicts.js'
 import { ConnectionWatch } from './connection.js'
 import { Contents } from './contents.js'
 import { DotNames } from './dotnames.js'
 import type { KernelNotices } from './drivers/driver.js'
+import { Durability } from './durability.js'
 import { Filesystem } from './filesystem.js'
 import { refuseAdding } from './full-disk.js'
 import { type Inode, InodeTable } from './inodes.js'
@@ -31,6 +33,7 @@ import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, SyncReport } from './status.js'
 import { Removals } from './removals.js'
 import { Report } from './report.js'
+import { Sender } from './sender.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
 import { States } from './state.js'
@@ -99,6 +102,8 @@ class MountEngine implements Engine {
   private readonly store: Store
   private tree!: Tree
   private contents!: Contents
+  private durability!: Durability
+  private sender!: Sender
   private confirmer!: Confirmer
   private journal!: Journal
   private uploader!: Uploader
@@ -133,7 +138,7 @@ class MountEngine implements Engine {
     const names = NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger)
     if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
     const asked = await this.openRoot(remote)
-    this.recovery = new Recovery({ tree: this.tree, contents: this.contents, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
+    this.recovery = new Recovery({ tree: this.tree, contents: this.contents, durability: this.durability, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     const events = new TreeEvents(this.tree)
     this.stream = server.events({
       onEvent: (event) => {
@@ -209,7 +214,7 @@ class MountEngine implements Engine {
         this.journal.move(inode)
         this.journal.folder(inode)
       },
-      onLost: (inode) => this.contents.sendAgain(inode),
+      onLost: (inode) => this.sender.sendAgain(inode),
       resendMs: this.options.resendMs ?? RESEND_MS,
     })
     this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || (this.tree.patience.starting && this.tree.patience.paused))
@@ -228,7 +233,6 @@ class MountEngine implements Engine {
       journal.move(folder)
       journal.relocated(folder)
     }
-    const backups = new Backups({ tree, journal, confirmer, contents: () => this.contents })
     const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
     const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })
     const specials = this.specials = new Specials({ tree, logger })
@@ -236,28 +240,32 @@ class MountEngine implements Engine {
       for (const inode of inodes.all()) if (inode.special && within(inode)) specials.save(inode)
     })
     const conflicts = this.conflicts = new Conflicts({ tree, stateDir: this.options.stateDir, logger })
+    const durability = this.durability = new Durability({ tree, onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs), logger })
     const contents = this.contents = new Contents({
-      conflicts,
-      tree, confirmer, journal, locks, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
-      secureBackup: (folder, name) => backups.secure(folder, name),
+      tree, durability, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
+    })
+    const backups = new Backups({ tree, journal, confirmer, contents, durability })
+    const conflictCopies = new ConflictCopies({ tree, durability, confirmer, journal, conflicts, logger })
+    const sender = this.sender = new Sender({
+      tree, durability, conflictCopies, backups, confirmer, journal, locks, logger,
       freeName: async (folder, name, inode) => {
-        await removals.cancel(folder, name, (etags) => contents.mayShow(inode, etags))
+        await removals.cancel(folder, name, (etags) => sender.mayShow(inode, etags))
         await unlinks.settledAt(folder, name)
         await this.uploader.leftBy(folder, name, inode)
       },
-      onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs),
+      onDue: (inode) => this.uploader.add(inode),
     })
-    confirmer.onOverwritten = (inode, theirs) => contents.keepOverwritten(inode, theirs)
-    const uploader = this.uploader = new Uploader({ tree, contents, confirmer, journal, removals, unlinks, locks, logger })
+    confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
+    const uploader = this.uploader = new Uploader({ tree, durability, sender, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     const pins = this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.report = new Report({
-      tree, store: this.store, blocks: this.blocks, contents, uploader, removals, unlinks, confirmer, conflicts, pins, connection: this.connection, instruments: this.instruments,
+      tree, store: this.store, blocks: this.blocks, durability, uploader, removals, unlinks, confirmer, conflicts, pins, connection: this.connection, instruments: this.instruments,
       recovery: () => this.recovery, flush: async () => this.shelf?.flush(), openHandles: () => this.fs.openHandles,
     })
     this.dotNames = new DotNames(tree, logger)
     this.fs = new Filesystem({
-      tree, contents, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
+      tree, contents, durability, sender, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }), dotNames: this.dotNames,
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,

@@ -1,6 +1,6 @@
 /**
  * The engine's side of the journal: which records the store keeps of an inode whose name, place or existence
- * the server does not know yet. (Of contents: contents.ts; of deletes: unlinks.ts and removals.ts.)
+ * the server does not know yet. (Of contents: durability.ts; of deletes: unlinks.ts and removals.ts.)
  *
  * A record says how things are, not what was done: it is written over when more is done, and removed when the server knows. So
  * what cancels itself out (create and delete, there and back) leaves nothing to send. Names of this side are paths below the mount;

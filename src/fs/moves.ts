@@ -5,7 +5,7 @@
 import type { Logger } from '../log.js'
 import { timeLimit } from '../signals.js'
 import type { Confirmer } from './confirm.js'
-import type { Contents } from './contents.js'
+import type { ConflictCopies } from './conflict-copies.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { Later } from './lane.js'
@@ -18,7 +18,7 @@ const SHOWN_MS = 45_000
 
 export interface MovesDeps {
   readonly tree: Tree
-  readonly contents: Contents
+  readonly conflictCopies: ConflictCopies
   readonly confirmer: Confirmer
   readonly journal: Journal
   /** Names on the server, held while they are being changed there. */
@@ -75,7 +75,7 @@ export class Moves {
 
   /** The locks are held and the target is ours to take, as far as is known here. Nothing is done if the inode is renamed again, replaced or deleted meanwhile. */
   async moveNow(inode: Inode, from: Place, to: Place): Promise<void> {
-    const { tree, contents, journal, logger } = this.deps
+    const { tree, conflictCopies, journal, logger } = this.deps
     const wanted = { parent: inode.parent, name: inode.name }
     const stays = (): boolean => inode.heldAt === from && !inode.unlinked && inode.parent === wanted.parent && inode.name === wanted.name
     if (!stays()) return
@@ -102,10 +102,10 @@ export class Moves {
     if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
     if (!stays()) return
     if (taken) {
-      place = await contents.asideOf(to)
+      place = await conflictCopies.asideOf(to)
       if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
       if (!stays()) return
-      contents.aside(inode, place, to, theirs, 'same node')
+      conflictCopies.aside(inode, place, to, theirs, 'same node')
     }
     const path = tree.pathAt(place.folder, place.name)
     inode.graceUntil = 0

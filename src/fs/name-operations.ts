@@ -3,7 +3,6 @@
  * that two operations on one name follow each other, takes effect in the tree, and is recorded on disk before it is answered; the
  * server is told afterwards (uploader.ts, unlinks.ts). With `writeThrough` the answer waits for the server.
  */
-import { foldersOf, nameKey } from './contents.js'
 import type { Caller, RenameFlags, SpecialType } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import type { FolderTimes } from './folder-times.js'
@@ -12,6 +11,7 @@ import { isLocalOnly } from './localnames.js'
 import { cleanName, type NameRules } from './name-rules.js'
 import { type RenameDeps, Renamer } from './rename.js'
 import { absent } from './tree.js'
+import { foldersOf, nameKey } from './treelock.js'
 
 export interface NameOperationsDeps extends RenameDeps {
   readonly rules: NameRules
@@ -63,7 +63,7 @@ export class NameOperations {
   }
 
   async symlink(folder: Inode, name: string, target: string, caller: Caller): Promise<Inode> {
-    const { contents, rules } = this.deps
+    const { contents, durability, rules } = this.deps
     const clean = rules.checkNew(folder, name)
     const inode = await this.withNewName(folder, clean, caller, async () => {
       const made = await this.newFile('symlink', folder, clean, 0o777, caller)
@@ -72,7 +72,7 @@ export class NameOperations {
       made.symlink = target
       return made
     })
-    await contents.secure(inode)
+    await durability.secure(inode)
     await this.through(inode)
     return inode
   }
@@ -136,7 +136,7 @@ export class NameOperations {
   }
 
   private async unlinkAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
-    const { tree, contents, backups, unlinks, specials, names, journal, times } = this.deps
+    const { tree, contents, sender, backups, unlinks, specials, names, journal, times } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] }, caller.signal)
     try {
       const inode = await tree.child(folder, clean, caller.signal)
@@ -145,7 +145,7 @@ export class NameOperations {
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
       const thaw = tree.freeze(inode)
       try {
-        await contents.stopSending(inode)
+        await sender.stopSending(inode)
         if (inode.onServer && !inode.localOnly && !await backups.deleted(inode)) {
           await contents.keepForReaders(inode, caller.signal)
           unlinks.add(inode.serverPlace!, inode)
@@ -173,7 +173,7 @@ export class NameOperations {
   }
 
   private async rmdirAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
-    const { tree, contents, unlinks, names, journal, times } = this.deps
+    const { tree, sender, unlinks, names, journal, times } = this.deps
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
@@ -183,7 +183,7 @@ export class NameOperations {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
       await this.provenEmpty(inode, caller.signal)
-      await contents.stopSending(inode)
+      await sender.stopSending(inode)
       const place = inode.onServer ? inode.serverPlace : undefined
       if (place !== undefined) {
         unlinks.add(place, inode, unlinks.coverBelow(inode))

@@ -5,7 +5,7 @@
 import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
-import type { Contents } from './contents.js'
+import type { ConflictCopies } from './conflict-copies.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { Later } from './lane.js'
@@ -22,7 +22,7 @@ export type ClearPlace = (place: Place, inode: Inode) => Promise<void>
 
 export interface NewFoldersDeps {
   readonly tree: Tree
-  readonly contents: Contents
+  readonly conflictCopies: ConflictCopies
   readonly confirmer: Confirmer
   readonly journal: Journal
   readonly unlinks: Unlinks
@@ -117,14 +117,14 @@ export class NewFolders {
 
   /** A folder whose name somebody has given to a file meanwhile goes beside it. (A server asked to make it may never answer: trap 10.) */
   private async besideFiles(folders: readonly Inode[]): Promise<void> {
-    const { tree, contents } = this.deps
+    const { tree, conflictCopies } = this.deps
     const places = new Map(folders.filter((it) => !it.unlinked && it.parent !== undefined).map((it) => [tree.pathAt(it.parent!, it.name), it]))
     const nodes = await tree.deps.server.statMany([...places.keys()], { signal: this.deps.stop })
     for (const [path, node] of nodes) {
       const folder = places.get(path)
       if (folder?.parent === undefined || node.kind === 'folder') continue
       const place: Place = { folder: folder.parent, name: folder.name }
-      contents.aside(folder, await contents.asideOf(place), place, node, 'new node')
+      conflictCopies.aside(folder, await conflictCopies.asideOf(place), place, node, 'new node')
     }
   }
 

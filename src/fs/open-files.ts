@@ -7,6 +7,7 @@ import { contentBuffers } from '../cache/buffer-pool.js'
 import { type CopyDeps, Copies } from './copies.js'
 import type { Handle } from './contents.js'
 import type { Caller, FileRange, OpenResult } from './drivers/driver.js'
+import type { Durability } from './durability.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
@@ -25,6 +26,7 @@ const EMPTY_MS = 400
 const MAX_FILE = 5 * 2 ** 40
 
 export interface OpenFilesDeps extends CopyDeps {
+  readonly durability: Durability
   readonly uploader: Uploader
   readonly ahead: WalkAhead
   /** A change is answered when the server has it, not when it is safe on this disk. */
@@ -173,8 +175,8 @@ export class OpenFiles {
    * of the descriptor before anything is written, and a 2.x server takes 1.5 s for an empty body.
    */
   private async save(inode: Inode, lasting = false): Promise<void> {
-    const { contents, tree, uploader, writeThrough } = this.deps
-    await contents.secure(inode, { ...(inode.size === 0 && { delayMs: tree.pause(EMPTY_MS) }), lasting })
+    const { durability, tree, uploader, writeThrough } = this.deps
+    await durability.secure(inode, { ...(inode.size === 0 && { delayMs: tree.pause(EMPTY_MS) }), lasting })
     if (writeThrough && inode.size > 0) await uploader.settle(inode)
   }
 }

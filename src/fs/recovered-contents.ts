@@ -9,6 +9,7 @@ import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
 import { Draft } from './drafts.js'
+import type { Durability } from './durability.js'
 import { digestFile } from './hashing.js'
 import { fromPair } from './inodes.js'
 import type { RecordedPaths } from './recorded-paths.js'
@@ -20,6 +21,7 @@ export interface RecoveredContentsDeps {
   readonly tree: Tree
   readonly paths: RecordedPaths
   readonly contents: Contents
+  readonly durability: Durability
   readonly uploader: Uploader
   /** Is there something at a path, or at a folder above it, that could not be brought back yet? */
   readonly waits: (path: string) => boolean
@@ -72,13 +74,13 @@ export class RecoveredContents {
   }
 
   private async reopen(record: DraftRecord): Promise<void> {
-    const { tree, contents, logger } = this.deps
+    const { tree, contents, durability, logger } = this.deps
     const { store, inodes } = tree.deps
     if (this.deps.waits(record.path)) throw new Error('What is at its name, or above it, cannot be brought back now')
     const usable = record.complete || (record.base !== undefined && record.written !== undefined && record.baseLimit !== undefined)
     const place = record.state === 'open' || !usable ? undefined : await this.deps.paths.placeMade(record.path)
     if (place === undefined) {
-      const where = await contents.toLostAndFound(record)
+      const where = await durability.toLostAndFound(record)
       logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
       return
     }
@@ -107,7 +109,7 @@ export class RecoveredContents {
     }
     if (record.state === 'sent' && record.complete && record.md5 !== undefined && await this.changedSince(record)) {
       // The server has what was acknowledged; what was written after it was not.
-      const where = await contents.toLostAndFound(record)
+      const where = await durability.toLostAndFound(record)
       logger.warn('a file that was not closed when the last run ended was set aside', { path: record.path, where })
       return
     }
@@ -136,7 +138,7 @@ export class RecoveredContents {
     if (record.facts.mtime !== undefined) inode.mtime = inode.ctime = fromPair(record.facts.mtime)
     if (record.facts.symlink !== undefined) inode.symlink = record.facts.symlink
     tree.overlay(inode)
-    if (inode.name !== place.name) contents.record(inode, 'closed')
+    if (inode.name !== place.name) durability.record(inode, 'closed')
     if (record.state !== 'local') {
       logger.info('sending a change of an earlier run', { path: record.path })
       this.deps.uploader.add(inode)

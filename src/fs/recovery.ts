@@ -7,6 +7,7 @@
 import type { DraftRecord, FolderRecord, MoveRecord, RemovalRecord, UnlinkRecord } from '../cache/store.js'
 import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
+import type { Durability } from './durability.js'
 import type { Journal } from './journal.js'
 import { RecordedPaths } from './recorded-paths.js'
 import { RecoveredContents } from './recovered-contents.js'
@@ -21,6 +22,7 @@ import type { Uploader } from './uploader.js'
 export interface RecoveryDeps {
   readonly tree: Tree
   readonly contents: Contents
+  readonly durability: Durability
   readonly journal: Journal
   readonly unlinks: Unlinks
   readonly removals: Removals
@@ -54,10 +56,10 @@ export class Recovery {
   constructor(deps: RecoveryDeps) {
     this.deps = deps
     const paths = this.paths = new RecordedPaths(deps.tree, deps.journal, deps.uploader)
-    const { tree, contents, journal, unlinks, removals, uploader, logger } = deps
+    const { tree, contents, durability, journal, unlinks, removals, uploader, logger } = deps
     const waits = (path: string): boolean => this.waitsAt(path)
     this.names = new RecoveredNames({ tree, paths, journal, unlinks, removals, uploader, logger, waits, attempt: (key, path, work) => this.attempt(key, path, work) })
-    this.contents = new RecoveredContents({ tree, paths, contents, uploader, logger, waits })
+    this.contents = new RecoveredContents({ tree, paths, contents, durability, uploader, logger, waits })
   }
 
   /** What waits for the server to be asked. */

@@ -6,24 +6,28 @@
  */
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
-import { type Contents, foldersOf, nameKey } from './contents.js'
+import type { Contents } from './contents.js'
 import { type Backups, GRACE_MS } from './backup.js'
 import type { Caller } from './drivers/driver.js'
+import type { Durability } from './durability.js'
 import { FsError } from './errno.js'
 import { type Inode, isWithin, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { isBackupName, isLocalOnly } from './localnames.js'
 import { etagsOf, type FormerNode, part } from './parting.js'
 import type { Removals } from './removals.js'
+import type { Sender } from './sender.js'
 import type { Specials } from './specials.js'
 import { absent, type Tree } from './tree.js'
-import type { TreeLock } from './treelock.js'
+import { foldersOf, nameKey, type TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
 import type { Uploader } from './uploader.js'
 
 export interface RenameDeps {
   readonly tree: Tree
   readonly contents: Contents
+  readonly durability: Durability
+  readonly sender: Sender
   readonly confirmer: Confirmer
   readonly backups: Backups
   readonly journal: Journal
@@ -100,7 +104,7 @@ export class Renamer {
   }
 
   private async renameFile(source: Inode, to: Inode, newName: string, target: Inode | undefined, caller: Caller): Promise<void> {
-    const { tree, contents, uploader } = this.deps
+    const { tree, durability, uploader } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
     const localOnly = source.special || isLocalOnly(newName, tree.foldersAbove(to))
@@ -110,7 +114,7 @@ export class Renamer {
       return
     }
     // Its name gives it a durability that it did not have.
-    if (source.localOnly && !localOnly) await contents.secure(source, { lasting: true })
+    if (source.localOnly && !localOnly) await durability.secure(source, { lasting: true })
     // The node at the place is a backup's only for now: the source's content is to be the node's next.
     const inherits = this.deps.backups.at(to, newName) !== undefined
     if (source.onServer && !source.localOnly && !localOnly && (inherits || this.clashes(source, to, newName))) await this.becomeNew(source, caller)
@@ -132,10 +136,10 @@ export class Renamer {
       uploader.add(source, backup ? tree.pause(GRACE_MS) : undefined)
       return
     }
-    contents.record(source, localOnly ? 'local' : wasLocal || contents.due(source) ? 'closed' : source.unconfirmed || !source.dirty ? 'sent' : 'open')
+    durability.record(source, localOnly ? 'local' : wasLocal || durability.due(source) ? 'closed' : source.unconfirmed || !source.dirty ? 'sent' : 'open')
     if (wasLocal && !localOnly) {
       source.draft.generation++
-      await contents.secure(source)
+      await durability.secure(source)
     }
     uploader.add(source, backup ? tree.pause(GRACE_MS) : undefined)
   }
@@ -164,15 +168,15 @@ export class Renamer {
 
   /** The source's content becomes the next content of the target's node. */
   private async adopt(source: Inode, target: Inode, caller: Caller): Promise<void> {
-    const { tree, contents, journal, removals, uploader } = this.deps
+    const { tree, contents, durability, sender, journal, removals, uploader } = this.deps
     const { inodes } = tree.deps
     const [to, newName] = [target.parent!, target.name]
     do {
-      await contents.stopSending(source)
-      await contents.stopSending(target)
+      await sender.stopSending(source)
+      await sender.stopSending(target)
       await contents.keepForReaders(target, caller.signal)
       await contents.prepare(source, caller.signal)
-    } while (contents.isSending(source) || contents.isSending(target))
+    } while (sender.isSending(source) || sender.isSending(target))
     // From here on without a pause, so that nobody sees half of it.
     const [from, name] = [source.parent!, source.name]
     const old = part(source, this.deps)
@@ -193,7 +197,7 @@ export class Renamer {
     source.ctime = BigInt(Date.now()) * 1_000_000n
     tree.overlay(source)
     journal.move(source)
-    contents.recordSecured(source)
+    durability.recordSecured(source)
     removals.renamed(source)
     this.removeFormer(old, source)
     tree.leave(from, name)
@@ -205,7 +209,7 @@ export class Renamer {
   private async becomeNew(source: Inode, caller: Caller): Promise<void> {
     await this.atRest(source, caller)
     const old = part(source, this.deps)
-    this.deps.contents.recordSecured(source)
+    this.deps.durability.recordSecured(source)
     this.removeFormer(old, source)
   }
 
@@ -219,27 +223,27 @@ export class Renamer {
 
   /** The inode is a local file from now on; its node on the server is deleted. */
   private async leaveNode(source: Inode, caller: Caller): Promise<void> {
-    const { contents, unlinks } = this.deps
+    const { durability, unlinks } = this.deps
     await this.atRest(source, caller)
     const { place } = part(source, this.deps)
     if (place !== undefined) unlinks.add(place)
     source.localOnly = true
-    contents.recordSecured(source)
+    durability.recordSecured(source)
   }
 
   /** All of the content is on this disk and nothing of the inode on its way to the server: what follows without a pause cannot be overtaken. */
   private async atRest(source: Inode, caller: Caller): Promise<void> {
-    const { contents } = this.deps
+    const { contents, sender } = this.deps
     do {
-      await contents.stopSending(source)
+      await sender.stopSending(source)
       await contents.prepare(source, caller.signal)
-    } while (contents.isSending(source))
+    } while (sender.isSending(source))
   }
 
   /** A target that has to go: to the bin, or just away if the server never had it. */
   private async remove(target: Inode): Promise<void> {
-    const { tree, contents, confirmer, unlinks, journal, uploader } = this.deps
-    await contents.stopSending(target)
+    const { tree, contents, sender, confirmer, unlinks, journal, uploader } = this.deps
+    await sender.stopSending(target)
     await contents.keepForReaders(target)
     const place = target.onServer && !target.localOnly ? target.serverPlace : undefined
     const { parent, name } = target

@@ -9,7 +9,7 @@ import { VERSION } from '../version.js'
 import type { Confirmer } from './confirm.js'
 import type { Conflicts } from './conflicts.js'
 import type { ConnectionWatch } from './connection.js'
-import type { Contents } from './contents.js'
+import type { Durability } from './durability.js'
 import type { Inode } from './inodes.js'
 import type { Instruments } from './instruments.js'
 import type { Pins } from './pins.js'
@@ -32,7 +32,7 @@ export interface ReportDeps {
   readonly tree: Tree
   readonly store: Store
   readonly blocks: BlockCache
-  readonly contents: Contents
+  readonly durability: Durability
   readonly uploader: Uploader
   readonly removals: Removals
   readonly unlinks: Unlinks
@@ -71,9 +71,9 @@ export class Report {
   }
 
   private async sendAll(prefix: string, concerns: (inode: Inode) => boolean, signal: AbortSignal | undefined): Promise<SyncReport> {
-    const { tree, store, contents, uploader, unlinks, removals, confirmer } = this.deps
+    const { tree, store, durability, uploader, unlinks, removals, confirmer } = this.deps
     const open = [...tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
-    for (const inode of open) await contents.secure(inode)
+    for (const inode of open) await durability.secure(inode)
     await this.deps.recovery().again()
     const failed = [...this.waiting(prefix), ...await uploader.drain(concerns)]
     const deadline = timeLimit(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS, signal)

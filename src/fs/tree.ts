@@ -246,7 +246,7 @@ export class Tree {
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
       if (isCellsError(error, 'invalid')) return undefined
-      // Without a server, saving under new names has to go on; if somebody has one of them, both versions are kept (contents.ts).
+      // Without a server, saving under new names has to go on; if somebody has one of them, both versions are kept (conflict-copies.ts).
       if (stale !== 'unknown' && saysNothing(error) && (stale !== undefined || this.cutOff())) {
         this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
         return stale

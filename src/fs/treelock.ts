@@ -6,6 +6,8 @@
  * All keys of a request are granted together, in order of arrival, so there is no deadlock and no starvation.
  * Keys are opaque strings; the engine uses inode identities, which do not change when a parent is renamed.
  */
+import type { Inode } from './inodes.js'
+
 export interface LockRequest {
   readonly shared: readonly string[]
   readonly exclusive: readonly string[]
@@ -94,4 +96,16 @@ export class TreeLock {
     }
     this.waiting = still
   }
+}
+
+/** The lock key of a name here. (Of a place on the server: placeKey, tree.ts.) */
+export function nameKey(folder: Inode, name: string): string {
+  return `n${folder.ino}/${name}`
+}
+
+/** The lock keys of a folder and of all above it, here. */
+export function foldersOf(folder: Inode): string[] {
+  const keys: string[] = []
+  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) keys.push(`d${at.ino}`)
+  return keys
 }

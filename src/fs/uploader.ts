@@ -12,15 +12,17 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { Logger } from '../log.js'
+import { adviceFor } from './advice.js'
 import { GRACE_MS } from './backup.js'
 import type { Confirmer } from './confirm.js'
-import { type Contents } from './contents.js'
+import type { ConflictCopies } from './conflict-copies.js'
+import type { Durability } from './durability.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
 import { hasMoved } from './moves.js'
 import { saysNothing } from './patience.js'
 import type { Removals } from './removals.js'
-import { adviceFor } from './advice.js'
+import type { Sender } from './sender.js'
 import type { FailedChange, FileState, PendingChange } from './status.js'
 import type { Tree } from './tree.js'
 import { TreeLane } from './tree-lane.js'
@@ -55,7 +57,9 @@ interface Entry {
 
 export interface UploaderDeps {
   readonly tree: Tree
-  readonly contents: Contents
+  readonly durability: Durability
+  readonly sender: Sender
+  readonly conflictCopies: ConflictCopies
   readonly confirmer: Confirmer
   readonly journal: Journal
   readonly removals: Removals
@@ -271,7 +275,7 @@ export class Uploader {
         continue
       }
       // A file that is open for writing and was never closed or synced is nobody's word yet.
-      if (inode.type !== 'folder' && inode.heldAt === undefined && !this.deps.contents.due(inode)) {
+      if (inode.type !== 'folder' && inode.heldAt === undefined && !this.deps.durability.due(inode)) {
         entry.due = Infinity
         continue
       }
@@ -320,7 +324,7 @@ export class Uploader {
       const pause = entry.refused ? REFUSED_RETRY_MS : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (entry.attempts - 1)) * (0.75 + Math.random() / 2)
       entry.due = performance.now() + pause
       inode.failure = entry.failure
-      this.deps.contents.keep(inode)
+      this.deps.durability.keep(inode)
       logger[entry.attempts === 1 || entry.refused ? 'warn' : 'debug']('cannot be sent yet', { path: tree.localPath(inode), refused: entry.refused, error })
       throw error
     }
@@ -332,14 +336,14 @@ export class Uploader {
     const heir = inode.graceUntil > 0 && inode.heldAt !== undefined ? inode.heldAt.folder.local.get(inode.heldAt.name) : undefined
     if (heir !== undefined && heir !== null && heir.type === 'file' && !heir.localOnly && !heir.onServer) {
       // The new file takes the node over as soon as it has a content to send.
-      if (this.deps.contents.due(heir)) await this.settle(heir)
+      if (this.deps.durability.due(heir)) await this.settle(heir)
       if (inode.heldAt !== undefined) return
     }
     if (inode.heldAt !== undefined && (hasMoved(inode) || inode.movingTo !== undefined)) await this.lane.move(inode)
     // (What a program is only just writing is not sent with the move.)
-    if (!inode.unlinked && this.deps.contents.due(inode)) {
+    if (!inode.unlinked && this.deps.durability.due(inode)) {
       if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.lane.makeAbove(inode)
-      await this.deps.contents.commit(inode, this.stop.signal)
+      await this.deps.sender.commit(inode, this.stop.signal)
     }
     inode.failure = undefined
   }

@@ -1,0 +1,116 @@
+/**
+ * When somebody else has changed a file that was changed here, no version is lost: theirs keeps the name on the server, and ours goes beside it. Here is
+ * how the two are told apart (`judge`), what the copy is called, and how an inode with its open handles becomes it. (The copies there are:
+ * conflicts.ts.)
+ */
+import { hostname } from 'node:os'
+import type { VersionKey } from '../cache/blocks.js'
+import type { ContentDigest } from '../cells/digest.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Confirmer } from './confirm.js'
+import { conflictName } from './conflict.js'
+import type { Conflicts } from './conflicts.js'
+import type { Durability } from './durability.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import { part } from './parting.js'
+import type { Tree } from './tree.js'
+
+export interface ConflictCopiesDeps {
+  readonly tree: Tree
+  readonly durability: Durability
+  readonly confirmer: Confirmer
+  readonly journal: Journal
+  readonly conflicts: Conflicts
+  readonly logger: Logger
+}
+
+export class ConflictCopies {
+  private readonly deps: ConflictCopiesDeps
+
+  constructor(deps: ConflictCopiesDeps) {
+    this.deps = deps
+  }
+
+  /** A free name beside `place` for our version. */
+  async asideOf(place: Place): Promise<Place> {
+    const { tree } = this.deps
+    for (let n = 1; ; n++) {
+      const name = conflictName(place.name, hostname(), new Date(), n)
+      // Another mount on this computer may just have taken it: the server is asked, whatever is known here.
+      if (await tree.child(place.folder, name) === undefined && await tree.deps.server.stat(tree.pathAt(place.folder, name)) === undefined) return { folder: place.folder, name }
+    }
+  }
+
+  /**
+   * Theirs keeps the place on the server; ours, with its open handles, goes beside it, here too if the place is its own here: as a
+   * node of its own, or as the node that it is and that was to be moved there.
+   */
+  aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined, as: 'new node' | 'same node'): void {
+    const { tree, journal, logger } = this.deps
+    const { folder, name } = place
+    const ours = tree.pathAt(aside.folder, aside.name)
+    this.deps.conflicts.add(ours)
+    logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
+    const atHome = inode.parent === folder && inode.name === name
+    if (as === 'new node') {
+      part(inode, this.deps)
+      if (!atHome) tree.hold(inode, aside)
+    }
+    if (atHome) {
+      if (folder.local.get(name) === inode) folder.local.delete(name)
+      tree.deps.inodes.move(inode, aside.folder, aside.name)
+      tree.overlay(inode)
+      if (theirs !== undefined) tree.learn(folder, name, theirs, tree.deps.metadata.now())
+      tree.uncoverHidden(folder, name)
+      tree.kernel.name(folder, name)
+      tree.kernel.name(aside.folder, aside.name)
+      journal.relocated(inode)
+    }
+    journal.move(inode)
+  }
+
+  private readonly overwritten = new WeakSet<Inode>()
+
+  /** The server has taken ours and then, from somebody who did not know of it, theirs: ours goes beside it. False if there is nothing left of ours. */
+  keepOverwritten(inode: Inode, theirs: CellsNode): boolean {
+    const { draft, serverPlace } = inode
+    if (draft === undefined || !draft.complete || serverPlace === undefined || inode.symlink !== undefined) return false
+    if (this.overwritten.has(inode)) return true
+    this.overwritten.add(inode)
+    const work = async (): Promise<void> => {
+      const aside = await this.asideOf(serverPlace)
+      if (inode.draft !== draft || inode.unlinked || !inode.unconfirmed || inode.serverPlace?.folder !== serverPlace.folder || inode.serverPlace.name !== serverPlace.name) return
+      this.aside(inode, aside, serverPlace, theirs, 'new node')
+      draft.generation++
+      await this.deps.durability.secure(inode, { delayMs: 0 })
+    }
+    work()
+      .catch((error: unknown) => this.deps.logger.warn('a content that was overwritten on the server could not be kept beside it yet', { error }))
+      .finally(() => this.overwritten.delete(inode))
+    return true
+  }
+}
+
+/**
+ * May our content take the place of what the server has now (`theirs`)? `sent`: md5s of ours that the server may show; `base`: the version that ours was
+ * made from.
+ */
+export function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: CellsNode | undefined, digest: ContentDigest, size: number): 'send' | 'same' | 'conflict' {
+  // New here, or deleted there and edited here: the edit survives under its name.
+  if (theirs === undefined) return 'send'
+  if (theirs.kind !== 'file') return 'conflict'
+  // While another content of ours is on its way, the server's word is an old one, and ours would lose against it.
+  if (theirs.etag === digest.md5 && theirs.size === size) return onlySent(sent, digest.md5) ? 'same' : 'send'
+  if (sent.has(theirs.etag)) return 'send'
+  if (sent.size > 0 && theirs.etag === ETAG_TEMPORARY) return 'send'
+  if (base === undefined) return 'conflict'
+  if (theirs.uuid !== base.uuid && base.uuid !== '') return 'conflict'
+  return theirs.etag === base.etag ? 'send' : 'conflict'
+}
+
+/** Has the server been sent no other content of the file than this one? */
+export function onlySent(sent: ReadonlySet<string>, md5: string): boolean {
+  return sent.size === 0 || (sent.size === 1 && sent.has(md5))
+}

@@ -1,0 +1,259 @@
+/**
+ * One content on its way to the server: its place there is taken and held, the server is asked once more what it has, ours goes to the place or, if
+ * somebody else was faster, beside it, and until the server shows it our word stands. Can be called back while it is under way. When, and what
+ * is tried again, the uploader says (uploader.ts); how bytes travel, upload.ts.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { ContentDigest } from '../cells/digest.js'
+import { CellsError } from '../cells/errors.js'
+import type { Logger } from '../log.js'
+import type { Backups } from './backup.js'
+import type { Confirmer } from './confirm.js'
+import { type ConflictCopies, judge, onlySent } from './conflict-copies.js'
+import type { Draft, Snapshot } from './drafts.js'
+import type { Durability } from './durability.js'
+import { digestFile } from './hashing.js'
+import type { Inode, Place } from './inodes.js'
+import type { Journal } from './journal.js'
+import { placeKey, type Tree } from './tree.js'
+import type { TreeLock } from './treelock.js'
+import { upload, type UploadLedger } from './upload.js'
+
+/** The index of a 2.x server follows a change by 1 to 2.5 s. */
+const INDEX_MS = 4_000
+/** A body of at most this size is not taken back once it is on its way, bytes ... */
+const SMALL_BODY = 1024 * 1024
+/** ... unless the server takes longer than this. */
+const SMALL_BODY_MS = 2_000
+
+/** A content on its way to the server. */
+interface Sending {
+  readonly stop: AbortController
+  readonly over: Promise<void>
+  /** Size of the body; undefined: it has not been begun. */
+  bytes: number | undefined
+}
+
+export interface SenderDeps {
+  readonly tree: Tree
+  readonly durability: Durability
+  readonly conflictCopies: ConflictCopies
+  /** What was set aside under a backup name survives what is about to be written over it. */
+  readonly backups: Backups
+  readonly confirmer: Confirmer
+  readonly journal: Journal
+  /** Names on the server, held while they are being changed there. */
+  readonly locks: TreeLock
+  /**
+   * The name gets the inode's content: what was still to be deleted there is deleted, or stays to be written over, and what lives elsewhere here
+   * leaves.
+   */
+  readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<void>
+  /** The inode has a content to be sent. */
+  readonly onDue: (inode: Inode) => void
+  readonly logger: Logger
+}
+
+export class Sender {
+  private readonly deps: SenderDeps
+
+  constructor(deps: SenderDeps) {
+    this.deps = deps
+  }
+
+  /**
+   * Sends the inode's content if the server does not have it. When it resolves, the server has answered for everything written before the call.
+   * @throws what went wrong
+   */
+  async commit(inode: Inode, signal?: AbortSignal): Promise<void> {
+    const { draft } = inode
+    if (draft === undefined || !draft.dirty || inode.unlinked || inode.localOnly) return
+    await this.withSnapshot(inode, signal, async (snapshot, digest) => {
+      while (inode.draft === draft && snapshot.generation > draft.committed && !await this.attempt(inode, draft, snapshot, digest, signal));
+    })
+  }
+
+  /** False if the inode was given another name before anything was sent. */
+  private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<boolean> {
+    const release = await this.lockPlace(inode)
+    const stop = new AbortController()
+    let over = (): void => {}
+    const sending: Sending = { stop, over: new Promise<void>((resolve) => { over = resolve }), bytes: undefined }
+    this.sending.set(inode, sending)
+    try {
+      const place = inode.serverPlace
+      // Sent meanwhile, or nobody's any more.
+      if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return true
+      if (!await this.send(inode, place, snapshot, digest, sending, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))) return false
+      this.sent(inode, snapshot, digest)
+      return true
+    } finally {
+      this.sending.delete(inode)
+      over()
+      release()
+    }
+  }
+
+  private readonly sending = new Map<Inode, Sending>()
+
+  /** Is the content, or a move of the node, on its way to the server? */
+  isSending(inode: Inode): boolean {
+    return this.sending.has(inode) || this.deps.tree.isMoving(inode)
+  }
+
+  /**
+   * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way, no move of the node either. A small body
+   * is there before it could be taken back, and would land on what comes next: its answer is waited for, not for long. The inode is
+   * frozen (tree.ts), so that nothing is begun meanwhile.
+   */
+  async stopSending(inode: Inode): Promise<void> {
+    const sending = this.sending.get(inode)
+    if (sending !== undefined) {
+      if (sending.bytes !== undefined && sending.bytes <= SMALL_BODY) await Promise.race([sending.over, pause(SMALL_BODY_MS, undefined, { ref: false })])
+      sending.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
+      await sending.over
+    }
+    await this.deps.tree.moveEnded(inode)
+  }
+
+  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
+    const draft = inode.draft!
+    let snapshot: Snapshot | undefined
+    while (snapshot === undefined) {
+      await draft.fill(signal)
+      snapshot = await draft.snapshot()
+    }
+    try {
+      await work(snapshot, await digestFile(snapshot.handle, snapshot.size))
+    } finally {
+      await snapshot.done()
+    }
+  }
+
+  /** Holds the inode's place on the server and the folders above it; taken again if it was moved while we waited. */
+  private async lockPlace(inode: Inode): Promise<() => void> {
+    const { tree, locks } = this.deps
+    for (;;) {
+      await tree.thawed(inode)
+      const place = inode.serverPlace
+      if (place === undefined) return () => {}
+      // A delete on its way to this very place needs the place, too: it goes first, or stays away.
+      await this.deps.freeName(place.folder, place.name, inode)
+      await this.deps.confirmer.nameFree(place.folder, place.name)
+      const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+      if (isAt(inode, place) && tree.toLeave(place.folder, place.name, inode) === undefined) return release
+      release()
+    }
+  }
+
+  /** Uploads to a place unless the server has moved on there; then beside it. False, and nothing is sent, if the place is not the inode's any more. */
+  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<boolean> {
+    const { tree, logger, journal } = this.deps
+    const { server } = tree.deps
+    const secured = await this.deps.backups.secure(place.folder, place.name)
+    let path = tree.pathAt(place.folder, place.name)
+    // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
+    const before = { base: inode.base, sent: [...inode.sent] }
+    const theirs = await server.stat(path, { signal })
+    if (!isAt(inode, place)) return false
+    const over = secured ?? inode.base
+    const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
+    const verdict = judge(sent, over, theirs, digest, snapshot.size)
+    if (verdict === 'conflict') {
+      const aside = await this.deps.conflictCopies.asideOf(place)
+      if (!isAt(inode, place)) return false
+      this.deps.conflictCopies.aside(inode, aside, place, theirs, 'new node')
+      place = aside
+      path = tree.pathAt(aside.folder, aside.name)
+    } else {
+      inode.base = over
+    }
+    if (verdict === 'same') return true
+    if (tree.isFrozen(inode)) return false
+    // From here on the server may have it at this place, wherever it is moved to here meanwhile.
+    if (inode.heldAt === undefined) tree.hold(inode, place)
+    // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
+    const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
+    inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + tree.pause(INDEX_MS) : 0
+    inode.sent.add(digest.md5)
+    this.recordSent(inode, snapshot, digest, 'closed')
+    await journal.flushed()
+    const started = performance.now()
+    sending.bytes = snapshot.size
+    try {
+      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, this.ledger(inode, sending), signal)
+    } catch (error) {
+      // It may have come there all the same; whoever looks next compares contents.
+      this.settled(inode)
+      throw error
+    }
+    logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
+    return true
+  }
+
+  private ledger(inode: Inode, { stop }: Sending): UploadLedger {
+    const draft = inode.draft!
+    return {
+      found: draft.upload,
+      save: (it) => {
+        draft.upload = it
+        if (inode.draft === draft) this.deps.durability.rebase(inode)
+      },
+      // Not if it was replaced or deleted here.
+      goesOn: () => !stop.signal.aborted,
+    }
+  }
+
+  /** The place on the server is the inode's own again, unless it was moved here meanwhile. */
+  private settled(inode: Inode): void {
+    const { tree, journal } = this.deps
+    const { heldAt } = inode
+    if (heldAt !== undefined && !inode.unlinked && heldAt.folder === inode.parent && heldAt.name === inode.name) tree.hold(inode, undefined)
+    journal.move(inode)
+  }
+
+  /** After the server's 200: our word stands until the server shows the content. */
+  private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest): void {
+    const { draft } = inode
+    if (draft !== undefined) draft.committed = Math.max(draft.committed, snapshot.generation)
+    inode.expected = digest
+    inode.sent.add(digest.md5)
+    inode.failure = undefined
+    this.settled(inode)
+    if (inode.unlinked) return
+    this.deps.tree.overlay(inode)
+    this.recordSent(inode, snapshot, digest, 'sent')
+    this.deps.confirmer.awaitPresent(inode)
+  }
+
+  /** What is being sent, or was. If it has been written to since, the record goes on vouching for what was secured last. */
+  private recordSent(inode: Inode, snapshot: Snapshot, digest: ContentDigest, state: 'closed' | 'sent'): void {
+    const { draft } = inode
+    if (draft !== undefined && draft.generation === snapshot.generation) {
+      this.deps.durability.record(inode, state, digest)
+      return
+    }
+    this.deps.durability.rebase(inode)
+  }
+
+  /** The server was sent it and does not have it. */
+  sendAgain(inode: Inode): void {
+    const { draft } = inode
+    if (draft === undefined || inode.unlinked || inode.localOnly) return
+    draft.committed = Math.min(draft.committed, draft.generation - 1)
+    draft.secured = Math.max(draft.secured, draft.generation)
+    this.deps.durability.record(inode, 'closed')
+    this.deps.tree.overlay(inode)
+    this.deps.onDue(inode)
+  }
+
+  /** What the server has at the inode's place is ours to write over. Recorded together with whatever is recorded now. */
+  mayShow(inode: Inode, etags: Iterable<string>): void {
+    for (const etag of etags) inode.sent.add(etag)
+    this.deps.durability.rebase(inode)
+  }
+}
+
+function isAt({ serverPlace }: Inode, place: Place): boolean {
+  return serverPlace?.folder === place.folder && serverPlace.name === place.name
+}
