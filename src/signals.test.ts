@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { timeLimit } from './signals.js'
+import { timeLimit, withinTime } from './signals.js'
 
 test('a time limit that only a listener knows of survives the garbage collector', async () => {
   setFlagsFromString('--expose-gc')
@@ -33,4 +33,23 @@ test('whatever comes first ends it, with its reason', async () => {
   if (!late.aborted) await once(late, 'abort')
   clearInterval(alive)
   assert.equal((late.reason as Error).name, 'TimeoutError')
+})
+
+test('a limit of some work ends with it: the timer, and the listening to others', async () => {
+  const other = new AbortController()
+  let limit: AbortSignal | undefined
+  const result = await withinTime(60_000, other.signal, (signal) => {
+    limit = signal
+    assert.equal(getEventListeners(other.signal, 'abort').length, 1)
+    return Promise.resolve('done')
+  })
+  assert.deepEqual([result, limit?.aborted, getEventListeners(other.signal, 'abort').length], ['done', true, 0])
+  await assert.rejects(withinTime(60_000, other.signal, () => Promise.reject(new Error('failed'))), /failed/)
+  assert.equal(getEventListeners(other.signal, 'abort').length, 0)
+  const ended = withinTime(60_000, other.signal, async (signal) => {
+    await once(signal, 'abort')
+    throw signal.reason
+  })
+  other.abort(new Error('other'))
+  await assert.rejects(ended, /other/)
 })

@@ -5,6 +5,23 @@
 
 /** Fires after `ms`, or when one of `signals` does, with its reason. The timer keeps no process alive. */
 export function timeLimit(ms: number, ...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+  return limit(ms, signals).signal
+}
+
+/**
+ * Runs `work` with a time limit that ends with it. `signal` may live as long as a mount, and each limit that is left to its time would
+ * go on listening to it.
+ */
+export async function withinTime<T>(ms: number, signal: AbortSignal | undefined, work: (limit: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = limit(ms, [signal])
+  try {
+    return await work(controller.signal)
+  } finally {
+    controller.abort()
+  }
+}
+
+function limit(ms: number, signals: readonly (AbortSignal | undefined)[]): AbortController {
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), ms)
   timer.unref()
@@ -15,5 +32,5 @@ export function timeLimit(ms: number, ...signals: readonly (AbortSignal | undefi
     if (signal?.aborted === true) controller.abort(signal.reason)
     else signal?.addEventListener('abort', () => controller.abort(signal.reason), { once: true, signal: over })
   }
-  return over
+  return controller
 }

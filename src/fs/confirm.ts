@@ -385,13 +385,21 @@ export class Confirmer {
 
   private async until(done: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     if (done()) return
+    signal?.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
-      const waiter = { done, resolve }
-      this.waiters.push(waiter)
-      signal?.addEventListener('abort', () => {
+      const leave = (): void => {
         this.waiters = this.waiters.filter((it) => it !== waiter)
-        reject(signal.reason as Error)
-      }, { once: true })
+        reject(signal?.reason as Error)
+      }
+      const waiter = {
+        done,
+        resolve: () => {
+          signal?.removeEventListener('abort', leave)
+          resolve()
+        },
+      }
+      this.waiters.push(waiter)
+      signal?.addEventListener('abort', leave, { once: true })
     })
   }
 

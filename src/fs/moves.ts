@@ -3,7 +3,7 @@
  * refuses (contract, trap 4), so it is asked right before, with both places held; and where the answer is lost, it is asked where the node is.
  */
 import type { Logger } from '../log.js'
-import { timeLimit } from '../signals.js'
+import { withinTime } from '../signals.js'
 import type { Confirmer } from './confirm.js'
 import type { ConflictCopies } from './conflict-copies.js'
 import type { Inode, Place } from './inodes.js'
@@ -45,10 +45,11 @@ export class Moves {
   async shown(inode: Inode): Promise<void> {
     const { confirmer } = this.deps
     // Deleted by somebody else in the meantime, perhaps: then it is never shown.
-    const signal = timeLimit(SHOWN_MS, this.deps.stop)
     try {
-      await confirmer.confirmed(inode, signal)
-      if (inode.type === 'folder') await confirmer.confirmedBelow(inode, signal)
+      await withinTime(SHOWN_MS, this.deps.stop, async (signal) => {
+        await confirmer.confirmed(inode, signal)
+        if (inode.type === 'folder') await confirmer.confirmedBelow(inode, signal)
+      })
     } catch (error) {
       if (this.deps.stop.aborted) throw error
     }

@@ -12,7 +12,7 @@ import { isCellsError } from '../cells/errors.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { Pauses } from '../pauses.js'
-import { timeLimit } from '../signals.js'
+import { withinTime } from '../signals.js'
 import type { Confirmer } from './confirm.js'
 import { type Deleted, knownOf, remainder } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
@@ -328,8 +328,8 @@ export class Unlinks {
   /** Waits, not for ever, until the server shows what it was sent before the delete. */
   private async shown(paths: readonly string[]): Promise<void> {
     const { tree } = this.deps
-    const deadline = timeLimit(SHOWN_MS, this.stop.signal)
-    await Promise.allSettled(paths.map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal: deadline })))
+    await withinTime(SHOWN_MS, this.stop.signal, (signal) =>
+      Promise.allSettled(paths.map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal }))))
   }
 
   private done(unlink: Unlink): void {
