@@ -77,8 +77,9 @@ export function connect(settings: ConnectionSettings, options: ConnectOptions = 
     remove: (paths, call) => jobs.remove(paths, call),
     restore: (paths, call) => jobs.restore(paths, call),
     move: async (source, target, call) => {
-      await jobs.move(source, target, call)
+      const shown = await jobs.move(source, target, call)
       tombstones.taken(checkExistingPath(target))
+      return shown
     },
     copy: async (source, target, call) => {
       await jobs.copy(source, target, call)

@@ -38,24 +38,26 @@ export class Jobs {
     this.#parts = parts
   }
 
-  async move(source: string, target: string, options: CallOptions = {}): Promise<void> {
+  async move(source: string, target: string, options: CallOptions = {}): Promise<CellsNode | undefined> {
     const from = checkExistingPath(source)
     const to = checkPath(target, await this.#parts.features.nameRules([target], options.signal))
-    if (from === to) return
+    if (from === to) return undefined
     refuseRoots([from, to], 'move')
     // Accepted by the server, and the tree is destroyed (trap 5).
     if (isWithin(to, from)) throw new CellsError('invalid', `could not move ${from} into itself`)
+    let shown: CellsNode | undefined
     await this.#settled(options, `move ${from} to ${to}`, async (deadline) => {
       await this.#parts.tree.guard.checkExisting(from, deadline.signal)
       await this.#parts.tree.guard.creating(to, deadline.signal, async () => {
         const job = await this.#start('move', [from], to, false, options)
         await this.#watched([job], deadline, async () => {
-          const node = await this.#until(to, (node) => node !== undefined, deadline)
+          shown = await this.#until(to, (node) => node !== undefined, deadline)
           // Across workspaces, and for folders, the copy shows before the source has gone.
-          if (node?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
+          if (shown?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
         })
       })
     })
+    return shown
   }
 
   async copy(source: string, target: string, options: CallOptions = {}): Promise<void> {

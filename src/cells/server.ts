@@ -70,8 +70,11 @@ export interface CellsServer {
   /** To the recycle bin, or for good if already inside it / `permanently`. Resolves when the server's jobs are done. */
   remove(paths: readonly string[], options?: CallOptions & { permanently?: boolean }): Promise<void>
   restore(paths: readonly string[], options?: CallOptions): Promise<void>
-  /** Uuid kept. Never replaces: the caller proves that `target` is free. Resolves when `stat(target)` shows it. */
-  move(source: string, target: string, options?: CallOptions): Promise<void>
+  /**
+   * Uuid kept. Never replaces: the caller proves that `target` is free. Resolves when `stat(target)` shows a node, to that node: another one than
+   * the moved one if somebody took the name in that moment, in which case the server has called ours `name-1` (trap 4).
+   */
+  move(source: string, target: string, options?: CallOptions): Promise<CellsNode | undefined>
   /** Server-side copy to the full new path `target`. Resolves when `stat(target)` shows it. */
   copy(source: string, target: string, options?: CallOptions): Promise<void>
   /** Raw jobs, for cec's cp and mv: many sources, into a folder or as a name. */

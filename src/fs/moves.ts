@@ -116,8 +116,10 @@ export class Moves {
       await journal.flushed()
       // Deleted or renamed by somebody else: made again for what is put there.
       if (gone !== undefined) await server.mkdir([gone], { signal })
-      if (!arrived) await server.move(source, path, { signal })
+      const shown = arrived ? undefined : await server.move(source, path, { signal })
       this.nowAt(inode, from, place)
+      // Somebody took the name in that moment, and ours has got another one from the server: asked before anything is believed of it.
+      if (shown !== undefined && inode.uuid !== '' && shown.uuid !== inode.uuid) tree.doubt(place.folder, place.name)
       logger.info('renamed', { to: path })
     })
   }

@@ -69,6 +69,22 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('f')).toString(), 'theirs')
   }))
 
+  it('S42: a name that somebody takes in the moment of a rename is theirs, and both contents are there', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'ours')
+    await engine.sync()
+    world.before.move = async () => {
+      delete world.before.move
+      await world.server.put(world.path('new'), Buffer.from('theirs'), 6)
+      await world.server.waitFor(world.path('new'), (node) => node?.size === 6 && node.etag !== 'temporary')
+    }
+    await fs.rename('old', 'new')
+    assert.deepEqual((await engine.sync()).failed, [])
+    for (let here: string[] = []; here.join() !== 'new,new-1'; here = (await fs.readdir('')).sort()) await pause(20)
+    assert.deepEqual(await names(world), ['new', 'new-1'])
+    assert.deepEqual([(await fs.readFile('new')).toString(), (await fs.readFile('new-1')).toString()], ['theirs', 'ours'])
+  }))
+
   it('a new folder that is renamed over another one while it is being made does not become the one that is deleted for it', withWorld({ serverVersion: 2 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.mkdir('d')

@@ -147,8 +147,9 @@ export class FakeServer implements CellsServer {
     throw new CellsError('invalid', 'the fake server does not restore')
   }
 
-  async move(source: string, target: string): Promise<void> {
+  async move(source: string, target: string): Promise<CellsNode | undefined> {
     await this.waitForJob(await this.startJob('move', [source], target, false))
+    return this.stat(target)
   }
 
   async copy(source: string, target: string): Promise<void> {
