@@ -87,7 +87,8 @@ export function drawn(kind: RunKind, length: number, seed: number): Run {
 
 /** Did it take too long, and nothing else? */
 function isLate(message: string): boolean {
-  return /no quiescence|TimeoutError|AbortError|takes too long|within \d+ ms/.test(message) && !/sync reports \[\{"path":"[^"]/.test(message)
+  const said = /agree, and the model differs|sync reports \[\{"path":"[^"]/.test(message)
+  return !said && /no quiescence|TimeoutError|AbortError|takes too long|within \d+ ms/.test(message)
 }
 
 /** What went wrong, without what differs from run to run. */
