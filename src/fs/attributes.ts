@@ -89,15 +89,15 @@ export class Attributes {
     // Sent a moment ago: the server knows its Uuid, we do not yet.
     if (name === 'user.cells.uuid' && inode.uuid === '' && inode.onServer && inode.parent !== undefined) {
       const at = metadata.now()
-      const node = await server.stat(tree.pathOf(inode), { signal: caller.signal })
+      const node = await server.stat(tree.places.pathOf(inode), { signal: caller.signal })
       if (node !== undefined && inode.uuid === '') inodes.setUuid(inode, node.uuid)
-      if (node !== undefined && !inode.unlinked) tree.learn(inode.parent, inode.name, node, at)
+      if (node !== undefined && !inode.unlinked) tree.questions.learn(inode.parent, inode.name, node, at)
     }
-    return getXattr(inode, inode.unlinked ? '' : tree.pathOf(inode), name, stateOf)
+    return getXattr(inode, inode.unlinked ? '' : tree.places.pathOf(inode), name, stateOf)
   }
 
   xattrs(inode: Inode): string[] {
-    return listXattrs(inode, inode.unlinked ? '' : this.deps.tree.pathOf(inode), hasState(inode))
+    return listXattrs(inode, inode.unlinked ? '' : this.deps.tree.places.pathOf(inode), hasState(inode))
   }
 
   statfs(inode: Inode): StatFs {

@@ -16,7 +16,7 @@ it('takes the version of the backup that is confirmed while its content is being
   backup.heldAt = { folder, name: 'doc' }
   folder.local.set('doc', heir)
   const backups = new Backups({
-    tree: { pause: (ms: number) => ms, heldBy: () => backup, hold: (inode: Inode) => { inode.heldAt = undefined }, overlay: () => {}, aim: () => {}, uncoverHidden: () => {}, deps: { inodes: { setUuid: (inode: Inode, uuid: string) => { inode.uuid = uuid } } } },
+    tree: { pause: (ms: number) => ms, places: { heldBy: () => backup, hold: (inode: Inode) => { inode.heldAt = undefined }, aim: () => {} }, overlay: () => {}, uncoverHidden: () => {}, deps: { inodes: { setUuid: (inode: Inode, uuid: string) => { inode.uuid = uuid } } } },
     journal: { move: () => {}, flushed: () => Promise.resolve() },
     confirmer: { drop: () => {} },
     contents: {

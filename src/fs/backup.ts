@@ -34,7 +34,7 @@ export class Backups {
 
   /** The backup whose node still belongs to a place. */
   at(folder: Inode, name: string): Inode | undefined {
-    const inode = this.deps.tree.heldBy(folder, name)
+    const inode = this.deps.tree.places.heldBy(folder, name)
     return inode !== undefined && inode.graceUntil > 0 && inode.type === 'file' && !inode.unlinked ? inode : undefined
   }
 

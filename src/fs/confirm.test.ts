@@ -6,7 +6,7 @@ import { Inode } from './inodes.js'
 
 /** A confirmer that never gets to asking. */
 function begin(): { confirmer: Confirmer; inode: Inode } {
-  const deps = { tree: { deps: { metadata: { now: () => 0, pushed: false } }, pause: (ms: number) => ms, isWithinThere: () => true } } as unknown as ConfirmDeps
+  const deps = { tree: { deps: { metadata: { now: () => 0, pushed: false } }, pause: (ms: number) => ms, places: { isWithinThere: () => true } } } as unknown as ConfirmDeps
   return { confirmer: new Confirmer(deps), inode: new Inode(2, 'file', undefined, 'f', { mode: 0o644, uid: 0, gid: 0 }) }
 }
 

@@ -122,8 +122,8 @@ export class Confirmer {
 
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
-    this.hurry([...this.present].filter(([inode]) => this.deps.tree.isWithinThere(inode, folder)).map(([, wait]) => wait))
-    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.isWithinThere(it, folder)), signal)
+    this.hurry([...this.present].filter(([inode]) => this.deps.tree.places.isWithinThere(inode, folder)).map(([, wait]) => wait))
+    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.places.isWithinThere(it, folder)), signal)
   }
 
   /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
@@ -315,7 +315,7 @@ export class Confirmer {
           continue
         }
         due.push({
-          path: tree.pathOf(inode), wait,
+          path: tree.places.pathOf(inode), wait,
           settle: (node) => {
             if (node !== undefined) this.offer(inode, node)
             if (this.present.get(inode) === wait && this.isLost(inode, wait, node)) this.sendAgain(inode)
@@ -326,7 +326,7 @@ export class Confirmer {
         for (const [name, wait] of names) {
           if (wait.next > now) continue
           if (folder.unlinked) this.forgetAbsent(folder, name)
-          else due.push({ path: tree.pathAt(folder, name), wait, settle: (node) => { if (node === undefined) this.settleAbsent(folder, name) } })
+          else due.push({ path: tree.places.pathAt(folder, name), wait, settle: (node) => { if (node === undefined) this.settleAbsent(folder, name) } })
         }
       }
       for (let i = 0; i < due.length; i += BATCH) {
@@ -360,7 +360,7 @@ export class Confirmer {
   }
 
   private sendAgain(inode: Inode): void {
-    this.deps.logger.warn('the server said that it has a content and does not know of it: sending it again', { path: this.deps.tree.localPath(inode) })
+    this.deps.logger.warn('the server said that it has a content and does not know of it: sending it again', { path: this.deps.tree.places.localPath(inode) })
     inode.resent++
     this.drop(inode)
     this.deps.onLost(inode)

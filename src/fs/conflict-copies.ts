@@ -39,7 +39,7 @@ export class ConflictCopies {
     for (let n = 1; ; n++) {
       const name = conflictName(place.name, hostname(), new Date(), n)
       // Another mount on this computer may just have taken it: the server is asked, whatever is known here.
-      if (await tree.child(place.folder, name) === undefined && await tree.deps.server.stat(tree.pathAt(place.folder, name)) === undefined) return { folder: place.folder, name }
+      if (await tree.child(place.folder, name) === undefined && await tree.deps.server.stat(tree.places.pathAt(place.folder, name)) === undefined) return { folder: place.folder, name }
     }
   }
 
@@ -50,19 +50,19 @@ export class ConflictCopies {
   aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined, as: 'new node' | 'same node'): void {
     const { tree, journal, logger } = this.deps
     const { folder, name } = place
-    const ours = tree.pathAt(aside.folder, aside.name)
+    const ours = tree.places.pathAt(aside.folder, aside.name)
     this.deps.conflicts.add(ours)
-    logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.pathAt(folder, name), ours })
+    logger.warn('conflict: the server has another version, ours is kept beside it', { theirs: tree.places.pathAt(folder, name), ours })
     const atHome = inode.parent === folder && inode.name === name
     if (as === 'new node') {
       part(inode, this.deps)
-      if (!atHome) tree.hold(inode, aside)
+      if (!atHome) tree.places.hold(inode, aside)
     }
     if (atHome) {
       if (folder.local.get(name) === inode) folder.local.delete(name)
       tree.deps.inodes.move(inode, aside.folder, aside.name)
       tree.overlay(inode)
-      if (theirs !== undefined) tree.learn(folder, name, theirs, tree.deps.metadata.now())
+      if (theirs !== undefined) tree.questions.learn(folder, name, theirs, tree.deps.metadata.now())
       tree.uncoverHidden(folder, name)
       tree.kernel.name(folder, name)
       tree.kernel.name(aside.folder, aside.name)

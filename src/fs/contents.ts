@@ -62,7 +62,7 @@ export class Contents {
     const { version } = inode
     if (version === undefined) throw new FsError('EIO', 'The file has no content on the server')
     if (inode.reader === undefined || inode.reader.key !== version) {
-      inode.reader = this.newReader(version, () => this.deps.tree.pathOf(inode))
+      inode.reader = this.newReader(version, () => this.deps.tree.places.pathOf(inode))
     }
     return inode.reader
   }
@@ -112,8 +112,8 @@ export class Contents {
     const { tree } = this.deps
     try {
       const at = tree.deps.metadata.now()
-      const node = await tree.deps.server.waitFor(tree.pathOf(inode), (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: UPLOADING_MS })
-      if (inode.parent !== undefined && !inode.unlinked) tree.learn(inode.parent, inode.name, node, at)
+      const node = await tree.deps.server.waitFor(tree.places.pathOf(inode), (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: UPLOADING_MS })
+      if (inode.parent !== undefined && !inode.unlinked) tree.questions.learn(inode.parent, inode.name, node, at)
     } catch (error) {
       if (!isCellsError(error, 'timeout')) throw error
       throw new FsError('EBUSY', 'The file is being uploaded by somebody', { cause: error })
@@ -127,9 +127,9 @@ export class Contents {
     const old = handle.reader?.key
     const at = tree.deps.metadata.now()
     try {
-      const node = await tree.deps.server.waitFor(tree.pathOf(inode), (it) => it === undefined || (it.etag !== old?.etag && it.etag !== ETAG_TEMPORARY), { signal, timeoutMs: 5_000 })
+      const node = await tree.deps.server.waitFor(tree.places.pathOf(inode), (it) => it === undefined || (it.etag !== old?.etag && it.etag !== ETAG_TEMPORARY), { signal, timeoutMs: 5_000 })
       if (node === undefined || node.kind !== 'file') return false
-      if (inode.parent !== undefined) tree.learn(inode.parent, inode.name, node, at)
+      if (inode.parent !== undefined) tree.questions.learn(inode.parent, inode.name, node, at)
     } catch (error) {
       if (isCellsError(error, 'timeout')) return false
       throw error
@@ -139,7 +139,7 @@ export class Contents {
 
   /** The content of one version as the base of a draft. */
   baseOf(inode: Inode, version: VersionKey): Content {
-    const reader = this.newReader(version, () => this.deps.tree.pathOf(inode))
+    const reader = this.newReader(version, () => this.deps.tree.places.pathOf(inode))
     const pattern = newReadPattern()
     return { size: version.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
   }

@@ -16,7 +16,8 @@ import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import type { Removals } from './removals.js'
 import type { Sender } from './sender.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
 
@@ -56,9 +57,9 @@ export class Copies {
     await unlinks.settledAt(folder, target.name)
     await removals.settledAt(folder, target.name)
     await confirmer.nameFree(folder, target.name, signal)
-    if (!tree.there(folder)) throw no('The server does not have the folder yet')
+    if (!tree.places.there(folder)) throw no('The server does not have the folder yet')
     const release = await locks.acquire({
-      shared: [...new Set([...tree.serverFolders(folder), ...tree.serverFolders(above)].map((it) => `d${it.ino}`))],
+      shared: [...new Set([...tree.places.serverFolders(folder), ...tree.places.serverFolders(above)].map((it) => `d${it.ino}`))],
       exclusive: [...new Set([placeKey({ folder, name: target.name }), placeKey({ folder: above, name: source.name })])],
     }, signal)
     try {
@@ -74,7 +75,7 @@ export class Copies {
     if (version === undefined || source.draft !== undefined || source.unlinked || source.heldAt !== undefined || source.unconfirmed || source.symlink !== undefined) return false
     if (version.size < LEAST || length < version.size || !PLAIN_MD5.test(version.etag)) return false
     return source !== target && target.draft?.size === 0 && target.writing === 0 && !target.onServer && !target.localOnly && !target.unlinked && target.base === undefined
-      && target.parent !== undefined && this.deps.tree.heldBy(target.parent, target.name) === undefined
+      && target.parent !== undefined && this.deps.tree.places.heldBy(target.parent, target.name) === undefined
   }
 
   private async copyLocked(source: Inode, target: Inode, signal: AbortSignal | undefined): Promise<number> {
@@ -82,7 +83,7 @@ export class Copies {
     const { server, metadata, inodes, store } = tree.deps
     const [folder, { name }, draft] = [target.parent!, target, target.draft!]
     const version = source.version!
-    const [fromPath, toPath] = [tree.pathOf(source), tree.pathAt(folder, name)]
+    const [fromPath, toPath] = [tree.places.pathOf(source), tree.places.pathAt(folder, name)]
     const now = await server.statMany([fromPath, toPath], { signal })
     if (now.get(fromPath)?.etag !== version.etag || now.has(toPath)) throw no('The server has other files there')
     const started = performance.now()

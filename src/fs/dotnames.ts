@@ -79,16 +79,16 @@ export class DotNames {
     const at = metadata.now()
     this.askedAt.set(folder, at)
     try {
-      if (folder.unlinked || !this.tree.there(folder) || this.tree.pathOf(folder) === '') return
+      if (folder.unlinked || !this.tree.places.there(folder) || this.tree.places.pathOf(folder) === '') return
       const { signal } = this.stop
-      const shown = await this.tree.whileStill(folder, () => server.dotNames!(this.tree.pathOf(folder), { signal }))
+      const shown = await this.tree.transit.whileStill(folder, () => server.dotNames!(this.tree.places.pathOf(folder), { signal }))
       const changed = this.changed(folder, shown)
       if (changed.length === 0) return
       if (changed.length > MOST_NAMES) return metadata.doubtFolder(folder.ino)
       const asked = metadata.now()
-      const paths = new Map(changed.map((name) => [name, this.tree.pathAt(folder, name)]))
-      const nodes = await this.tree.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
-      for (const [name, path] of paths) this.tree.learn(folder, name, nodes.get(path), asked)
+      const paths = new Map(changed.map((name) => [name, this.tree.places.pathAt(folder, name)]))
+      const nodes = await this.tree.transit.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
+      for (const [name, path] of paths) this.tree.questions.learn(folder, name, nodes.get(path), asked)
     } catch (error) {
       if (!isCellsError(error, 'aborted')) this.logger.debug('dot-names cannot be asked for, will be when the folder is used again', { error })
     }

@@ -68,7 +68,7 @@ export class Durability {
     inode.recordId = draft.id
     tree.deps.store.saveDraft({
       id: draft.id,
-      path: tree.localPath(inode),
+      path: tree.places.localPath(inode),
       ...(inode.base === undefined ? {} : { base: { uuid: inode.base.uuid, etag: inode.base.etag, size: inode.base.size } }),
       size: small?.length ?? draft.size,
       ...(content === undefined ? {} : { content }),
@@ -171,7 +171,7 @@ export class Durability {
     const { base: before, upload: sending, ...rest } = record
     void before
     void sending
-    store.saveDraft({ ...rest, path: tree.localPath(inode), facts: inode.facts(), sent: [...inode.sent], ...(inode.draft?.upload === undefined ? {} : { upload: inode.draft.upload }), ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
+    store.saveDraft({ ...rest, path: tree.places.localPath(inode), facts: inode.facts(), sent: [...inode.sent], ...(inode.draft?.upload === undefined ? {} : { upload: inode.draft.upload }), ...(base === undefined ? {} : { base: { uuid: base.uuid, etag: base.etag, size: base.size } }) })
     return true
   }
 
@@ -179,7 +179,7 @@ export class Durability {
   keep(inode: Inode): void {
     if (inode.draft === undefined || inode.localOnly || inode.unlinked || !inode.draft.dirty) return
     void this.secure(inode, { delayMs: 0 }).catch((error: unknown) => {
-      this.deps.logger.error('a change that could not be sent could not be secured either', { path: this.deps.tree.localPath(inode), error })
+      this.deps.logger.error('a change that could not be sent could not be secured either', { path: this.deps.tree.places.localPath(inode), error })
     })
   }
 

@@ -224,7 +224,7 @@ class MountEngine implements Engine {
     }
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
     this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
-      || this.confirmer.awaitsAbsence(folder, name) || this.tree.elsewhereHere(folder, name) !== undefined
+      || this.confirmer.awaitsAbsence(folder, name) || this.tree.places.elsewhereHere(folder, name) !== undefined
     // Names here and names on the server: two trees, two locks.
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this
@@ -280,7 +280,7 @@ class MountEngine implements Engine {
   private readonly quotas = new Map<string, { total: number; used: number }>()
 
   private quotaOf(inode: Inode): { total: number; used: number } | undefined {
-    const workspace = (this.options.remote || this.tree.localPath(inode)).split('/')[0] ?? ''
+    const workspace = (this.options.remote || this.tree.places.localPath(inode)).split('/')[0] ?? ''
     return this.quotas.get(workspace) ?? (this.quotas.size === 1 ? [...this.quotas.values()][0] : undefined)
   }
 
@@ -317,7 +317,7 @@ class MountEngine implements Engine {
       const workspaces = await server.workspaces()
       for (const it of workspaces) if (it.quota !== undefined) this.quotas.set(it.slug, { total: it.quota, used: it.quotaUsage ?? 0 })
       const nodes = new Map(workspaces.map((it) => [it.slug, it.node]))
-      await this.tree.proveAbsence(root, nodes)
+      await this.tree.questions.proveAbsence(root, nodes)
       this.metadata.setAll(root.ino, nodes, at)
       return
     }

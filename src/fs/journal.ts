@@ -37,7 +37,7 @@ export class Journal {
     const id = key ?? randomUUID()
     this.moves.set(inode, id)
     void store.moves.put(id, {
-      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), ...(movingTo === undefined ? {} : { also: this.serverPath(movingTo) }), to: this.tree.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
+      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), ...(movingTo === undefined ? {} : { also: this.serverPath(movingTo) }), to: this.tree.places.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
     })
   }
 
@@ -55,7 +55,7 @@ export class Journal {
     }
     const id = key ?? randomUUID()
     this.folders.set(inode, id)
-    void store.folders.put(id, { path: this.tree.localPath(inode), at: Date.now(), facts: inode.facts() })
+    void store.folders.put(id, { path: this.tree.places.localPath(inode), at: Date.now(), facts: inode.facts() })
   }
 
   /** A record of an earlier process is this inode's. */
@@ -67,20 +67,20 @@ export class Journal {
   relocated(folder: Inode): void {
     const { store } = this.tree.deps
     const within = (inode: Inode | undefined): boolean => isWithin(inode, folder)
-    const withinServer = (inode: Inode | undefined): boolean => this.tree.isWithinThere(inode, folder)
+    const withinServer = (inode: Inode | undefined): boolean => this.tree.places.isWithinThere(inode, folder)
     for (const inode of this.moves.keys()) if (within(inode) || withinServer(inode.heldAt?.folder)) this.move(inode)
     for (const inode of this.folders.keys()) if (within(inode)) this.folder(inode)
     for (const inode of this.tree.deps.inodes.all()) {
       if (inode.recordId === undefined || inode.unlinked || !within(inode)) continue
       const record = store.drafts.get(inode.recordId)
-      if (record !== undefined) store.saveDraft({ ...record, path: this.tree.localPath(inode) })
+      if (record !== undefined) store.saveDraft({ ...record, path: this.tree.places.localPath(inode) })
     }
     for (const tell of this.relocating) tell((inode) => within(inode) || withinServer(inode))
   }
 
   /** Path below the remote folder of a place in the server's tree. */
   serverPath({ folder, name }: Place): string {
-    const path = this.tree.pathAt(folder, name)
+    const path = this.tree.places.pathAt(folder, name)
     const { remote } = this.tree.deps
     return remote === '' ? path : path.slice(remote.length + 1)
   }

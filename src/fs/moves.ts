@@ -10,7 +10,8 @@ import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { Later } from './lane.js'
 import { part } from './parting.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
 /** How long a rename waits until the server shows what it renames. */
@@ -60,16 +61,16 @@ export class Moves {
     const { tree, journal } = this.deps
     const { heldAt, movingTo } = inode
     if (heldAt === undefined || movingTo === undefined || inode.unlinked) return
-    const target = tree.pathAt(movingTo.folder, movingTo.name)
+    const target = tree.places.pathAt(movingTo.folder, movingTo.name)
     const node = await tree.deps.server.stat(target, { signal: this.deps.stop })
     if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
     if (node !== undefined && node.uuid === inode.uuid) {
       this.nowAt(inode, heldAt, movingTo)
       return
     }
-    tree.aim(inode, undefined)
+    tree.places.aim(inode, undefined)
     tree.uncoverHidden(movingTo.folder, movingTo.name)
-    if (!hasMoved(inode)) tree.hold(inode, undefined)
+    if (!hasMoved(inode)) tree.places.hold(inode, undefined)
     journal.move(inode)
     tree.overlay(inode)
   }
@@ -81,12 +82,12 @@ export class Moves {
     const stays = (): boolean => inode.heldAt === from && !inode.unlinked && inode.parent === wanted.parent && inode.name === wanted.name
     if (!stays()) return
     const { server } = tree.deps
-    const [source, target] = [tree.pathAt(from.folder, from.name), tree.pathAt(to.folder, to.name)]
+    const [source, target] = [tree.places.pathAt(from.folder, from.name), tree.places.pathAt(to.folder, to.name)]
     const signal = this.deps.stop
     // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
-    const above = tree.pathOf(to.folder)
+    const above = tree.places.pathOf(to.folder)
     const found = await server.statMany([source, target, ...(above === '' ? [] : [above])], { signal })
-    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
     if (!stays()) return
     const [at, theirs] = [found.get(source), found.get(target)]
     const gone = above === '' || found.has(above) ? undefined : above
@@ -100,18 +101,18 @@ export class Moves {
     }
     let place = to
     const taken = theirs === undefined ? gone === undefined && await this.hasTwin(to, source, target) : !arrived
-    if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+    if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
     if (!stays()) return
     if (taken) {
       place = await conflictCopies.asideOf(to)
-      if (tree.isFrozen(inode)) throw new Later(() => tree.thawed(inode))
+      if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
       if (!stays()) return
       conflictCopies.aside(inode, place, to, theirs, 'same node')
     }
-    const path = tree.pathAt(place.folder, place.name)
+    const path = tree.places.pathAt(place.folder, place.name)
     inode.graceUntil = 0
-    await tree.move(inode, async () => {
-      tree.aim(inode, place)
+    await tree.transit.move(inode, async () => {
+      tree.places.aim(inode, place)
       journal.move(inode)
       await journal.flushed()
       // Deleted or renamed by somebody else: made again for what is put there.
@@ -130,7 +131,7 @@ export class Moves {
     const lower = name.toLowerCase()
     if (lower === name.toUpperCase() || source.toLowerCase() === target.toLowerCase()) return false
     const { metadata } = tree.deps
-    if (!metadata.coveredWhole(folder.ino)) await tree.load(folder)
+    if (!metadata.coveredWhole(folder.ino)) await tree.questions.load(folder)
     for (const [other, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
       if (node !== undefined && other !== name && other.toLowerCase() === lower) return true
     }
@@ -143,12 +144,12 @@ export class Moves {
     const { metadata } = tree.deps
     const at = metadata.now()
     const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
-    const path = tree.pathAt(place.folder, place.name)
+    const path = tree.places.pathAt(place.folder, place.name)
     inode.graceUntil = 0
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
-    tree.hold(inode, home ? undefined : place)
-    tree.aim(inode, undefined)
+    tree.places.hold(inode, home ? undefined : place)
+    tree.places.aim(inode, undefined)
     metadata.ours(from.folder.ino, from.name, undefined, at)
     if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
     else metadata.doubt(place.folder.ino, place.name)
@@ -164,7 +165,7 @@ export class Moves {
   /** The node is not where it was: somebody deleted or moved it. A change of ours survives under our name; a mere rename has nothing to rename. */
   async lost(inode: Inode): Promise<void> {
     const { tree, journal, logger } = this.deps
-    logger.warn('what was renamed here is gone from the server', { path: tree.localPath(inode) })
+    logger.warn('what was renamed here is gone from the server', { path: tree.places.localPath(inode) })
     const { folder, name: old } = inode.heldAt!
     part(inode, this.deps)
     tree.uncoverHidden(folder, old)
@@ -205,6 +206,6 @@ export class Moves {
   }
 
   private chain(folder: Inode): string[] {
-    return this.deps.tree.serverFolders(folder).map((it) => `d${it.ino}`)
+    return this.deps.tree.places.serverFolders(folder).map((it) => `d${it.ino}`)
   }
 }

@@ -91,7 +91,7 @@ export class NameOperations {
     const { tree, contents } = this.deps
     const inode = tree.deps.inodes.create(type, folder, name, '', undefined, tree.attributes.ownership(type))
     inode.mode = mode
-    inode.localOnly = isLocalOnly(name, tree.foldersAbove(folder))
+    inode.localOnly = isLocalOnly(name, tree.places.foldersAbove(folder))
     own(inode, caller)
     folder.local.set(name, inode)
     try {
@@ -143,7 +143,7 @@ export class NameOperations {
       if (inode === undefined) throw absent(name)
       if (inode.type === 'folder') throw new FsError('EISDIR', `${name} is a folder`)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
-      const thaw = tree.freeze(inode)
+      const thaw = tree.transit.freeze(inode)
       try {
         await sender.stopSending(inode)
         if (inode.onServer && !inode.localOnly && !await backups.deleted(inode)) {
@@ -178,7 +178,7 @@ export class NameOperations {
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] }, caller.signal)
-    const thaw = tree.freeze(inode)
+    const thaw = tree.transit.freeze(inode)
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
@@ -188,7 +188,7 @@ export class NameOperations {
       if (place !== undefined) {
         unlinks.add(place, inode, unlinks.coverBelow(inode))
         // What is still to be moved out of it finds its path.
-        tree.hold(inode, place)
+        tree.places.hold(inode, place)
       }
       tree.deps.metadata.forget(inode.ino)
       inode.local.clear()
@@ -212,7 +212,7 @@ export class NameOperations {
   private gone(folder: Inode, name: string, inode: Inode): void {
     const { tree, confirmer, journal } = this.deps
     confirmer.drop(inode)
-    if (inode.type !== 'folder') tree.hold(inode, undefined)
+    if (inode.type !== 'folder') tree.places.hold(inode, undefined)
     folder.local.delete(name)
     tree.deps.inodes.detach(inode)
     tree.leave(folder, name)

@@ -37,7 +37,7 @@ export class NameRules {
   checkNew(folder: Inode, name: string): string {
     this.checkWritable(folder)
     const clean = cleanName(name)
-    if (isLocalOnly(clean, this.deps.tree.foldersAbove(folder))) return clean
+    if (isLocalOnly(clean, this.deps.tree.places.foldersAbove(folder))) return clean
     // What a driver could not decode arrives as U+FFFD.
     if (clean.includes('\ufffd')) throw this.refuse('EILSEQ', name, 'the name is not valid UTF-8')
     const problem = nameProblem(clean, { fourByte: this.deps.fourByteNames() })

@@ -10,7 +10,8 @@ import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { Later } from './lane.js'
 import { hasMoved } from './moves.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
 
@@ -43,17 +44,17 @@ export class NewFolders {
 
   /** Makes the folders above an inode that the server does not have. */
   async above(inode: Inode, clear: ClearPlace): Promise<void> {
-    if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.make(inode.parent, clear)
+    if (inode.parent !== undefined && !this.deps.tree.places.there(inode.parent)) await this.make(inode.parent, clear)
   }
 
   /** Makes a folder on the server, those above it, and others that wait, in one call. @throws Later */
   async make(folder: Inode, clear: ClearPlace): Promise<void> {
     const { tree, locks, confirmer, journal, logger } = this.deps
-    if (folder.unlinked || folder.parent === undefined || this.deps.tree.there(folder)) return
+    if (folder.unlinked || folder.parent === undefined || this.deps.tree.places.there(folder)) return
     const all: Inode[] = []
     const wanted = new Set<Inode>()
     const want = (it: Inode): void => {
-      if (wanted.has(it) || this.deps.tree.there(it) || it.unlinked || it.parent === undefined) return
+      if (wanted.has(it) || this.deps.tree.places.there(it) || it.unlinked || it.parent === undefined) return
       wanted.add(it)
       want(it.parent)
       all.push(it)
@@ -71,25 +72,25 @@ export class NewFolders {
       freed.set(it, place)
     }
     await this.besideFiles(all)
-    const frozen = all.find((it) => tree.isFrozen(it))
-    if (frozen !== undefined) throw new Later(() => tree.thawed(frozen))
+    const frozen = all.find((it) => tree.transit.isFrozen(it))
+    if (frozen !== undefined) throw new Later(() => tree.transit.thawed(frozen))
     // Renamed meanwhile, it may be where a folder is still to be deleted: the server would take that one for it, and then delete it.
     const wanting = [...freed].filter(([it, place]) => !it.unlinked && it.parent === place.folder && it.name === place.name && !it.onServer).map(([inode, place]) => ({ inode, place }))
     const exclusive = [...new Set(wanting.map(({ place }) => placeKey(place)))]
-    const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => tree.serverFolders(place.folder).map((it) => `d${it.ino}`)))].filter((key) => !exclusive.includes(key)), exclusive })
+    const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`)))].filter((key) => !exclusive.includes(key)), exclusive })
     // Deleted or renamed here while we waited.
-    const still = wanting.filter(({ inode: it, place }) => !it.unlinked && !tree.isFrozen(it) && it.parent === place.folder && it.name === place.name)
-    const going = still.filter(({ place }) => tree.there(place.folder) || still.some((it) => it.inode === place.folder)).map((it) => it.inode)
+    const still = wanting.filter(({ inode: it, place }) => !it.unlinked && !tree.transit.isFrozen(it) && it.parent === place.folder && it.name === place.name)
+    const going = still.filter(({ place }) => tree.places.there(place.folder) || still.some((it) => it.inode === place.folder)).map((it) => it.inode)
     const places = going.map((it) => ({ folder: it.parent!, name: it.name }))
     try {
-      if (!going.includes(folder)) throw new Later(() => tree.thawed(folder))
-      const paths = places.map((it) => tree.pathAt(it.folder, it.name))
-      for (const [i, it] of going.entries()) tree.hold(it, places[i])
+      if (!going.includes(folder)) throw new Later(() => tree.transit.thawed(folder))
+      const paths = places.map((it) => tree.places.pathAt(it.folder, it.name))
+      for (const [i, it] of going.entries()) tree.places.hold(it, places[i])
       let nodes: CellsNode[]
       try {
         nodes = await tree.deps.server.mkdir(paths, { signal: this.deps.stop })
       } catch (error) {
-        for (const it of going) tree.hold(it, undefined)
+        for (const it of going) tree.places.hold(it, undefined)
         throw error
       }
       const byPath = new Map(nodes.map((it) => [it.path, it]))
@@ -97,11 +98,11 @@ export class NewFolders {
         const node = byPath.get(paths[i]!) ?? nodes[i]
         if (it.unlinked) {
           // Deleted meanwhile: what is to be moved out of it finds its path until it is deleted there.
-          if (this.deps.unlinks.folderAt(places[i]!.folder, places[i]!.name) !== it) tree.hold(it, undefined)
+          if (this.deps.unlinks.folderAt(places[i]!.folder, places[i]!.name) !== it) tree.places.hold(it, undefined)
           continue
         }
         tree.deps.inodes.setUuid(it, node?.uuid ?? '')
-        if (!hasMoved(it)) tree.hold(it, undefined)
+        if (!hasMoved(it)) tree.places.hold(it, undefined)
         if (it.uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
         confirmer.awaitPresent(it)
         journal.folder(it)
@@ -118,7 +119,7 @@ export class NewFolders {
   /** A folder whose name somebody has given to a file meanwhile goes beside it. (A server asked to make it may never answer: trap 10.) */
   private async besideFiles(folders: readonly Inode[]): Promise<void> {
     const { tree, conflictCopies } = this.deps
-    const places = new Map(folders.filter((it) => !it.unlinked && it.parent !== undefined).map((it) => [tree.pathAt(it.parent!, it.name), it]))
+    const places = new Map(folders.filter((it) => !it.unlinked && it.parent !== undefined).map((it) => [tree.places.pathAt(it.parent!, it.name), it]))
     const nodes = await tree.deps.server.statMany([...places.keys()], { signal: this.deps.stop })
     for (const [path, node] of nodes) {
       const folder = places.get(path)
@@ -131,8 +132,8 @@ export class NewFolders {
   /** Nothing has to be done before the folder, and those above it, can be made. */
   private isReady(folder: Inode): boolean {
     const { tree } = this.deps
-    for (let at: Inode | undefined = folder; at?.parent !== undefined && !tree.there(at); at = at.parent) {
-      if (tree.isFrozen(at) || tree.isGoing(at.parent, at.name)) return false
+    for (let at: Inode | undefined = folder; at?.parent !== undefined && !tree.places.there(at); at = at.parent) {
+      if (tree.transit.isFrozen(at) || tree.isGoing(at.parent, at.name)) return false
     }
     return true
   }

@@ -43,8 +43,8 @@ export function part(inode: Inode, { tree, confirmer, journal }: PartingDeps): F
   const { uuid, heldAt, movingTo, graceUntil, version, base } = inode
   const former: FormerNode = { uuid, place: inode.onServer && !inode.localOnly ? inode.serverPlace : undefined, heldAt, movingTo, graceUntil, version, base, sent: [...inode.sent] }
   confirmer.drop(inode)
-  tree.hold(inode, undefined)
-  tree.aim(inode, undefined)
+  tree.places.hold(inode, undefined)
+  tree.places.aim(inode, undefined)
   if (movingTo !== undefined) tree.uncoverHidden(movingTo.folder, movingTo.name)
   tree.deps.inodes.setUuid(inode, '')
   // Without a draft the version is what programs that have the file open read on in.

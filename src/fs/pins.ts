@@ -141,7 +141,7 @@ export class Pins {
   /** The pinned folder may have another name by now. */
   private follow(pin: Pin): void {
     if (pin.inode === undefined || pin.inode.unlinked) return
-    const path = this.deps.tree.localPath(pin.inode)
+    const path = this.deps.tree.places.localPath(pin.inode)
     if (path === pin.path || this.pins.has(path)) return
     this.pins.delete(pin.path)
     pin.path = path
@@ -180,7 +180,7 @@ export class Pins {
     const paths = event.type === 'path' ? [event.source.path, event.target.path] : event.type === 'delete' ? [event.source.path] : 'node' in event ? [event.node.path] : []
     for (const pin of this.pins.values()) {
       if (pin.inode === undefined || pin.inode.unlinked) continue
-      const own = this.deps.tree.pathOf(pin.inode)
+      const own = this.deps.tree.places.pathOf(pin.inode)
       if (paths.some((path) => own === '' || path === own || isWithin(path, own))) this.soon(pin, QUIET_MS)
     }
   }
@@ -244,7 +244,7 @@ export class Pins {
     const { tree } = this.deps
     this.stop.signal.throwIfAborted()
     if (inode.type !== 'folder') {
-      if (inode.draft === undefined && inode.version !== undefined) wanted.push({ key: inode.version, path: tree.pathOf(inode) })
+      if (inode.draft === undefined && inode.version !== undefined) wanted.push({ key: inode.version, path: tree.places.pathOf(inode) })
       else {
         own.files++
         own.bytes += inode.size

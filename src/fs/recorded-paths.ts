@@ -98,7 +98,7 @@ export class RecordedPaths {
   /** The node that the server has at a place of its own, which may be elsewhere here. */
   async serverNode({ folder, name }: Place): Promise<Inode | undefined> {
     const { tree } = this
-    const held = tree.heldBy(folder, name)
+    const held = tree.places.heldBy(folder, name)
     if (held !== undefined) return held
     const inode = await tree.child(folder, name)
     return inode?.heldAt === undefined ? inode : undefined

@@ -83,7 +83,7 @@ export class RecoveredNames {
     const { tree, removals, unlinks } = this.deps
     const keeper = await this.deps.paths.inode(record.keeper)
     if (keeper === undefined) this.deps.paths.needsProof()
-    const there = keeper === undefined ? await tree.deps.server.stat(tree.pathAt(place.folder, place.name)) : undefined
+    const there = keeper === undefined ? await tree.deps.server.stat(tree.places.pathAt(place.folder, place.name)) : undefined
     // With the new record, or not at all.
     void tree.deps.store[table].remove(key)
     if (keeper !== undefined) removals.add(place, record.uuid ?? '', record.etags, keeper)
@@ -135,13 +135,13 @@ export class RecoveredNames {
         deletes.push({ key, record: value, inode, place })
       })
     }
-    for (const { inode, from } of moves) tree.hold(inode, from)
+    for (const { inode, from } of moves) tree.places.hold(inode, from)
     for (const { key, record, inode, place } of deletes) {
       // With the new record, or not at all.
       void store.unlinks.remove(key)
       if (inode?.unlinked === true) continue
       unlinks.add(place, inode, {
-        unshown: inode === undefined ? [tree.pathAt(place.folder, place.name)] : [],
+        unshown: inode === undefined ? [tree.places.pathAt(place.folder, place.name)] : [],
         deleted: (record.below ?? []).map((etags) => ({ etags: new Set(etags), expected: undefined })),
       })
       if (inode === undefined) {
@@ -149,7 +149,7 @@ export class RecoveredNames {
         continue
       }
       const { parent, name } = inode
-      if (inode.type === 'folder') tree.hold(inode, place)
+      if (inode.type === 'folder') tree.places.hold(inode, place)
       if (parent !== undefined) parent.local.delete(name)
       inodes.detach(inode)
       if (parent !== undefined) tree.leave(parent, name)
@@ -199,7 +199,7 @@ export class RecoveredNames {
   /** It stays where the server has it until its folder here is found. */
   private putBack({ inode, from }: { inode: Inode; from: Place }): void {
     const { tree } = this.deps
-    tree.hold(inode, undefined)
+    tree.places.hold(inode, undefined)
     from.folder.local.delete(from.name)
     from.folder.children.set(from.name, inode)
   }

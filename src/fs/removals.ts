@@ -14,7 +14,8 @@ import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
 const RETRY_MS = 10_000
@@ -78,7 +79,7 @@ export class Removals {
 
   private record(removal: Removal): void {
     const { tree, journal } = this.deps
-    const record: RemovalRecord = { path: journal.serverPath(removal.place), keeper: tree.localPath(removal.keeper), uuid: removal.uuid, etags: [...removal.etags] }
+    const record: RemovalRecord = { path: journal.serverPath(removal.place), keeper: tree.places.localPath(removal.keeper), uuid: removal.uuid, etags: [...removal.etags] }
     void tree.deps.store.removals.put(removal.key, record)
   }
 
@@ -155,8 +156,8 @@ export class Removals {
       } catch (error) {
         if (signal.aborted || this.closed) return
         // It has gone with its folder, or nobody can say where it is.
-        if (!tree.hasPath(removal.place.folder)) return this.finish(removal)
-        logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.pathAt(removal.place.folder, removal.place.name), error })
+        if (!tree.places.hasPath(removal.place.folder)) return this.finish(removal)
+        logger.warn('the old name of a renamed file cannot be removed yet', { path: tree.places.pathAt(removal.place.folder, removal.place.name), error })
         await this.retries.wait(RETRY_MS, signal)
         if (signal.aborted) return
       }
@@ -172,10 +173,10 @@ export class Removals {
     const { tree, confirmer, locks } = this.deps
     const { place, uuid, etags, keeper } = removal
     const { signal } = removal.stop
-    const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+    const release = await locks.acquire({ shared: tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
     try {
       signal.throwIfAborted()
-      const path = tree.pathAt(place.folder, place.name)
+      const path = tree.places.pathAt(place.folder, place.name)
       // Just indexed: what it will be, it shows in a second.
       let node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
       signal.throwIfAborted()

@@ -75,7 +75,7 @@ export class Renamer {
       if (source === target) return undefined
       if (target !== undefined && noReplace) throw new FsError('EEXIST', `${newName} exists`)
       if (source.readOnly || target?.readOnly === true) throw new FsError('EACCES', 'Read-only on the server')
-      const thaw = [source, ...(target === undefined ? [] : [target])].map((it) => tree.freeze(it))
+      const thaw = [source, ...(target === undefined ? [] : [target])].map((it) => tree.transit.freeze(it))
       try {
         if (source.type === 'folder') await this.renameFolder(source, to, newName, target, caller)
         else await this.renameFile(source, to, newName, target, caller)
@@ -107,7 +107,7 @@ export class Renamer {
     const { tree, durability, uploader } = this.deps
     if (target?.type === 'folder') throw new FsError('EISDIR', `${newName} is a folder`)
     const [from, name] = [source.parent!, source.name]
-    const localOnly = source.special || isLocalOnly(newName, tree.foldersAbove(to))
+    const localOnly = source.special || isLocalOnly(newName, tree.places.foldersAbove(to))
     const backup = from === to && source.onServer && !source.localOnly && isBackupName(name, newName)
     if (target !== undefined && !target.special && (target.onServer || target.localOnly !== localOnly) && !backup && !localOnly) {
       await this.adopt(source, target, caller)
@@ -152,7 +152,7 @@ export class Renamer {
     if (source.onServer && !source.localOnly) {
       // A move that is under way may have taken it away from there.
       const home = source.heldAt?.folder === to && source.heldAt.name === newName && source.movingTo === undefined
-      tree.hold(source, home ? undefined : source.heldAt ?? { folder: from, name })
+      tree.places.hold(source, home ? undefined : source.heldAt ?? { folder: from, name })
     }
     tree.deps.inodes.move(source, place.folder, place.name)
     source.ctime = BigInt(Date.now()) * 1_000_000n
@@ -192,8 +192,8 @@ export class Renamer {
     for (const md5 of node.sent) source.sent.add(md5)
     source.localOnly = false
     source.graceUntil = node.graceUntil
-    tree.hold(source, node.heldAt)
-    tree.aim(source, node.movingTo)
+    tree.places.hold(source, node.heldAt)
+    tree.places.aim(source, node.movingTo)
     source.ctime = BigInt(Date.now()) * 1_000_000n
     tree.overlay(source)
     journal.move(source)
@@ -249,8 +249,8 @@ export class Renamer {
     const { parent, name } = target
     if (place !== undefined) {
       unlinks.add(place, target, target.type === 'folder' ? unlinks.coverBelow(target) : undefined)
-      if (target.type === 'folder') tree.hold(target, place)
-      else tree.hold(target, undefined)
+      if (target.type === 'folder') tree.places.hold(target, place)
+      else tree.places.hold(target, undefined)
     }
     confirmer.drop(target)
     this.deps.specials.forget(target)

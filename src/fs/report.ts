@@ -57,7 +57,7 @@ export class Report {
   /** See Engine. */
   async sync(path = '', signal?: AbortSignal): Promise<SyncReport> {
     const prefix = path.replace(/^\/+|\/+$/g, '')
-    const concerns = (inode: Inode): boolean => isBelow(this.deps.tree.localPath(inode), prefix)
+    const concerns = (inode: Inode): boolean => isBelow(this.deps.tree.places.localPath(inode), prefix)
     try {
       return await abortable(this.sendAll(prefix, concerns, signal), signal)
     } catch (error) {

@@ -15,7 +15,8 @@ import type { Durability } from './durability.js'
 import { digestFile } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import { upload, type UploadLedger } from './upload.js'
 
@@ -98,13 +99,13 @@ export class Sender {
 
   /** Is the content, or a move of the node, on its way to the server? */
   isSending(inode: Inode): boolean {
-    return this.sending.has(inode) || this.deps.tree.isMoving(inode)
+    return this.sending.has(inode) || this.deps.tree.transit.isMoving(inode)
   }
 
   /**
    * What is being sent is not wanted any more, or not there. Resolves when nothing is on its way, no move of the node either. A small body
    * is there before it could be taken back, and would land on what comes next: its answer is waited for, not for long. The inode is
-   * frozen (tree.ts), so that nothing is begun meanwhile.
+   * frozen (transit.ts), so that nothing is begun meanwhile.
    */
   async stopSending(inode: Inode): Promise<void> {
     const sending = this.sending.get(inode)
@@ -113,7 +114,7 @@ export class Sender {
       sending.stop.abort(new CellsError('aborted', 'The file was replaced or deleted'))
       await sending.over
     }
-    await this.deps.tree.moveEnded(inode)
+    await this.deps.tree.transit.moveEnded(inode)
   }
 
   private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
@@ -134,14 +135,14 @@ export class Sender {
   private async lockPlace(inode: Inode): Promise<() => void> {
     const { tree, locks } = this.deps
     for (;;) {
-      await tree.thawed(inode)
+      await tree.transit.thawed(inode)
       const place = inode.serverPlace
       if (place === undefined) return () => {}
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
       await this.deps.freeName(place.folder, place.name, inode)
       await this.deps.confirmer.nameFree(place.folder, place.name)
-      const release = await locks.acquire({ shared: tree.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
-      if (isAt(inode, place) && tree.toLeave(place.folder, place.name, inode) === undefined) return release
+      const release = await locks.acquire({ shared: tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+      if (isAt(inode, place) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
       release()
     }
   }
@@ -151,7 +152,7 @@ export class Sender {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
     const secured = await this.deps.backups.secure(place.folder, place.name)
-    let path = tree.pathAt(place.folder, place.name)
+    let path = tree.places.pathAt(place.folder, place.name)
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
     const before = { base: inode.base, sent: [...inode.sent] }
     const theirs = await server.stat(path, { signal })
@@ -164,14 +165,14 @@ export class Sender {
       if (!isAt(inode, place)) return false
       this.deps.conflictCopies.aside(inode, aside, place, theirs, 'new node')
       place = aside
-      path = tree.pathAt(aside.folder, aside.name)
+      path = tree.places.pathAt(aside.folder, aside.name)
     } else {
       inode.base = over
     }
     if (verdict === 'same') return true
-    if (tree.isFrozen(inode)) return false
+    if (tree.transit.isFrozen(inode)) return false
     // From here on the server may have it at this place, wherever it is moved to here meanwhile.
-    if (inode.heldAt === undefined) tree.hold(inode, place)
+    if (inode.heldAt === undefined) tree.places.hold(inode, place)
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
     const again = inode.sent.has(digest.md5) || over?.etag === digest.md5
     inode.trustAfter = again && !onlySent(inode.sent, digest.md5) ? tree.deps.metadata.now() + tree.pause(INDEX_MS) : 0
@@ -208,7 +209,7 @@ export class Sender {
   private settled(inode: Inode): void {
     const { tree, journal } = this.deps
     const { heldAt } = inode
-    if (heldAt !== undefined && !inode.unlinked && heldAt.folder === inode.parent && heldAt.name === inode.name) tree.hold(inode, undefined)
+    if (heldAt !== undefined && !inode.unlinked && heldAt.folder === inode.parent && heldAt.name === inode.name) tree.places.hold(inode, undefined)
     journal.move(inode)
   }
 

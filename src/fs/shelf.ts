@@ -40,7 +40,7 @@ export class Shelf {
     const inode = this.tree.deps.inodes.get(ino)
     const key = inode === undefined ? undefined : this.keyOf(inode)
     if (inode === undefined || key === undefined) return undefined
-    return this.names.get(key, this.tree.pathOf(inode))
+    return this.names.get(key, this.tree.places.pathOf(inode))
   }
 
   changed(ino: number): void {

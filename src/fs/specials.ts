@@ -39,7 +39,7 @@ export class Specials {
     const { type, mode, uid, gid, ino, atime, mtime, recordId } = inode
     if ((type !== 'fifo' && type !== 'socket') || recordId === undefined || inode.unlinked) return
     const { store } = this.deps.tree.deps
-    store.saveSpecial(recordId, { path: this.deps.tree.localPath(inode), type, mode, uid, gid, ino, mtime: toPair(mtime), atime: toPair(atime) })
+    store.saveSpecial(recordId, { path: this.deps.tree.places.localPath(inode), type, mode, uid, gid, ino, mtime: toPair(mtime), atime: toPair(atime) })
   }
 
   /** It is gone, or is not a special file any more. */

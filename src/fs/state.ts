@@ -43,26 +43,26 @@ export class States {
     const way = this.deps.uploader.stateOf(inode)
     if (way !== undefined) return [way.state, way.reason]
     if (inode.unconfirmed) return ['sending']
-    return [this.deps.conflicts.all.includes(this.deps.tree.pathOf(inode)) ? 'conflict' : 'synced']
+    return [this.deps.conflicts.all.includes(this.deps.tree.places.pathOf(inode)) ? 'conflict' : 'synced']
   }
 
   private folder(folder: Inode): readonly [FileState, string?] {
     const { tree, conflicts, confirmer, uploader, unlinks } = this.deps
-    const here = tree.localPath(folder)
+    const here = tree.places.localPath(folder)
     let worst: readonly [FileState, string?] = ['synced']
     const found = (state: FileState, reason?: string): void => {
       if (FILE_STATES.indexOf(state) > FILE_STATES.indexOf(worst[0])) worst = [state, reason]
     }
     for (const inode of uploader.waitingInodes()) {
-      const path = tree.localPath(inode)
+      const path = tree.places.localPath(inode)
       const way = isBelow(path, here) ? uploader.stateOf(inode) : undefined
       if (way !== undefined) found(way.state, way.reason === undefined ? undefined : inode === folder ? way.reason : `${path.slice(here === '' ? 0 : here.length + 1)}: ${way.reason}`)
     }
     for (const { path, state, failure } of unlinks.changes()) {
       if (isBelow(path, here)) found(state === 'waiting' ? 'pending' : state, failure === undefined ? undefined : `${path}: ${failure}`)
     }
-    if (confirmer.awaits((inode) => inode === folder || isBelow(tree.localPath(inode), here))) found('sending')
-    const remote = tree.pathOf(folder)
+    if (confirmer.awaits((inode) => inode === folder || isBelow(tree.places.localPath(inode), here))) found('sending')
+    const remote = tree.places.pathOf(folder)
     if (conflicts.all.some((path) => isBelow(path, remote))) found('conflict')
     return worst
   }

@@ -37,10 +37,10 @@ export class TreeEvents {
   /** Something happened at a path. `node` is what the server shows there now, as far as the event tells. */
   private changed(path: string, node: CellsNode | undefined): void {
     const { metadata } = this.tree.deps
-    const place = this.tree.locate(path)
+    const place = this.tree.places.locate(path)
     if (place === undefined) return
     const { folder, name } = place
-    const live = this.tree.atServerPlace(folder, name)
+    const live = this.tree.places.atServerPlace(folder, name)
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
     const birth = node !== undefined && this.tree.echoes.isBirth(node, live === undefined ? known : live.version)
@@ -57,11 +57,11 @@ export class TreeEvents {
   }
 
   private moved(from: string, target: CellsNode): void {
-    const source = this.tree.locate(from)
+    const source = this.tree.places.locate(from)
     const live = source?.folder.children.get(source.name)
     this.changed(from, undefined)
     this.changed(target.path, target)
-    const place = this.tree.locate(target.path)
+    const place = this.tree.places.locate(target.path)
     if (place === undefined || live === undefined || live.uuid !== target.uuid || live.opens + live.lookups === 0) return
     // Programs use it where it is now without asking for a name.
     this.look(() => this.tree.child(place.folder, place.name))

@@ -63,7 +63,7 @@ export class TreeLane {
       const to: Place = { folder: inode.parent, name: inode.name }
       await this.folders.above(inode, this.clearing([...chain, inode]))
       // On the server the target may still be below this very folder.
-      const between = tree.serverFolders(to.folder)
+      const between = tree.places.serverFolders(to.folder)
       if (inode.type === 'folder' && between.includes(inode)) {
         const next = between.slice(0, between.indexOf(inode)).find((it) => hasMoved(it) && !chain.includes(it))
         if (next === undefined) throw new FsError('EIO', 'A folder and one below it wait for each other')
@@ -78,8 +78,8 @@ export class TreeLane {
       await this.freePlace(to, inode, [...chain, inode])
       if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
       // The server takes a change of case for a collision: two steps (trap 4).
-      if (tree.pathAt(from.folder, from.name).toLowerCase() === tree.pathAt(to.folder, to.name).toLowerCase()) {
-        if (await tree.deps.server.stat(tree.pathAt(from.folder, from.name), { signal: this.deps.stop }) === undefined) return await this.moves.lost(inode)
+      if (tree.places.pathAt(from.folder, from.name).toLowerCase() === tree.places.pathAt(to.folder, to.name).toLowerCase()) {
+        if (await tree.deps.server.stat(tree.places.pathAt(from.folder, from.name), { signal: this.deps.stop }) === undefined) return await this.moves.lost(inode)
         await this.stepAside(inode)
         continue
       }
@@ -93,7 +93,7 @@ export class TreeLane {
   private async freePlace({ folder, name }: Place, inode: Inode, chain: readonly Inode[]): Promise<void> {
     const { tree, unlinks, removals, confirmer } = this.deps
     const leaving = unlinks.folderAt(folder, name)
-    for (const inside of leaving === undefined ? [] : tree.heldBelow(leaving)) {
+    for (const inside of leaving === undefined ? [] : tree.places.heldBelow(leaving)) {
       if (chain.includes(inside)) await this.stepAside(inside, leaving!.heldAt?.folder)
       else await this.sendMove(inside, chain)
     }
@@ -106,7 +106,7 @@ export class TreeLane {
         await removals.settledAt(folder, name)
       })
     }
-    const holder = tree.elsewhereHere(folder, name)
+    const holder = tree.places.elsewhereHere(folder, name)
     if (holder !== undefined && holder !== inode && !holder.unlinked) {
       if (chain.includes(holder)) await this.stepAside(holder)
       else await this.sendMove(holder, chain)
@@ -116,7 +116,7 @@ export class TreeLane {
 
   /** Resolves when nothing of ours that lives elsewhere here has the place on the server, to which `inode` is to be sent. */
   async leftBy(folder: Inode, name: string, inode: Inode): Promise<void> {
-    for (let other = this.deps.tree.toLeave(folder, name, inode); other !== undefined; other = this.deps.tree.toLeave(folder, name, inode)) {
+    for (let other = this.deps.tree.places.toLeave(folder, name, inode); other !== undefined; other = this.deps.tree.places.toLeave(folder, name, inode)) {
       const holder = other
       const { heldAt, movingTo } = holder
       await this.lane.run(() => this.sendMove(holder, [inode]))

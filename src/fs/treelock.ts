@@ -98,7 +98,7 @@ export class TreeLock {
   }
 }
 
-/** The lock key of a name here. (Of a place on the server: placeKey, tree.ts.) */
+/** The lock key of a name here. (Of a place on the server: placeKey, places.ts.) */
 export function nameKey(folder: Inode, name: string): string {
   return `n${folder.ino}/${name}`
 }

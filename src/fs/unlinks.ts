@@ -20,7 +20,8 @@ import type { Journal } from './journal.js'
 import { saysNothing } from './patience.js'
 import { adviceFor } from './advice.js'
 import type { FailedChange, PendingChange } from './status.js'
-import { placeKey, type Tree } from './tree.js'
+import { placeKey } from './places.js'
+import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 
 /** A burst of deletes is over when nothing came for this long; nothing waits longer than the second. */
@@ -120,7 +121,7 @@ export class Unlinks {
     const id = randomUUID()
     let settle = (): void => {}
     const settled = new Promise<void>((resolve) => { settle = resolve })
-    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
+    const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.places.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
     const deleted = [...(inode === undefined ? [] : [knownOf(inode)]), ...covered.deleted]
     const unlink: Unlink = {
       id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle,
@@ -145,7 +146,7 @@ export class Unlinks {
 
   /** The folder itself is being deleted: what waits in and below it goes with it. */
   coverBelow(folder: Inode): Covered {
-    const covered = [...this.waiting.values()].filter((it) => this.deps.tree.isWithinThere(it.folder, folder))
+    const covered = [...this.waiting.values()].filter((it) => this.deps.tree.places.isWithinThere(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
     return { unshown: covered.flatMap((it) => it.unshown), deleted: covered.flatMap((it) => it.deleted) }
   }
@@ -211,7 +212,7 @@ export class Unlinks {
 
   /** A folder goes when what was moved out of it here has been moved out of it there. */
   private emptied({ inode }: Unlink): boolean {
-    return inode?.type !== 'folder' || this.deps.tree.heldBelow(inode).length === 0
+    return inode?.type !== 'folder' || this.deps.tree.places.heldBelow(inode).length === 0
   }
 
   private async burstOver(): Promise<void> {
@@ -229,7 +230,7 @@ export class Unlinks {
     for (;;) {
       await Promise.allSettled(batch.map((it) => this.locate(it)))
       const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [`d${it.inode.ino}`] : [])])
-      const above = batch.flatMap((it) => tree.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
+      const above = batch.flatMap((it) => tree.places.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
       // While we waited, something of ours may have arrived there that is elsewhere here.
       const early = batch.filter((it) => !this.emptied(it))
@@ -243,7 +244,7 @@ export class Unlinks {
         if (batch.length === 0) return
         continue
       }
-      const paths = batch.map((it) => tree.pathAt(it.folder, it.name))
+      const paths = batch.map((it) => tree.places.pathAt(it.folder, it.name))
       try {
         await this.shown(batch.flatMap((it) => it.unshown))
         const { going, gone, elsewhere, spared } = await this.asDeleted(batch, paths)
@@ -281,8 +282,8 @@ export class Unlinks {
     const { inode } = unlink
     const place = inode?.movingTo
     if (inode === undefined || place === undefined || inode.uuid === '') return
-    const node = await tree.deps.server.stat(tree.pathAt(place.folder, place.name), { signal: this.stop.signal })
-    tree.aim(inode, undefined)
+    const node = await tree.deps.server.stat(tree.places.pathAt(place.folder, place.name), { signal: this.stop.signal })
+    tree.places.aim(inode, undefined)
     tree.uncoverHidden(place.folder, place.name)
     if (node?.uuid !== inode.uuid) return
     unlink.folder = place.folder
@@ -356,7 +357,7 @@ export class Unlinks {
     this.sending.delete(unlink)
     void tree.deps.store.unlinks.remove(id)
     if (inode?.heldAt !== undefined && inode.unlinked) {
-      tree.hold(inode, undefined)
+      tree.places.hold(inode, undefined)
       tree.deps.inodes.release(inode)
     }
     tree.echoes.vacate(folder, name)

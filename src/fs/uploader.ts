@@ -118,7 +118,7 @@ export class Uploader {
   failures(concerns: (inode: Inode) => boolean = () => true): FailedChange[] {
     const found: FailedChange[] = []
     for (const [inode, { failure, advice }] of this.entries) {
-      if (failure !== undefined && inode.pending && concerns(inode)) found.push({ path: this.deps.tree.localPath(inode), reason: failure, ...(advice !== undefined && { advice }) })
+      if (failure !== undefined && inode.pending && concerns(inode)) found.push({ path: this.deps.tree.places.localPath(inode), reason: failure, ...(advice !== undefined && { advice }) })
     }
     return found
   }
@@ -129,7 +129,7 @@ export class Uploader {
     for (const [inode, entry] of this.entries) {
       if (!inode.pending || !concerns(inode)) continue
       yield {
-        path: this.deps.tree.localPath(inode),
+        path: this.deps.tree.places.localPath(inode),
         change: inode.dirty ? 'content' : inode.type === 'folder' && !inode.onServer ? 'folder' : 'rename',
         state: entry.running !== undefined ? 'sending' : entry.failure !== undefined ? 'failed' : 'waiting',
         bytes: inode.dirty ? inode.size : 0,
@@ -325,7 +325,7 @@ export class Uploader {
       entry.due = performance.now() + pause
       inode.failure = entry.failure
       this.deps.durability.keep(inode)
-      logger[entry.attempts === 1 || entry.refused ? 'warn' : 'debug']('cannot be sent yet', { path: tree.localPath(inode), refused: entry.refused, error })
+      logger[entry.attempts === 1 || entry.refused ? 'warn' : 'debug']('cannot be sent yet', { path: tree.places.localPath(inode), refused: entry.refused, error })
       throw error
     }
   }
@@ -342,7 +342,7 @@ export class Uploader {
     if (inode.heldAt !== undefined && (hasMoved(inode) || inode.movingTo !== undefined)) await this.lane.move(inode)
     // (What a program is only just writing is not sent with the move.)
     if (!inode.unlinked && this.deps.durability.due(inode)) {
-      if (inode.parent !== undefined && !this.deps.tree.there(inode.parent)) await this.lane.makeAbove(inode)
+      if (inode.parent !== undefined && !this.deps.tree.places.there(inode.parent)) await this.lane.makeAbove(inode)
       await this.deps.sender.commit(inode, this.stop.signal)
     }
     inode.failure = undefined

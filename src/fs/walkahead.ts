@@ -156,7 +156,7 @@ export class WalkAhead {
     return this.fetch(parent, name, async (node, { tree }) => {
       const folder = tree.inodeFor(parent, name, node)
       try {
-        if (tree.deps.metadata.complete(folder.ino) === undefined) await tree.load(folder)
+        if (tree.deps.metadata.complete(folder.ino) === undefined) await tree.questions.load(folder)
       } finally {
         tree.deps.inodes.release(folder)
       }

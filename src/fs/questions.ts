@@ -1,0 +1,234 @@
+/**
+ * What the server is asked about names and folders: when its last answer is believed, when a single name is asked for and when the folder is listed, and
+ * when, because it cannot be asked, the last answer has to do (patience.ts). Answers go to the cache of names, and whoever is live under
+ * one is told.
+ */
+import type { MetadataCache } from '../cache/metadata.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
+import type { CellsServer } from '../cells/server.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Echoes } from './echoes.js'
+import type { Inode, InodeTable } from './inodes.js'
+import { type Patience, saysNothing } from './patience.js'
+import type { Places } from './places.js'
+import type { Transit } from './transit.js'
+
+/** How long a lookup waits for a listing that answers it. */
+const LOOKUP_MS = 15_000
+/** After this many single questions in a folder that was never listed, it is listed whole. */
+const STATS_BEFORE_LISTING = 1
+/** Names asked for before all of a folder is believed to be gone. */
+const PROOFS = 20
+
+export interface QuestionsDeps {
+  readonly server: CellsServer
+  readonly metadata: MetadataCache
+  readonly inodes: InodeTable
+  /** Folder of the server that is the mount's root; '' for all workspaces. */
+  readonly remote: string
+  readonly places: Places
+  readonly transit: Transit
+  readonly echoes: Echoes
+  readonly patience: Patience
+  /** Is the server out of reach, so that the last complete listing of a folder is the best word about a name that is not in it? */
+  readonly cutOff: () => boolean
+  /** The server's word about a live inode, asked for at that time. */
+  readonly onAnswer: (live: Inode, node: CellsNode, askedAt: number) => void
+  readonly logger: Logger
+}
+
+export class Questions {
+  private readonly deps: QuestionsDeps
+  private readonly loading = new Map<Inode, Promise<void>>()
+  private readonly asked = new WeakMap<Inode, number>()
+
+  constructor(deps: QuestionsDeps) {
+    this.deps = deps
+  }
+
+  /**
+   * What the server has at a name: as it is known, if that is fresh, else asked for. Undefined: proven absent.
+   * @throws CellsError when it cannot be asked and nothing was known
+   */
+  async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { metadata } = this.deps
+    const known = metadata.lookup(folder.ino, name)
+    if (known !== 'unknown') return known
+    if (!this.onServer(folder)) return undefined
+    const stale = metadata.stale(folder.ino, name)
+    const ask = (): Promise<CellsNode | undefined> => this.ask(folder, name, signal)
+    try {
+      // Absence would need a new proof, and a program that creates a file rather waits a while than fails.
+      const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !(stale === undefined && this.deps.cutOff())
+      return await (waits ? ask() : this.deps.patience.ask(ask))
+    } catch (error) {
+      // A name that no server can hold is not there; asking about it could hang the server (trap 10).
+      if (isCellsError(error, 'invalid')) return undefined
+      // Without a server, saving under new names has to go on; if somebody has one of them, both versions are kept (conflict-copies.ts).
+      if (stale !== 'unknown' && saysNothing(error) && (stale !== undefined || this.deps.cutOff())) {
+        this.deps.logger.debug('the server cannot be asked, the last answer stands', { name, error })
+        return stale
+      }
+      throw error
+    }
+  }
+
+  private async ask(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { metadata } = this.deps
+    const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
+    const asked = this.asked.get(folder) ?? 0
+    if (folder === this.deps.inodes.root && this.deps.remote === '') {
+      await this.load(folder)
+    } else if (!listed && asked >= STATS_BEFORE_LISTING) {
+      this.asked.set(folder, 0)
+      await inTime(this.load(folder))
+    } else {
+      this.asked.set(folder, asked + 1)
+      const at = metadata.now()
+      const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal }))
+      this.learn(folder, name, node, at)
+      // A newer answer, or a confirmation of our own, may have come meanwhile.
+      const newest = metadata.listing(folder.ino)?.answers.get(name)
+      return newest !== undefined && newest.at > at ? newest.node : node
+    }
+    return metadata.listing(folder.ino)?.answers.get(name)?.node
+  }
+
+  /** A folder made here that the server does not have yet has nothing to ask for. */
+  private onServer(folder: Inode): boolean {
+    return folder === this.deps.inodes.root || folder.uuid !== '' || folder.unconfirmed
+  }
+
+  /** Takes the server's answer about one name in. */
+  learn(folder: Inode, name: string, node: CellsNode | undefined, at: number): void {
+    this.deps.metadata.set(folder.ino, name, node, at)
+    // What is just being indexed will look different in a second.
+    if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
+    const live = this.deps.places.atServerPlace(folder, name)
+    if (node !== undefined && this.deps.echoes.isAbout(live, node, at)) this.deps.onAnswer(live, node, at)
+    else if (node !== undefined) {
+      const elsewhere = this.deps.inodes.ofUuid(node.uuid)
+      if (elsewhere !== undefined) this.deps.onAnswer(elsewhere, node, at)
+    }
+  }
+
+  /** Lists a folder, once at a time. @throws CellsError; FsError ENOENT when the folder itself is proven absent */
+  async load(folder: Inode): Promise<void> {
+    const running = this.loading.get(folder)
+    if (running !== undefined) return running
+    const work = this.loadNow(folder).finally(() => this.loading.delete(folder))
+    this.loading.set(folder, work)
+    return work
+  }
+
+  private async loadNow(folder: Inode): Promise<void> {
+    const { metadata } = this.deps
+    const at = metadata.now()
+    const nodes = await this.deps.transit.whileStill(folder, () => this.listed(folder))
+    await this.proveAbsence(folder, nodes)
+    metadata.setAll(folder.ino, nodes, at)
+    for (const [name, node] of nodes) {
+      if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
+      const live = this.deps.places.atServerPlace(folder, name) ?? this.deps.inodes.ofUuid(node.uuid)
+      if (this.deps.echoes.isAbout(live, node, at)) this.deps.onAnswer(live, node, at)
+    }
+  }
+
+  /**
+   * A folder that had names and has none, a workspace that is gone: before that is believed, some of them are asked for by name.
+   * @throws CellsError `unavailable` when one is there
+   */
+  async proveAbsence(folder: Inode, nodes: ReadonlyMap<string, CellsNode>): Promise<void> {
+    const { metadata, server, remote } = this.deps
+    const workspaces = folder === this.deps.inodes.root && remote === ''
+    if (nodes.size > 0 && !workspaces) return
+    const missing: string[] = []
+    for (const [name, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+      if (node !== undefined && !nodes.has(name)) missing.push(this.deps.places.pathAt(folder, name))
+      if (missing.length === PROOFS) break
+    }
+    if (missing.length === 0) return
+    let found: ReadonlyMap<string, CellsNode>
+    try {
+      found = await server.statMany(missing)
+    } catch (error) {
+      if (saysNothing(error)) throw error
+      // Of a workspace that is not ours any more.
+      return
+    }
+    if (found.size > 0) throw new CellsError('unavailable', 'The server lists nothing where there is something')
+  }
+
+  private async listed(folder: Inode): Promise<Map<string, CellsNode>> {
+    const { server } = this.deps
+    const nodes = new Map<string, CellsNode>()
+    const path = this.deps.places.pathOf(folder)
+    if (path === '') {
+      for (const workspace of await server.workspaces()) nodes.set(workspace.slug, workspace.node)
+      return nodes
+    }
+    try {
+      for await (const page of server.list(path)) {
+        for (const node of page) nodes.set(node.path.slice(node.path.lastIndexOf('/') + 1), node)
+      }
+    } catch (error) {
+      // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
+      if (!isCellsError(error, 'not-found') || !folder.unconfirmed) throw error
+    }
+    return nodes
+  }
+
+  /**
+   * Brings what is known of a folder up to date, all of it. If the server says nothing, what was known has to do.
+   * @throws CellsError when nothing was
+   */
+  async complete(folder: Inode, signal?: AbortSignal): Promise<void> {
+    const { metadata, logger } = this.deps
+    if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
+      const known = metadata.listing(folder.ino)
+      const inHand = known !== undefined && known.completeAt !== 0 && (known.answers.size > 0 || this.deps.cutOff())
+      const ask = (): Promise<void> => this.settleDoubts(folder, signal)
+      try {
+        await (inHand ? this.deps.patience.ask(ask) : ask())
+      } catch (error) {
+        if (!(saysNothing(error) && inHand)) throw error
+        logger.warn('the folder cannot be listed, showing what is known', { path: this.deps.places.pathOf(folder), error })
+      }
+    }
+  }
+
+  /** A few names in doubt are asked by name, else the folder is listed again. */
+  private async settleDoubts(folder: Inode, signal: AbortSignal | undefined): Promise<void> {
+    const { metadata, server } = this.deps
+    const listing = metadata.listing(folder.ino)
+    const doubted = [...(listing?.doubted.keys() ?? [])]
+    if (doubted.length > 0 && doubted.length <= 20 && listing !== undefined && this.deps.places.pathOf(folder) !== '') {
+      const at = metadata.now()
+      const paths = new Map(doubted.map((name) => [name, this.deps.places.pathAt(folder, name)]))
+      const answers = await this.deps.transit.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
+      for (const [name, path] of paths) {
+        const node = answers.get(path)
+        metadata.set(folder.ino, name, node, at)
+        const live = this.deps.places.atServerPlace(folder, name)
+        if (node !== undefined && this.deps.echoes.isAbout(live, node, at)) this.deps.onAnswer(live, node, at)
+      }
+      if (metadata.complete(folder.ino) !== undefined) return
+    }
+    await this.load(folder)
+  }
+}
+
+/** What a lookup waits for may take longer than a lookup may (drivers/deadlines.ts); it goes on. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long to list the folder')), LOOKUP_MS)
+  })
+  work.catch(() => {})
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
