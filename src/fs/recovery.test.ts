@@ -65,7 +65,8 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     const { engine, fs, answer } = await openUnanswered(world, 'new')
     assert.equal((await fs.readFile('d/e/f')).toString(), 'new')
     assert.equal((await fs.readFile('old/g')).toString(), 'beside')
-    assert.deepEqual(engine.status().failures, [])
+    // Sending may have been tried by now; nothing else has failed.
+    assert.deepEqual(engine.status().failures.filter(({ reason }) => reason !== 'not now'), [])
     answer()
     engine.wake()
     await engine.sync()
