@@ -117,7 +117,8 @@ export class World {
   }
 
   async close(): Promise<void> {
-    for (const engine of this.engines) await engine.close().catch(() => {})
+    // What is not sent by now is not asked for any more.
+    for (const engine of this.engines) await engine.close(AbortSignal.timeout(5_000)).catch(() => {})
     await this.server.close()
     await this.demo.close()
     await rm(this.folder, { recursive: true, force: true })

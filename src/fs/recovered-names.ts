@@ -3,7 +3,7 @@
  * where the server has it, then it is put where it was here, folders above before what is in them.
  */
 import type { FolderRecord, MoveRecord, RemovalRecord, UnlinkRecord } from '../cache/store.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { fromPair, type Inode, type Place } from './inodes.js'
 import type { Journal } from './journal.js'
@@ -87,8 +87,10 @@ export class RecoveredNames {
     // With the new record, or not at all.
     void tree.deps.store[table].remove(key)
     if (keeper !== undefined) removals.add(place, record.uuid ?? '', record.etags, keeper)
-    // The content has been deleted since.
-    else if (there !== undefined && there.uuid === record.uuid) unlinks.add(place)
+    // The content has been deleted since. Whose Uuid was never told is known by its content, as soon as it is shown.
+    else if (there === undefined ? (record.uuid ?? '') === '' : isOld(there, record)) {
+      unlinks.add(place, undefined, { unshown: there === undefined ? [tree.places.pathAt(place.folder, place.name)] : [], deleted: [{ etags: new Set(record.etags), expected: undefined }] })
+    }
     if (place.folder.local.get(place.name) === null) tree.leave(place.folder, place.name)
   }
 
@@ -239,4 +241,9 @@ export class RecoveredNames {
     }
     journal.recovered('folder', paths.newFolder(place, record.facts), key)
   }
+}
+
+/** Is this the node that is to go? */
+function isOld(node: CellsNode, { uuid = '', etags }: RemovalRecord): boolean {
+  return uuid === '' ? etags.includes(node.etag) || node.etag === ETAG_TEMPORARY : node.uuid === uuid
 }

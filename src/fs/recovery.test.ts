@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError } from '../cells/errors.js'
 import { withWorld, type World } from './engine.testing.js'
 import type { PathFs } from './posix.testing.js'
@@ -126,5 +127,27 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.equal((await world.server.waitFor(world.path('e'), (it) => it !== undefined))?.uuid, uuid)
     assert.deepEqual(await fs.readdir(''), ['e'])
     assert.deepEqual((await fs.readdir('e')).sort(), ['a', 'deep', 'f'])
+  }))
+
+  it('a file that was renamed over another one and deleted does not come back under its old name', withWorld({ indexDelayMs: 1_500 }, async (world) => {
+    const first = await world.open('over')
+    await first.fs.writeFile('doc', 'first')
+    await first.engine.sync()
+    await first.fs.writeFile('draft', 'second')
+    // Sent, and not shown yet: nobody here knows its Uuid.
+    while (first.engine.status().unconfirmed === 0) await pause(10)
+    for (const each of ['put', 'mkdir', 'move', 'remove'] as const) world.before[each] = gone
+    await first.fs.rename('draft', 'doc')
+    await first.fs.unlink('doc')
+    await first.engine.close(AbortSignal.timeout(50))
+    for (const each of QUESTIONS) delete world.before[each]
+    await world.dropCache('over')
+    await world.server.waitFor(world.path('draft'), (it) => it?.size === 6)
+    const { engine, fs } = await world.open('over')
+    assert.deepEqual(await fs.readdir(''), [])
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.equal(await world.onServer('draft'), false)
+    assert.equal(await world.onServer('doc'), false)
+    assert.deepEqual(await fs.readdir(''), [])
   }))
 })

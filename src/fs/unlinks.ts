@@ -307,7 +307,9 @@ export class Unlinks {
         found.elsewhere.push(unlink)
         continue
       }
-      const { paths: ours, left } = await remainder(tree, node, unlink.inode?.type, unlink.deleted, this.stop.signal)
+      // Of an earlier process there may be no inode, only what it had sent.
+      const type = unlink.inode?.type ?? (node.kind === 'file' && unlink.deleted.length > 0 ? 'file' : undefined)
+      const { paths: ours, left } = await remainder(tree, node, type, unlink.deleted, this.stop.signal)
       found.going.push(...ours)
       found[left ? 'spared' : 'gone'].push(unlink)
     }

@@ -22,14 +22,19 @@ describe('kill -9', { concurrency: true, timeout: 3_600_000 }, () => {
 
   before(async () => {
     harness = await CrashHarness.open(2, parallel)
+    // A long search that is stopped tells what it found.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        console.error(`stopped: ${harness.summary()} (seed ${seed})`)
+        process.exit(1)
+      })
+    }
   })
 
   after(async () => {
-    const done = (await Promise.allSettled(reports)).flatMap((it) => it.status === 'fulfilled' ? it.value : [])
+    await Promise.allSettled(reports)
     await harness.close()
-    const sum = (of: (report: CrashReport) => number): number => done.reduce((total, it) => total + of(it), 0)
-    console.log(`${sum((it) => it.points)} crash points, ${sum((it) => it.kills)} kills, ${sum((it) => it.acknowledged)} steps and ${sum((it) => it.files)} files acknowledged, `
-      + `${sum((it) => it.lost.length)} files lost, ${sum((it) => it.wrong.length)} kills with a name that is not as acknowledged (seed ${seed})`)
+    console.log(`${harness.summary()} (seed ${seed})`)
   })
 
   const scenarios = [...SCENARIOS, ...(process.env['CRASH_LARGE'] === undefined ? [] : LARGE_SCENARIOS)]

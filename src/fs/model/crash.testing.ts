@@ -34,9 +34,8 @@ export type How = 'at-once' | 'paced' | 'recovery'
 /** An upload begins 150 ms after the change, and takes some milliseconds. */
 const PACE_MS = 160
 
-function newReport(scenario: string): CrashReport {
-  return { scenario, points: 0, kills: 0, acknowledged: 0, files: 0, lost: [], wrong: [] }
-}
+/** Runs between two words about a long search. */
+const PROGRESS_EVERY = 100
 
 interface Ended {
   readonly killed: boolean
@@ -85,8 +84,10 @@ export class CrashHarness {
   private readonly folder: string
   private readonly token: string
   private readonly parallel: number
+  private readonly reports: CrashReport[] = []
   private runs = 0
   private running = 0
+  private finished = 0
   private readonly waiting: (() => void)[] = []
 
   private constructor(site: Site, folder: string, token: string, parallel: number) {
@@ -102,6 +103,19 @@ export class CrashHarness {
     return new CrashHarness(site, await mkdtemp(join(tmpdir(), 'cellsfs-crash-')), await site.token(), parallel)
   }
 
+  /** What there is to tell so far, in one sentence. */
+  summary(): string {
+    const sum = (of: (report: CrashReport) => number): number => this.reports.reduce((total, it) => total + of(it), 0)
+    return `${sum((it) => it.points)} crash points, ${sum((it) => it.kills)} kills, ${sum((it) => it.acknowledged)} steps and ${sum((it) => it.files)} files acknowledged, `
+      + `${sum((it) => it.lost.length)} files lost, ${sum((it) => it.wrong.length)} kills with a name that is not as acknowledged`
+  }
+
+  private newReport(scenario: string): CrashReport {
+    const report: CrashReport = { scenario, points: 0, kills: 0, acknowledged: 0, files: 0, lost: [], wrong: [] }
+    this.reports.push(report)
+    return report
+  }
+
   async close(): Promise<void> {
     await this.site.close()
     await rm(this.folder, { recursive: true, force: true })
@@ -113,7 +127,7 @@ export class CrashHarness {
    * killed, and the one after it is killed while it brings everything back and sends it.
    */
   async everyPoint(scenario: Scenario, how: How, { every = 1, offset = 0, only }: { every?: number; offset?: number; only?: readonly number[] | undefined } = {}): Promise<CrashReport> {
-    const report = newReport(`${scenario.name}, ${how}`)
+    const report = this.newReport(`${scenario.name}, ${how}`)
     const log = join(this.folder, `points-${++this.runs}`)
     await this.once(scenario, how, { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log }, report)
     const names = (await readFile(log, 'utf8')).trim().split('\n')
@@ -125,7 +139,7 @@ export class CrashHarness {
 
   /** Kills a busy process at a random moment, `times` times. */
   async randomMoments(times: number, seed: number): Promise<CrashReport> {
-    const report = newReport('random moments')
+    const report = this.newReport('random moments')
     const random = randomFrom(seed)
     await Promise.all(Array.from({ length: times }, async () => {
       const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
@@ -141,6 +155,7 @@ export class CrashHarness {
       await this.onceNow(scenario, how, env, report, killAfterMs, what)
     } finally {
       release()
+      if (++this.finished % PROGRESS_EVERY === 0) console.error(`${new Date().toISOString()} ${this.waiting.length} runs wait; so far ${this.summary()}`)
     }
   }
 
@@ -170,7 +185,9 @@ export class CrashHarness {
     if (second.killed) report.kills++
     report.acknowledged += ended.acknowledged.reduce((sum, it) => sum + it, 0)
     const after = await runChild({ ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
+    const lost = report.lost.length
     const wrong = await this.compare(remote, lanes, ended.acknowledged, after, report, what)
+    for (const it of report.lost.slice(lost)) console.error(`lost: ${it}`)
     if (wrong !== undefined) {
       report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong}`)
       if (process.env['TEST_LOG'] !== undefined) console.error(`${report.wrong.at(-1)}\n-- the one that was killed\n${ended.stderr}\n-- ${how === 'recovery' ? `and the second\n${second.stderr}\n-- ` : ''}the one after\n${after.stderr}`)
