@@ -9,7 +9,7 @@ import type { VersionKey } from '../cache/blocks.js'
 import type { Confirmer } from './confirm.js'
 import type { Contents } from './contents.js'
 import type { Durability } from './durability.js'
-import type { Inode } from './inodes.js'
+import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { part } from './parting.js'
 import type { Tree } from './tree.js'
@@ -40,11 +40,12 @@ export class Backups {
 
   /**
    * New content is about to be sent to a place. If the node there is a backup's, the backup's content first becomes a local file of
-   * its own; the node is the newcomer's from then on. Returns the version the node has.
+   * its own; the node is the newcomer's from then on. Returns the version the node has. (The newcomer can be the backup itself, set aside while its own
+   * content was on its way: the node is its own as before.)
    */
-  async secure(folder: Inode, name: string): Promise<VersionKey | undefined> {
+  async secure({ folder, name }: Place, newcomer: Inode): Promise<VersionKey | undefined> {
     const backup = this.at(folder, name)
-    if (backup === undefined) return undefined
+    if (backup === undefined || backup === newcomer) return undefined
     const { contents, durability } = this.deps
     const place = backup.heldAt
     await contents.prepare(backup)

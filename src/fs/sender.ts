@@ -151,7 +151,7 @@ export class Sender {
   private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<boolean> {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
-    const secured = await this.deps.backups.secure(place.folder, place.name)
+    const secured = await this.deps.backups.secure(place, inode)
     let path = tree.places.pathAt(place.folder, place.name)
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
     const before = { base: inode.base, sent: [...inode.sent] }
