@@ -79,6 +79,7 @@ print(sorted(os.listdir('.')))
       'EINVAL EINVAL EINVAL', 'EINVAL EINVAL EINVAL', 'EINVAL EINVAL EINVAL', 'EILSEQ EILSEQ EILSEQ',
       'ENAMETOOLONG ENAMETOOLONG ENAMETOOLONG', '[\'good\']',
     ])
+    await at.serverHas('good', 'text\n')
     assert.deepEqual(await at.serverNames(), ['good'])
   })
 
