@@ -59,7 +59,7 @@ export class Copies {
     await confirmer.nameFree(folder, target.name, signal)
     if (!tree.places.there(folder)) throw no('The server does not have the folder yet')
     const release = await locks.acquire({
-      shared: [...new Set([...tree.places.serverFolders(folder), ...tree.places.serverFolders(above)].map((it) => `d${it.ino}`))],
+      shared: [...new Set([...tree.places.folderKeys(folder), ...tree.places.folderKeys(above)])],
       exclusive: [...new Set([placeKey({ folder, name: target.name }), placeKey({ folder: above, name: source.name })])],
     }, signal)
     try {

@@ -12,7 +12,7 @@ import { Later } from './lane.js'
 import { part } from './parting.js'
 import { placeKey } from './places.js'
 import type { Tree } from './tree.js'
-import type { TreeLock } from './treelock.js'
+import { folderKey, type TreeLock } from './treelock.js'
 
 /** How long a rename waits until the server shows what it renames. */
 const SHOWN_MS = 45_000
@@ -80,6 +80,10 @@ export class Moves {
     const { tree, conflictCopies, journal, logger } = this.deps
     const wanted = { parent: inode.parent, name: inode.name }
     const stays = (): boolean => inode.heldAt === from && !inode.unlinked && inode.parent === wanted.parent && inode.name === wanted.name
+    const staysThawed = (): boolean => {
+      if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
+      return stays()
+    }
     if (!stays()) return
     const { server } = tree.deps
     const [source, target] = [tree.places.pathAt(from.folder, from.name), tree.places.pathAt(to.folder, to.name)]
@@ -87,8 +91,7 @@ export class Moves {
     // Onto a taken name the server would make another one of it, and say nothing (trap 4): ask it, whatever is known here.
     const above = tree.places.pathOf(to.folder)
     const found = await server.statMany([source, target, ...(above === '' ? [] : [above])], { signal })
-    if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
-    if (!stays()) return
+    if (!staysThawed()) return
     const [at, theirs] = [found.get(source), found.get(target)]
     const gone = above === '' || found.has(above) ? undefined : above
     // A rename is of the node: what somebody has put in the place of a file stays. (A folder may have been made anew for what we sent into it.)
@@ -101,12 +104,10 @@ export class Moves {
     }
     let place = to
     const taken = theirs === undefined ? gone === undefined && await this.hasTwin(to, source, target) : !arrived
-    if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
-    if (!stays()) return
+    if (!staysThawed()) return
     if (taken) {
       place = await conflictCopies.asideOf(to)
-      if (tree.transit.isFrozen(inode)) throw new Later(() => tree.transit.thawed(inode))
-      if (!stays()) return
+      if (!staysThawed()) return
       conflictCopies.aside(inode, place, to, theirs, 'same node')
     }
     const path = tree.places.pathAt(place.folder, place.name)
@@ -195,17 +196,14 @@ export class Moves {
 
   /** Runs a move with both places held and, around a folder, with nothing below it on its way (contract, trap 8). */
   async holdingPlaces(inode: Inode, from: Place, to: Place, work: () => Promise<void>): Promise<void> {
-    const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [`d${inode.ino}`] : [])]
-    const shared = [...this.chain(from.folder), ...this.chain(to.folder)].filter((key) => !exclusive.includes(key))
+    const { places } = this.deps.tree
+    const exclusive = [placeKey(from), placeKey(to), ...(inode.type === 'folder' ? [folderKey(inode)] : [])]
+    const shared = [...places.folderKeys(from.folder), ...places.folderKeys(to.folder)].filter((key) => !exclusive.includes(key))
     const release = await this.deps.locks.acquire({ shared: [...new Set(shared)], exclusive: [...new Set(exclusive)] })
     try {
       await work()
     } finally {
       release()
     }
-  }
-
-  private chain(folder: Inode): string[] {
-    return this.deps.tree.places.serverFolders(folder).map((it) => `d${it.ino}`)
   }
 }

@@ -11,7 +11,7 @@ import { isLocalOnly } from './localnames.js'
 import { cleanName, type NameRules } from './name-rules.js'
 import { type RenameDeps, Renamer } from './rename.js'
 import { absent } from './tree.js'
-import { foldersOf, nameKey } from './treelock.js'
+import { folderKey, foldersOf, nameKey } from './treelock.js'
 
 export interface NameOperationsDeps extends RenameDeps {
   readonly rules: NameRules
@@ -177,7 +177,7 @@ export class NameOperations {
     const inode = await tree.child(folder, clean, caller.signal)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
-    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), `d${inode.ino}`] }, caller.signal)
+    const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), folderKey(inode)] }, caller.signal)
     const thaw = tree.transit.freeze(inode)
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)

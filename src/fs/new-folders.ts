@@ -77,7 +77,7 @@ export class NewFolders {
     // Renamed meanwhile, it may be where a folder is still to be deleted: the server would take that one for it, and then delete it.
     const wanting = [...freed].filter(([it, place]) => !it.unlinked && it.parent === place.folder && it.name === place.name && !it.onServer).map(([inode, place]) => ({ inode, place }))
     const exclusive = [...new Set(wanting.map(({ place }) => placeKey(place)))]
-    const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`)))].filter((key) => !exclusive.includes(key)), exclusive })
+    const release = await locks.acquire({ shared: [...new Set(wanting.flatMap(({ place }) => tree.places.folderKeys(place.folder)))].filter((key) => !exclusive.includes(key)), exclusive })
     // Deleted or renamed here while we waited.
     const still = wanting.filter(({ inode: it, place }) => !it.unlinked && !tree.transit.isFrozen(it) && it.parent === place.folder && it.name === place.name)
     const going = still.filter(({ place }) => tree.places.there(place.folder) || still.some((it) => it.inode === place.folder)).map((it) => it.inode)

@@ -5,6 +5,7 @@
  */
 import { FsError } from './errno.js'
 import type { Inode, InodeTable, Place } from './inodes.js'
+import { folderKey } from './treelock.js'
 
 export class Places {
   private readonly inodes: InodeTable
@@ -105,6 +106,11 @@ export class Places {
     const found: Inode[] = []
     for (let at: Inode | undefined = folder; at !== undefined; at = at.serverPlace?.folder) found.push(at)
     return found
+  }
+
+  /** Their lock keys, this one's included. (Here: foldersOf, treelock.ts.) */
+  folderKeys(folder: Inode): string[] {
+    return this.serverFolders(folder).map(folderKey)
   }
 
   /** Is the inode a folder, or somewhere below it, in the server's tree? (Here: isWithin.) */

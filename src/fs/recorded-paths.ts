@@ -38,8 +38,7 @@ export class RecordedPaths {
 
   /** The live folder and name of a path below the mount, or undefined if that folder is proven gone. */
   async place(path: string): Promise<Place | undefined> {
-    const names = path.split('/')
-    const name = names.pop()!
+    const { names, name } = split(path)
     const folder = await this.inode(names.join('/'))
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
   }
@@ -62,16 +61,17 @@ export class RecordedPaths {
    * when their turn comes, and where it has them they are the ones it has (SEMANTICS.md, S44, S45, S47). Undefined if one of them is a file now.
    */
   async placeMade(path: string): Promise<Place | undefined> {
-    const names = path.split('/')
-    const name = names.pop()!
+    const { names, name } = split(path)
     let folder = this.tree.deps.inodes.root
     for (const step of names) {
       const place: Place = { folder, name: step }
       const there = await this.known(place)
-      if (there !== undefined && there !== 'unknown' && there.type !== 'folder') return undefined
-      folder = there === undefined || there === 'unknown' ? this.newFolder(place) : there
-      // Safe before anything is in it.
-      if (folder !== there) this.journal.folder(folder)
+      if (there === undefined || there === 'unknown') {
+        folder = this.newFolder(place)
+        // Safe before anything is in it.
+        this.journal.folder(folder)
+      } else if (there.type === 'folder') folder = there
+      else return undefined
     }
     return { folder, name }
   }
@@ -88,8 +88,7 @@ export class RecordedPaths {
 
   /** As `place`, of a path on the server. */
   async serverPlace(path: string): Promise<Place | undefined> {
-    const names = path.split('/')
-    const name = names.pop()!
+    const { names, name } = split(path)
     let folder: Inode | undefined = this.tree.deps.inodes.root
     for (const step of names) folder = folder === undefined || folder.type !== 'folder' ? undefined : await this.serverNode({ folder, name: step })
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
@@ -113,4 +112,10 @@ export class RecordedPaths {
     }
     return at
   }
+}
+
+/** The names of the folders above, and the last one. */
+function split(path: string): { names: string[]; name: string } {
+  const names = path.split('/')
+  return { name: names.pop()!, names }
 }

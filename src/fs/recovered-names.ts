@@ -44,7 +44,7 @@ export interface RecoveredNamesDeps {
   /** Is there something at a path, or at a folder above it, that could not be brought back yet? */
   readonly waits: (path: string) => boolean
   /** Brings one record back, or keeps it for later, with the reason. Never rejects. */
-  readonly attempt: (key: string, path: string, work: () => Promise<void>) => Promise<void>
+  readonly attempt: (key: string, path: string, work: () => Promise<void>, here?: string) => Promise<void>
   readonly logger: Logger
 }
 
@@ -119,7 +119,7 @@ export class RecoveredNames {
         }
         logger.info('a rename of an earlier run has nothing to rename', { from: value.from, to: value.to })
         await store.moves.remove(key)
-      })
+      }, value.to)
     }
     for (const { key, value } of records.unlinks) {
       await this.deps.attempt(key, value.path, async () => {

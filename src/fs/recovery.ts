@@ -47,6 +47,8 @@ export class Recovery {
   private specials = true
   /** Keys of records that could not be brought back, with path and reason. */
   private readonly left = new Map<string, FailedChange>()
+  /** Their paths, here and on the server. */
+  private readonly waitingAt = new Set<string>()
   private files = new Set<string>()
   private running: Promise<void> | undefined
   private timer: NodeJS.Timeout | undefined
@@ -58,7 +60,7 @@ export class Recovery {
     const paths = this.paths = new RecordedPaths(deps.tree, deps.journal, deps.uploader)
     const { tree, contents, durability, journal, unlinks, removals, uploader, logger } = deps
     const waits = (path: string): boolean => this.waitsAt(path)
-    this.names = new RecoveredNames({ tree, paths, journal, unlinks, removals, uploader, logger, waits, attempt: (key, path, work) => this.attempt(key, path, work) })
+    this.names = new RecoveredNames({ tree, paths, journal, unlinks, removals, uploader, logger, waits, attempt: (...one) => this.attempt(...one) })
     this.contents = new RecoveredContents({ tree, paths, contents, durability, uploader, logger, waits })
   }
 
@@ -102,6 +104,7 @@ export class Recovery {
 
   private async work(): Promise<void> {
     this.left.clear()
+    this.waitingAt.clear()
     // Places on the server are looked up before anything gets the name that it has here.
     const { moves, unlinks, folders } = this
     const oldNodes = await this.names.oldNodes(this.removals)
@@ -128,19 +131,17 @@ export class Recovery {
 
   /** Could something at this path, or at a folder above it, not be brought back yet? */
   private waitsAt(path: string): boolean {
-    const concerns = (other: string): boolean => path === other || path.startsWith(`${other}/`)
-    for (const [key, { path: waiting }] of this.left) {
-      const moved = this.moves.find((it) => it.key === key)
-      if (concerns(waiting) || (moved !== undefined && concerns(moved.value.to))) return true
-    }
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) if (this.waitingAt.has(path.slice(0, end))) return true
     return false
   }
 
-  private async attempt(key: string, path: string, work: () => Promise<void>): Promise<void> {
+  /** `here`: the name on this side, where the record is told of by another. */
+  private async attempt(key: string, path: string, work: () => Promise<void>, here = path): Promise<void> {
     try {
       await work()
     } catch (error) {
       this.left.set(key, { path, reason: `a change of an earlier run waits: ${(error as Error).message}` })
+      this.waitingAt.add(path).add(here)
       this.deps.logger.warn('a change of an earlier run waits', { path, error })
     }
   }

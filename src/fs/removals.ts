@@ -173,7 +173,7 @@ export class Removals {
     const { tree, confirmer, locks } = this.deps
     const { place, uuid, etags, keeper } = removal
     const { signal } = removal.stop
-    const release = await locks.acquire({ shared: tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+    const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
     try {
       signal.throwIfAborted()
       const path = tree.places.pathAt(place.folder, place.name)

@@ -20,6 +20,17 @@ function hold(world: World, kind: keyof CellsServer): { reached: Promise<void>; 
   return { reached, go }
 }
 
+/** A file of this content that the server is being told to move from `old` to `new`; `held` lets it. */
+async function moving(world: World, content: string): Promise<Awaited<ReturnType<World['open']>> & { held: ReturnType<typeof hold> }> {
+  const opened = await world.open('a')
+  await opened.fs.writeFile('old', content)
+  await opened.engine.sync()
+  const held = hold(world, 'move')
+  await opened.fs.rename('old', 'new')
+  await held.reached
+  return { ...opened, held }
+}
+
 async function names(world: World, folder = ''): Promise<string[]> {
   const found: string[] = []
   for await (const page of world.server.list(world.path(folder).replace(/\/$/, ''))) found.push(...page.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)))
@@ -122,12 +133,7 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
   }))
 
   it('sends nothing of what a program has only begun to write over it', withWorld({ serverVersion: 4 }, async (world) => {
-    const { engine, fs } = await world.open('a')
-    await fs.writeFile('old', 'the text')
-    await engine.sync()
-    const held = hold(world, 'move')
-    await fs.rename('old', 'new')
-    await held.reached
+    const { engine, fs, held } = await moving(world, 'the text')
     const file = await fs.open('new', constants.O_WRONLY | constants.O_TRUNC)
     held.go()
     await world.server.waitFor(world.path('new'), (node) => node !== undefined)
@@ -144,12 +150,7 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
   }))
 
   it('deletes what is being moved where it has been moved to', withWorld({ serverVersion: 4 }, async (world) => {
-    const { engine, fs } = await world.open('a')
-    await fs.writeFile('old', 'text')
-    await engine.sync()
-    const held = hold(world, 'move')
-    await fs.rename('old', 'new')
-    await held.reached
+    const { engine, fs, held } = await moving(world, 'text')
     const gone = fs.unlink('new')
     setImmediate(held.go)
     await gone

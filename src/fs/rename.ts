@@ -19,7 +19,7 @@ import type { Removals } from './removals.js'
 import type { Sender } from './sender.js'
 import type { Specials } from './specials.js'
 import { absent, type Tree } from './tree.js'
-import { foldersOf, nameKey, type TreeLock } from './treelock.js'
+import { folderKey, foldersOf, nameKey, type TreeLock } from './treelock.js'
 import type { Unlinks } from './unlinks.js'
 import type { Uploader } from './uploader.js'
 
@@ -63,8 +63,8 @@ export class Renamer {
   private async renameKnown(from: Inode, name: string, first: Inode, to: Inode, newName: string, known: Inode | undefined, noReplace: boolean, caller: Caller): Promise<Inode | undefined> {
     const { tree, names } = this.deps
     const exclusive = new Set([nameKey(from, name), nameKey(to, newName)])
-    if (first.type === 'folder') exclusive.add(`d${first.ino}`)
-    if (known?.type === 'folder' && !isWithin(from, known)) exclusive.add(`d${known.ino}`)
+    if (first.type === 'folder') exclusive.add(folderKey(first))
+    if (known?.type === 'folder' && !isWithin(from, known)) exclusive.add(folderKey(known))
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
     const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] }, caller.signal)
     try {

@@ -141,7 +141,7 @@ export class Sender {
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
       await this.deps.freeName(place.folder, place.name, inode)
       await this.deps.confirmer.nameFree(place.folder, place.name)
-      const release = await locks.acquire({ shared: tree.places.serverFolders(place.folder).map((it) => `d${it.ino}`), exclusive: [placeKey(place)] })
+      const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
       if (isAt(inode, place) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
       release()
     }

@@ -103,9 +103,14 @@ export function nameKey(folder: Inode, name: string): string {
   return `n${folder.ino}/${name}`
 }
 
-/** The lock keys of a folder and of all above it, here. */
+/** The lock key of a folder and what is in it. */
+export function folderKey(folder: Inode): string {
+  return `d${folder.ino}`
+}
+
+/** The lock keys of a folder and of all above it, here. (On the server: Places.folderKeys.) */
 export function foldersOf(folder: Inode): string[] {
   const keys: string[] = []
-  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) keys.push(`d${at.ino}`)
+  for (let at: Inode | undefined = folder; at !== undefined; at = at.parent) keys.push(folderKey(at))
   return keys
 }

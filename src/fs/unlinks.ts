@@ -22,7 +22,7 @@ import { adviceFor } from './advice.js'
 import type { FailedChange, PendingChange } from './status.js'
 import { placeKey } from './places.js'
 import type { Tree } from './tree.js'
-import type { TreeLock } from './treelock.js'
+import { folderKey, type TreeLock } from './treelock.js'
 
 /** A burst of deletes is over when nothing came for this long; nothing waits longer than the second. */
 const QUIET_MS = 250
@@ -229,8 +229,8 @@ export class Unlinks {
     const { tree, logger, locks } = this.deps
     for (;;) {
       await Promise.allSettled(batch.map((it) => this.locate(it)))
-      const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [`d${it.inode.ino}`] : [])])
-      const above = batch.flatMap((it) => tree.places.serverFolders(it.folder).map((folder) => `d${folder.ino}`))
+      const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [folderKey(it.inode)] : [])])
+      const above = batch.flatMap((it) => tree.places.folderKeys(it.folder))
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
       // While we waited, something of ours may have arrived there that is elsewhere here.
       const early = batch.filter((it) => !this.emptied(it))
