@@ -3,7 +3,7 @@ import { getEventListeners, once } from 'node:events'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { timeLimit, withinTime } from './signals.js'
+import { orLate, timeLimit, withinTime } from './signals.js'
 
 test('a time limit that only a listener knows of survives the garbage collector', async () => {
   setFlagsFromString('--expose-gc')
@@ -52,4 +52,14 @@ test('a limit of some work ends with it: the timer, and the listening to others'
   })
   other.abort(new Error('other'))
   await assert.rejects(ended, /other/)
+})
+
+test('what takes too long is answered for, and may fail afterwards unheard', async () => {
+  assert.equal(await orLate(60_000, Promise.resolve('done'), () => 'late'), 'done')
+  await assert.rejects(orLate(60_000, Promise.reject(new Error('failed')), () => 'late'), /failed/)
+  let fail!: (error: Error) => void
+  const work = new Promise<string>((_, reject) => { fail = reject })
+  assert.equal(await orLate(1, work, () => 'late'), 'late')
+  await assert.rejects(orLate(1, work, () => { throw new Error('too long') }), /too long/)
+  fail(new Error('unheard'))
 })

@@ -1,5 +1,5 @@
 /**
- * Signals with a time. `AbortSignal.any([signal, AbortSignal.timeout(ms)])` is not enough: nothing but the combined signal refers to
+ * Signals and promises with a time. `AbortSignal.any([signal, AbortSignal.timeout(ms)])` is not enough: nothing but the combined signal refers to
  * the timeout, weakly, so Node (20.20) may collect it as garbage, and what waits for it waits for ever.
  */
 
@@ -18,6 +18,21 @@ export async function withinTime<T>(ms: number, signal: AbortSignal | undefined,
     return await work(controller.signal)
   } finally {
     controller.abort()
+  }
+}
+
+/**
+ * What `work` gives; after `ms` what `late` returns, or throws. The work itself goes on: for what has no signal. If it fails afterwards,
+ * nobody hears of it.
+ */
+export async function orLate<T, U>(ms: number, work: Promise<T>, late: () => U): Promise<T | U> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) }).then(late)
+  work.catch(() => {})
+  try {
+    return await Promise.race([work, over])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

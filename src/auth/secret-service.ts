@@ -9,6 +9,7 @@
  * seconds and never a hang. The bus library is loaded on first use.
  */
 import type * as DBus from '@jellybrick/dbus-next'
+import { orLate } from '../signals.js'
 import { AuthError } from './errors.js'
 import { NoKeyring, type SecretStore } from './keyring.js'
 
@@ -25,11 +26,9 @@ const PROMPT_TIMEOUT_MS = 90_000
 type Library = typeof DBus
 
 function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new AuthError('keyring', `the keyring did not answer in time (${what})`)), ms)
+  return orLate(ms, promise, () => {
+    throw new AuthError('keyring', `the keyring did not answer in time (${what})`)
   })
-  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer))
 }
 
 /** One connection to the bus, for the few calls of one operation. */

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from '../log.js'
 import { cacheHome, stateHome } from '../paths.js'
-import { timeLimit } from '../signals.js'
+import { orLate, timeLimit } from '../signals.js'
 import type { Driver, Mounted } from './drivers/driver.js'
 import { refuseAdding } from './full-disk.js'
 import { metricsSocket, serveControl, type MountStatus } from './mount-control.js'
@@ -152,9 +152,7 @@ export async function runMount(options: MountSessionOptions): Promise<MountSessi
 
 /** Does `promise` resolve within `ms`? */
 async function within(promise: Promise<void>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => { timer = setTimeout(() => resolve(false), ms) })
-  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer))
+  return orLate(ms, promise.then(() => true), () => false)
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {

@@ -9,12 +9,15 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, readFile, readdir, realpath, stat } from 'node:fs/promises'
 import { basename, delimiter, dirname, join, resolve } from 'node:path'
+import { orLate } from '../signals.js'
 import { FsError } from './errno.js'
 import { MountError } from './mount-error.js'
 
 /** Longest wait for a mount of somebody else to answer a stat. */
 const PROBE_MS = 5_000
 const CAP_SYS_ADMIN = 21n
+/** The kernel sends its first request at once; longer means that something is badly wrong. */
+const INIT_MS = 15_000
 
 export interface MountEntry {
   readonly mountpoint: string
@@ -186,5 +189,12 @@ function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new FsError('ETIMEDOUT')), ms)
     promise.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+/** Waits for the kernel's first request at a new mount. @throws MountError when it does not come; what `ready` throws */
+export async function kernelAnswers<T>(ready: Promise<T>, mountpoint: string): Promise<T> {
+  return orLate(INIT_MS, ready, () => {
+    throw new MountError('failed', `The kernel did not answer at ${mountpoint}.`)
   })
 }

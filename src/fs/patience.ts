@@ -4,6 +4,7 @@
  * and for a moment no further ones are asked. The question itself goes on: its answer is learned when it comes.
  */
 import { CellsError, isCellsError } from '../cells/errors.js'
+import { orLate } from '../signals.js'
 
 /**
  * Is it about the way to the server, or our standing there, and not about what was asked? Then nothing is known that was not known before:
@@ -46,21 +47,15 @@ export class Patience {
   /** @throws what the question throws; CellsError `timeout` when it takes too long; `network` during a pause */
   async ask<T>(question: () => Promise<T>): Promise<T> {
     if (this.paused) throw new CellsError('network', 'The server did not answer a moment ago')
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), this.starting ? STARTING_MS : PATIENCE_MS)
-    })
-    const asked = question()
-    asked.catch(() => {})
     try {
-      const answer = await Promise.race([asked, late])
+      const answer = await orLate(this.starting ? STARTING_MS : PATIENCE_MS, question(), () => {
+        throw new CellsError('timeout', 'The server takes too long')
+      })
       this.reset()
       return answer
     } catch (error) {
       if (saysNothing(error)) this.pause()
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

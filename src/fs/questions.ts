@@ -8,6 +8,7 @@ import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { orLate } from '../signals.js'
 import type { Echoes } from './echoes.js'
 import type { Inode, InodeTable } from './inodes.js'
 import { type Patience, saysNothing } from './patience.js'
@@ -221,14 +222,7 @@ export class Questions {
 
 /** What a lookup waits for may take longer than a lookup may (drivers/deadlines.ts); it goes on. */
 async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long to list the folder')), LOOKUP_MS)
+  return orLate(LOOKUP_MS, work, () => {
+    throw new CellsError('timeout', 'The server takes too long to list the folder')
   })
-  work.catch(() => {})
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -2,6 +2,7 @@
 import { resolveConnection } from '../../auth/connection.js'
 import { connect } from '../../cells/client.js'
 import type { CellsEvent, CellsNode } from '../../cells/types.js'
+import { orLate } from '../../signals.js'
 import { humanSize } from '../human.js'
 import { GLOBAL_OPTIONS, resolveOptions } from '../options.js'
 
@@ -60,10 +61,8 @@ export function followChanges(url: string, login: string, password: string, say:
   })
   return {
     close: async () => {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, SIGN_IN_MS) })
       await opened
-      await Promise.race([settled, late]).finally(() => clearTimeout(timer))
+      await orLate(SIGN_IN_MS, settled, () => {})
       await close()
     },
   }

@@ -16,6 +16,7 @@ import type { CellsServer } from '../../cells/server.js'
 import { saysNothing } from '../../fs/patience.js'
 import type { ConnectionState } from '../../fs/status.js'
 import type { Logger } from '../../log.js'
+import { orLate } from '../../signals.js'
 
 /** How long a start waits for the server when it could do without. */
 const WHOAMI_MS = 300
@@ -30,18 +31,13 @@ export async function identify(server: CellsServer, { url, user = '' }: Connecti
   const asked = server.whoami().then((it) => accountIdOf(url, it))
   const stored = accountIdOf(url, user)
   if (user === '' || !hasMount(stored)) return { account: await asked, proven: true }
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => { timer = setTimeout(() => resolve(undefined), WHOAMI_MS) })
   try {
-    const account = await Promise.race([asked, late])
+    const account = await orLate(WHOAMI_MS, asked, () => undefined)
     if (account !== undefined) return { account, proven: true }
   } catch (error) {
     if (!saysNothing(error)) throw error
     logger.debug('who we are is not proven yet', { error })
-  } finally {
-    clearTimeout(timer)
   }
-  asked.catch(() => {})
   return { account: stored, proven: false }
 }
 

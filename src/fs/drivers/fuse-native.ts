@@ -28,7 +28,7 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { readlink } from 'node:fs/promises'
 import type { Logger } from '../../log.js'
-import { checkFuse, checkMountpoint, detach } from '../mountpoint.js'
+import { checkFuse, checkMountpoint, detach, kernelAnswers } from '../mountpoint.js'
 import { MountError } from '../mount-error.js'
 import type { Driver, FileSystem, MountOptions, Mounted } from './driver.js'
 import { loadBinding, type Binding, type Handlers } from './fuse-native/binding.js'
@@ -37,8 +37,6 @@ import { createHandlers } from './fuse-native/operations.js'
 
 const TRANSFER_BYTES = 131_072
 const CACHE_SECONDS = 1
-/** The kernel sends its first request at once; longer means that something is badly wrong. */
-const INIT_MS = 15_000
 /** How often the end of the mount is looked for. */
 const WATCH_MS = 250
 
@@ -91,7 +89,7 @@ async function mount(fs: FileSystem, options: MountOptions, binding: Binding, lo
 
   const early = ended.then(() => { throw new MountError('failed', `The mount at ${options.mountpoint} ended before it was ready.`) })
   try {
-    await withTimeout(Promise.race([initialised, early]), options.mountpoint)
+    await kernelAnswers(Promise.race([initialised, early]), options.mountpoint)
   } catch (error) {
     await detach(mountpoint, { lazy: true }).catch(() => {})
     throw error
@@ -123,12 +121,4 @@ async function watch(descriptor: string | undefined): Promise<void> {
   while (await readlink(`/proc/self/fd/${descriptor}`).then((target) => target === '/dev/fuse', () => false)) {
     await new Promise((resolve) => setTimeout(resolve, WATCH_MS))
   }
-}
-
-async function withTimeout(promise: Promise<void>, mountpoint: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new MountError('failed', `The kernel did not answer at ${mountpoint}.`)), INIT_MS)
-  })
-  await Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

@@ -9,7 +9,7 @@ import { endianness, release } from 'node:os'
 import type { Logger } from '../../../log.js'
 import { toErrno } from '../../errno.js'
 import { MountError } from '../../mount-error.js'
-import { FUSERMOUNTS, checkFuse, checkMountpoint, detach, firstInPath } from '../../mountpoint.js'
+import { FUSERMOUNTS, checkFuse, checkMountpoint, detach, firstInPath, kernelAnswers } from '../../mountpoint.js'
 import type { Driver, FileSystem, MountOptions, Mounted } from '../driver.js'
 import { openDevice } from './device.js'
 import { SystemError } from './errors.js'
@@ -18,8 +18,6 @@ import { loadLibc, type Libc } from './libc.js'
 import { FusermountError, mountAsRoot, mountAsUser, raiseReadahead } from './mounting.js'
 import { Session } from './session.js'
 
-/** The kernel sends its first request at once; longer means that something is badly wrong. */
-const INIT_MS = 15_000
 
 export function createKernelDriver(log: Logger): Driver {
   return { name: 'kernel', mount: (fs, options) => mount(fs, options, log) }
@@ -57,7 +55,7 @@ async function mount(fs: FileSystem, options: MountOptions, log: Logger): Promis
   session.start()
   const ended = session.ended.then(() => callOff?.())
   try {
-    const { minor, features } = await withTimeout(session.ready, mountpoint)
+    const { minor, features } = await kernelAnswers(session.ready, mountpoint)
     log.debug('the kernel agreed', { protocol: `7.${minor}`, features: [...features].join(' ') })
   } catch (error) {
     await detach(mountpoint, { lazy: true }).catch(() => {})
@@ -87,12 +85,4 @@ async function attach(libc: Libc, options: MountOptions): Promise<number> {
     const why = error instanceof FusermountError || error instanceof SystemError ? error.message : String(error)
     throw new MountError('failed', `Could not mount at ${options.mountpoint}: ${why}.`, { cause: error })
   }
-}
-
-async function withTimeout<T>(promise: Promise<T>, mountpoint: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new MountError('failed', `The kernel did not answer at ${mountpoint}.`)), INIT_MS)
-  })
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

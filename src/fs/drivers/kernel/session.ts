@@ -8,6 +8,7 @@
  */
 import { constants } from 'node:os'
 import type { Logger } from '../../../log.js'
+import { orLate } from '../../../signals.js'
 import type { FileSystem } from '../driver.js'
 import { Buffers } from './buffers.js'
 import { Call } from './call.js'
@@ -304,9 +305,7 @@ export class Session {
 
   async #finish(): Promise<void> {
     const { device, log } = this.#options
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, END_MS) })
-    await Promise.race([this.#inflight.drained(), late]).finally(() => clearTimeout(timer))
+    await orLate(END_MS, this.#inflight.drained(), () => {})
     if (this.#inflight.size > 0) log.warn('requests were still running at the end of the mount', { count: this.#inflight.size })
     await this.#notices?.close()
     await this.#context?.close()
