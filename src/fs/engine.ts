@@ -8,7 +8,6 @@ import { BlockCache } from '../cache/blocks.js'
 import { MetadataCache } from '../cache/metadata.js'
 import { NamesStore } from '../cache/names.js'
 import { Store } from '../cache/store.js'
-import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { Logger } from '../log.js'
 import { Backups } from './backup.js'
@@ -23,16 +22,16 @@ import type { KernelNotices } from './drivers/driver.js'
 import { Durability } from './durability.js'
 import { Filesystem } from './filesystem.js'
 import { refuseAdding } from './full-disk.js'
-import { type Inode, InodeTable } from './inodes.js'
+import { InodeTable } from './inodes.js'
 import { Instruments } from './instruments.js'
 import { Journal } from './journal.js'
 import type { Owner } from './node-attributes.js'
-import { saysNothing } from './patience.js'
 import { Pins } from './pins.js'
 import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, SyncReport } from './status.js'
 import { Removals } from './removals.js'
 import { Report } from './report.js'
+import { Root } from './root.js'
 import { Sender } from './sender.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
@@ -43,7 +42,6 @@ import { TreeLock } from './treelock.js'
 import { Unlinks } from './unlinks.js'
 import { Uploader } from './uploader.js'
 import { WalkAhead } from './walkahead.js'
-
 
 export interface EngineOptions {
   readonly server: CellsServer
@@ -78,8 +76,6 @@ const RESEND_MS = 120_000
 const DEFAULT_NAMES = 200_000
 /** Bytes of blocks in flight over all readers. */
 const READ_BUDGET = 48 * 2 ** 20
-/** How long a start waits for the server when it could do without. */
-const ROOT_MS = 500
 
 /**
  * Opens the engine. Asks the server once, for the remote folder.
@@ -123,6 +119,7 @@ class MountEngine implements Engine {
   private dotNames!: DotNames
   private conflicts!: Conflicts
   private report!: Report
+  private root!: Root
 
   constructor(options: EngineOptions) {
     this.options = { ...options, server: this.connection.watch(this.instruments.watch(options.server)) }
@@ -130,14 +127,14 @@ class MountEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const { server, remote, stateDir, cacheDir, logger } = this.options
+    const { server, stateDir, cacheDir, logger } = this.options
     await mkdir(join(stateDir, 'lost+found'), { recursive: true, mode: 0o700 })
     await mkdir(cacheDir, { recursive: true, mode: 0o700 })
     this.blocks = await BlockCache.open(join(cacheDir, 'blocks'), this.options.cacheBytes ?? DEFAULT_CACHE_BYTES, logger)
     this.assemble()
     const names = NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger)
     if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
-    const asked = await this.openRoot(remote)
+    const asked = await this.root.open(this.shelf)
     this.recovery = new Recovery({ tree: this.tree, contents: this.contents, durability: this.durability, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     const events = new TreeEvents(this.tree)
     this.stream = server.events({
@@ -208,6 +205,7 @@ class MountEngine implements Engine {
     })
     const inodes = new InodeTable({ mode: 0o777 & ~umask, uid, gid }, (ino) => this.metadata.has(ino))
     this.tree = new Tree({ server, store: this.store, metadata: this.metadata, inodes, remote, owner, pace: this.options.pace ?? 1, logger })
+    this.root = new Root({ tree: this.tree, connection: this.connection, remote, away: this.options.away === true, logger })
     this.confirmer = new Confirmer({
       tree: this.tree, blocks: this.blocks, logger,
       onIdentified: (inode) => {
@@ -271,64 +269,10 @@ class MountEngine implements Engine {
       writeThrough: this.options.writeThrough === true,
       fourByteNames: () => this.fourByteNames,
       stateOf: (inode) => states.of(inode),
-      quota: (inode) => this.quotaOf(inode),
+      quota: (inode) => this.root.quotaOf(inode),
     })
     this.instruments.measure(this.fs)
     refuseAdding(this.fs, () => (this.store.full ? 'ENOSPC' : undefined))
-  }
-
-  private readonly quotas = new Map<string, { total: number; used: number }>()
-
-  private quotaOf(inode: Inode): { total: number; used: number } | undefined {
-    const workspace = (this.options.remote || this.tree.places.localPath(inode)).split('/')[0] ?? ''
-    return this.quotas.get(workspace) ?? (this.quotas.size === 1 ? [...this.quotas.values()][0] : undefined)
-  }
-
-  /** Asks the server; for a moment only, if an earlier process knew the answer. Returns whether it answered. */
-  private async openRoot(remote: string): Promise<boolean> {
-    const { logger } = this.options
-    const { root } = this.tree.deps.inodes
-    root.mtime = root.ctime = root.atime = BigInt(Date.now()) * 1_000_000n
-    const known = this.shelf?.recall(root.ino)
-    const usable = known !== undefined && (remote === '' ? known.complete && known.nodes.size > 0 : known.self !== undefined)
-    const asked = this.askRoot(remote)
-    try {
-      await (usable ? withinMs(asked, this.options.away === true ? 0 : ROOT_MS) : asked)
-      return true
-    } catch (error) {
-      if (!usable || !saysNothing(error)) throw error
-      logger.info('the server cannot be asked now, showing what was known', { error })
-      this.connection.away(error)
-      this.tree.patience.pause()
-      if (known.self !== undefined) {
-        this.tree.attributes.apply(root, known.self)
-        this.shelf!.root = known.self
-      }
-      asked.catch((late: unknown) => logger.warn('what is mounted cannot be found on the server', { error: late }))
-      return false
-    }
-  }
-
-  private async askRoot(remote: string): Promise<void> {
-    const { server } = this.options
-    const { root } = this.tree.deps.inodes
-    if (remote === '') {
-      const at = this.metadata.now()
-      const workspaces = await server.workspaces()
-      for (const it of workspaces) if (it.quota !== undefined) this.quotas.set(it.slug, { total: it.quota, used: it.quotaUsage ?? 0 })
-      const nodes = new Map(workspaces.map((it) => [it.slug, it.node]))
-      await this.tree.questions.proveAbsence(root, nodes)
-      this.metadata.setAll(root.ino, nodes, at)
-      return
-    }
-    const node = await server.stat(remote)
-    if (node === undefined) throw new CellsError('not-found', `The folder ${remote} does not exist on the server`)
-    if (node.kind !== 'folder') throw new CellsError('invalid', `${remote} is not a folder`)
-    this.tree.attributes.apply(root, node)
-    if (this.shelf !== undefined) {
-      this.shelf.root = node
-      this.metadata.shelf?.changed(root.ino)
-    }
   }
 
   attachNotices(notices: KernelNotices): void {
@@ -388,12 +332,4 @@ class MountEngine implements Engine {
     await this.shelf?.close()
     await this.store.close()
   }
-}
-
-/** @throws CellsError `timeout` */
-function withinMs<T>(work: Promise<T>, ms: number): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new CellsError('timeout', 'The server takes too long')), ms)
-    work.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }
