@@ -2,7 +2,7 @@
  * A long model run: `node <build>/src/fs/model/long.testing.js`. MODEL_OPS operations in all (default 10,000) over MODEL_WORKERS
  * processes with MODEL_ENGINES engines each; MODEL_KINDS solo,shared,rough; MODEL_SERVER 2 or 4; MODEL_SEED; MODEL_LENGTH of a run. Goes
  * on after a failure (up to MODEL_FAILURES of a process), and adds each one, made smaller for MODEL_SHRINK_S, to MODEL_FILE.
- * MODEL_TIMES=n carries the one run of MODEL_SEED out n times and tells how often it fails. Faster with TMPDIR on a memory disk.
+ * MODEL_TRACE names a folder for a trace of each failed run. MODEL_TIMES=n carries the one run of MODEL_SEED out n times and tells how often it fails. Faster with TMPDIR on a memory disk.
  */
 import { fork } from 'node:child_process'
 import childProcess from 'node:child_process'

@@ -9,8 +9,9 @@ import type { Engine } from '../status.js'
 import { Mismatch, Model, type Outcome, shorten } from './model.testing.js'
 import { besideConflict, mountAgainstModel, mountAgainstServer, mountTree, type Shown, sameNode, showOf } from './observe.testing.js'
 import type { Operation, Run } from './operations.testing.js'
-import { INDEX_DELAY_MS, md5, type Site } from './site.testing.js'
+import { INDEX_DELAY_MS, md5, modelLogger, type Site } from './site.testing.js'
 import { SecondClient } from './second.testing.js'
+import { Trace } from './trace.testing.js'
 import { Trouble } from './trouble.testing.js'
 import { Errno, World } from './world.testing.js'
 import { Wire } from './wire.testing.js'
@@ -41,6 +42,7 @@ export function newContent(size: number): Buffer {
 
 export class Runner {
   readonly model = new Model()
+  readonly trace = new Trace()
   operations = 0
   private readonly run: Run
   private readonly site: Site
@@ -85,6 +87,7 @@ export class Runner {
 
   private async step(index: number, operation: Operation): Promise<void> {
     this.operations++
+    this.trace.add(`operation ${index} ${JSON.stringify(operation)}`)
     try {
       await this.perform(operation)
     } catch (error) {
@@ -96,8 +99,8 @@ export class Runner {
   private async open(): Promise<void> {
     this.engine = await this.site.engine(this.remote, this.state, (server) => {
       this.server = server
-      return this.wire.watch(server, this.remote)
-    })
+      return this.wire.watch(this.trace.watch(server), this.remote)
+    }, { logger: this.trace.logger(modelLogger) })
     this.fs = new PathFs(this.engine.fs)
   }
 

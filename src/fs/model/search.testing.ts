@@ -70,11 +70,17 @@ class Sites {
   }
 }
 
+let replays = 0
+
 /** Carries one run out on a server of its own. @throws Mismatch */
 export async function replay(run: Run, quiescenceMs?: number): Promise<void> {
   const site = await Site.open(run.setting.server)
   try {
-    await new Runner(site, run, quiescenceMs).start()
+    const runner = new Runner(site, run, quiescenceMs)
+    await runner.start().catch((error: unknown) => {
+      runner.trace.save(`replay-${run.setting.seed}-${++replays}`, (error as Error).message)
+      throw error
+    })
   } finally {
     await site.close()
   }
@@ -106,17 +112,18 @@ export async function search(options: SearchOptions): Promise<SearchReport> {
   let count = 0
   let next = 0
   const operations = (): number => Object.values(by).reduce((sum, it) => sum + it, 0)
-  const verdict = async (run: Run, kind?: RunKind, quiescenceMs?: number): Promise<string | undefined> => sites.with(run.setting.server, async (site) => {
+  const verdict = async (run: Run, searched?: { readonly kind: RunKind; readonly seed: number }, quiescenceMs?: number): Promise<string | undefined> => sites.with(run.setting.server, async (site) => {
     const runner = new Runner(site, run, quiescenceMs)
     try {
       await runner.start()
       return undefined
     } catch (error) {
+      if (searched !== undefined) runner.trace.save(`${searched.kind}-${searched.seed}`, (error as Error).message)
       return (error as Error).message
     } finally {
       // What makes a failure smaller is no search.
-      if (kind !== undefined) {
-        const key = `${kind} ${run.setting.server}`
+      if (searched !== undefined) {
+        const key = `${searched.kind} ${run.setting.server}`
         by[key] = (by[key] ?? 0) + runner.operations
         count++
       }
@@ -150,7 +157,7 @@ export async function search(options: SearchOptions): Promise<SearchReport> {
       const seed = options.seed + number
       const run = drawn(kind, options.length, seed)
       if (options.server !== undefined && run.setting.server !== options.server) continue
-      const message = await verdict(run, kind)
+      const message = await verdict(run, { kind, seed })
       if (message !== undefined) await examine(kind, seed, run, message)
     }
   }
