@@ -86,9 +86,8 @@ export class DotNames {
       if (changed.length === 0) return
       if (changed.length > MOST_NAMES) return metadata.doubtFolder(folder.ino)
       const asked = metadata.now()
-      const paths = new Map(changed.map((name) => [name, this.tree.places.pathAt(folder, name)]))
-      const nodes = await this.tree.transit.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
-      for (const [name, path] of paths) this.tree.questions.learn(folder, name, nodes.get(path), asked)
+      const nodes = await this.tree.transit.namesWhileStill(folder, changed, (paths) => server.statMany(paths, { signal }))
+      for (const name of changed) this.tree.questions.learn(folder, name, nodes.get(name), asked)
     } catch (error) {
       if (!isCellsError(error, 'aborted')) this.logger.debug('dot-names cannot be asked for, will be when the folder is used again', { error })
     }

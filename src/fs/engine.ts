@@ -232,7 +232,7 @@ class MountEngine implements Engine {
       journal.relocated(folder)
     }
     const removals = this.removals = new Removals({ tree, confirmer, journal, locks, sent: (inode, signal) => this.uploader.whenSent(inode, signal), logger })
-    const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, logger })
+    const unlinks = this.unlinks = new Unlinks({ tree, confirmer, journal, locks, goingBelow: (folder) => removals.below(folder), logger })
     const specials = this.specials = new Specials({ tree, logger })
     journal.relocating.push((within) => {
       for (const inode of inodes.all()) if (inode.special && within(inode)) specials.save(inode)

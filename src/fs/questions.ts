@@ -206,10 +206,9 @@ export class Questions {
     const doubted = [...(listing?.doubted.keys() ?? [])]
     if (doubted.length > 0 && doubted.length <= 20 && listing !== undefined && this.deps.places.pathOf(folder) !== '') {
       const at = metadata.now()
-      const paths = new Map(doubted.map((name) => [name, this.deps.places.pathAt(folder, name)]))
-      const answers = await this.deps.transit.whileStill(folder, () => server.statMany([...paths.values()], { signal }))
-      for (const [name, path] of paths) {
-        const node = answers.get(path)
+      const answers = await this.deps.transit.namesWhileStill(folder, doubted, (paths) => server.statMany(paths, { signal }))
+      for (const name of doubted) {
+        const node = answers.get(name)
         metadata.set(folder.ino, name, node, at)
         const live = this.deps.places.atServerPlace(folder, name)
         if (node !== undefined && this.deps.echoes.isAbout(live, node, at)) this.deps.onAnswer(live, node, at)

@@ -12,6 +12,7 @@ import type { Logger } from '../log.js'
 import { Pauses } from '../pauses.js'
 import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
+import type { Deleted } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { placeKey } from './places.js'
@@ -96,6 +97,11 @@ export class Removals {
   /** Whose content is to be on the server before what is there can be removed. */
   keepersAt(folder: Inode, name: string): Inode[] {
     return [...this.pending.keys()].filter(({ place }) => place.folder === folder && place.name === name).map(({ keeper }) => keeper)
+  }
+
+  /** Old nodes in and below a folder of the server's tree, as what its deletion is meant for, too. */
+  below(folder: Inode): Deleted[] {
+    return [...this.pending.keys()].filter(({ place }) => this.deps.tree.places.isWithinThere(place.folder, folder)).map(({ etags }) => ({ etags, expected: undefined }))
   }
 
   /** Nothing is to be removed there (any more). */

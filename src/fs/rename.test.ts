@@ -80,6 +80,22 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('f')).toString(), 'theirs')
   }))
 
+  for (const order of ['before', 'after'] as const) it(`deletes a folder in which there is still the old node of a file that was renamed over another one ${order} that`, withWorld({ serverVersion: 4, indexDelayMs: 300 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('b', 'old')
+    await fs.mkdir('d')
+    await engine.sync()
+    await fs.writeFile('d/a', 'new')
+    // Sent, and its Uuid not told yet.
+    while (engine.status().pending.count > 0) await pause(5)
+    await fs.rename('d/a', order === 'before' ? 'b' : 'c')
+    await fs.rmdir('d')
+    if (order === 'after') await fs.rename('c', 'b')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await fs.readdir('')], [['b'], ['b']])
+    assert.equal((await fs.readFile('b')).toString(), 'new')
+  }))
+
   it('S42: a name that somebody takes in the moment of a rename is theirs, and both contents are there', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('old', 'ours')
@@ -147,6 +163,23 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual(await names(world), ['later', 'new'])
     assert.equal((await fs.readFile('new')).toString(), 'new text')
     assert.equal((await world.server.stat(world.path('new')))?.etag, createHash('md5').update('new text').digest('hex'))
+  }))
+
+  it('lists a folder that is being moved with all that is in it', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('old')
+    for (const name of ['a', 'b']) await fs.writeFile(`old/${name}`, name)
+    await engine.sync()
+    await fs.readdir('old')
+    const held = hold(world, 'move')
+    await fs.rename('old', 'new')
+    await held.reached
+    // What is known of one name is not to be believed any more: it is asked for by name.
+    const node = await world.server.stat(world.path('old/a'))
+    world.tell({ type: 'content', node: { ...node!, etag: 'other' } })
+    const listed = fs.readdir('new')
+    setImmediate(held.go)
+    assert.deepEqual((await listed).sort(), ['a', 'b'])
   }))
 
   it('deletes what is being moved where it has been moved to', withWorld({ serverVersion: 4 }, async (world) => {

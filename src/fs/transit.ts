@@ -3,6 +3,7 @@
  * nothing: it waits, or is asked again. And a node that a change here is about to hand on is frozen meanwhile: nothing of it is begun on the server.
  */
 import { isCellsError } from '../cells/errors.js'
+import type { CellsNode } from '../cells/types.js'
 import type { Inode } from './inodes.js'
 import type { Places } from './places.js'
 
@@ -90,5 +91,14 @@ export class Transit {
         if (!isCellsError(error, 'not-found') || still()) throw error
       }
     }
+  }
+
+  /** The same about names in a folder: by name, what the server has at their paths, which are others when the folder has been moved. */
+  namesWhileStill(folder: Inode, names: readonly string[], ask: (paths: string[]) => Promise<ReadonlyMap<string, CellsNode>>): Promise<Map<string, CellsNode | undefined>> {
+    return this.whileStill(folder, async () => {
+      const paths = names.map((name) => this.places.pathAt(folder, name))
+      const nodes = await ask(paths)
+      return new Map(names.map((name, index) => [name, nodes.get(paths[index]!)]))
+    })
   }
 }

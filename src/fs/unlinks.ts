@@ -68,6 +68,8 @@ export interface UnlinkDeps {
   readonly confirmer: Confirmer
   readonly journal: Journal
   readonly locks: TreeLock
+  /** Old nodes of replaced files in and below a folder, which go with it. */
+  readonly goingBelow: (folder: Inode) => readonly Deleted[]
   readonly logger: Logger
 }
 
@@ -148,7 +150,7 @@ export class Unlinks {
   coverBelow(folder: Inode): Covered {
     const covered = [...this.waiting.values()].filter((it) => this.deps.tree.places.isWithinThere(it.folder, folder))
     for (const unlink of covered) this.finish(unlink)
-    return { unshown: covered.flatMap((it) => it.unshown), deleted: covered.flatMap((it) => it.deleted) }
+    return { unshown: covered.flatMap((it) => it.unshown), deleted: [...covered.flatMap((it) => it.deleted), ...this.deps.goingBelow(folder)] }
   }
 
   pendingAt(folder: Inode, name: string): boolean {
@@ -309,7 +311,8 @@ export class Unlinks {
       }
       // Of an earlier process there may be no inode, only what it had sent.
       const type = unlink.inode?.type ?? (node.kind === 'file' && unlink.deleted.length > 0 ? 'file' : undefined)
-      const { paths: ours, left } = await remainder(tree, node, type, unlink.deleted, this.stop.signal)
+      const meant = unlink.inode?.type === 'folder' ? [...unlink.deleted, ...this.deps.goingBelow(unlink.inode)] : unlink.deleted
+      const { paths: ours, left } = await remainder(tree, node, type, meant, this.stop.signal)
       found.going.push(...ours)
       found[left ? 'spared' : 'gone'].push(unlink)
     }
