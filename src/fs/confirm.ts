@@ -325,7 +325,7 @@ export class Confirmer {
       for (const [folder, names] of this.absent) {
         for (const [name, wait] of names) {
           if (wait.next > now) continue
-          if (folder.unlinked) this.forgetAbsent(folder, name)
+          if (!tree.places.hasPath(folder)) this.forgetAbsent(folder, name)
           else due.push({ path: tree.places.pathAt(folder, name), wait, settle: (node) => { if (node === undefined) this.settleAbsent(folder, name) } })
         }
       }

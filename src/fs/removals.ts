@@ -12,12 +12,12 @@ import type { Logger } from '../log.js'
 import { Pauses } from '../pauses.js'
 import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
-import type { Deleted } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { placeKey } from './places.js'
 import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
+import type { Covered } from './unlinks.js'
 
 const RETRY_MS = 10_000
 
@@ -99,9 +99,14 @@ export class Removals {
     return [...this.pending.keys()].filter(({ place }) => place.folder === folder && place.name === name).map(({ keeper }) => keeper)
   }
 
-  /** Old nodes in and below a folder of the server's tree, as what its deletion is meant for, too. */
-  below(folder: Inode): Deleted[] {
-    return [...this.pending.keys()].filter(({ place }) => this.deps.tree.places.isWithinThere(place.folder, folder)).map(({ etags }) => ({ etags, expected: undefined }))
+  /** Old nodes in and below a folder of the server's tree: its deletion is meant for them, too. */
+  below(folder: Inode): Covered {
+    const { places } = this.deps.tree
+    const found = [...this.pending.keys()].filter(({ place }) => places.isWithinThere(place.folder, folder))
+    return {
+      unshown: found.filter(({ uuid }) => uuid === '').map(({ place }) => places.pathAt(place.folder, place.name)),
+      deleted: found.map(({ etags }) => ({ etags, expected: undefined })),
+    }
   }
 
   /** Nothing is to be removed there (any more). */

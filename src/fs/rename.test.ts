@@ -96,6 +96,37 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('b')).toString(), 'new')
   }))
 
+  it('moves a file out of folders that are deleted, one in the other, before the server is told', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('d')
+    await fs.mkdir('d/s')
+    await fs.writeFile('d/s/a', 'text')
+    await engine.sync()
+    await fs.rename('d/s/a', 'b')
+    await fs.rmdir('d/s')
+    await fs.rmdir('d')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await fs.readdir('')], [['b'], ['b']])
+    assert.equal((await fs.readFile('b')).toString(), 'text')
+  }))
+
+  it('deletes a folder when the server has stopped showing what has just been removed in it', withWorld({ serverVersion: 2, indexDelayMs: 200 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('b', 'old')
+    await fs.mkdir('d')
+    await fs.mkdir('d/s')
+    await fs.writeFile('d/s/a', 'new')
+    await engine.sync()
+    const removed = hold(world, 'removeObject')
+    await fs.rename('d/s/a', 'b')
+    await removed.reached
+    await fs.rmdir('d/s')
+    await fs.rmdir('d')
+    removed.go()
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await fs.readdir('')], [['b'], ['b']])
+  }))
+
   it('S42: a name that somebody takes in the moment of a rename is theirs, and both contents are there', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('old', 'ours')

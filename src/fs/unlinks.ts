@@ -51,14 +51,17 @@ interface Unlink {
   failure: string | undefined
   /** What it was, with all that was in it. */
   readonly deleted: readonly Deleted[]
+  /** Folders in it that go with it; the innermost first. */
+  readonly inside: readonly Inode[]
   readonly settled: Promise<void>
   readonly settle: () => void
 }
 
-/** What goes with a folder: its names that the server did not show, and what they were. */
+/** What goes with a folder: its names that the server did not show, and what they were; folders, the innermost first. */
 export interface Covered {
   readonly unshown: readonly string[]
   readonly deleted: readonly Deleted[]
+  readonly folders?: readonly Inode[]
 }
 
 const NOTHING: Covered = { unshown: [], deleted: [] }
@@ -69,7 +72,7 @@ export interface UnlinkDeps {
   readonly journal: Journal
   readonly locks: TreeLock
   /** Old nodes of replaced files in and below a folder, which go with it. */
-  readonly goingBelow: (folder: Inode) => readonly Deleted[]
+  readonly goingBelow: (folder: Inode) => Covered
   readonly logger: Logger
 }
 
@@ -126,7 +129,7 @@ export class Unlinks {
     const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.places.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
     const deleted = [...(inode === undefined ? [] : [knownOf(inode)]), ...covered.deleted]
     const unlink: Unlink = {
-      id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, since: new Date().toISOString(), failure: undefined, settled, settle,
+      id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, inside: covered.folders ?? [], since: new Date().toISOString(), failure: undefined, settled, settle,
     }
     tree.echoes.vacate(place.folder, place.name)
     this.record(unlink)
@@ -146,11 +149,15 @@ export class Unlinks {
     })
   }
 
-  /** The folder itself is being deleted: what waits in and below it goes with it. */
+  /** The folder itself is being deleted: what waits in and below it goes with it. Folders have their paths until then: something may still be moved out of them. */
   coverBelow(folder: Inode): Covered {
     const covered = [...this.waiting.values()].filter((it) => this.deps.tree.places.isWithinThere(it.folder, folder))
-    for (const unlink of covered) this.finish(unlink)
-    return { unshown: covered.flatMap((it) => it.unshown), deleted: [...covered.flatMap((it) => it.deleted), ...this.deps.goingBelow(folder)] }
+    for (const unlink of covered) this.end(unlink)
+    return {
+      unshown: covered.flatMap((it) => it.unshown),
+      deleted: [...covered.flatMap((it) => it.deleted), ...this.deps.goingBelow(folder).deleted],
+      folders: covered.flatMap((it) => [...it.inside, ...(it.inode?.type === 'folder' ? [it.inode] : [])]),
+    }
   }
 
   pendingAt(folder: Inode, name: string): boolean {
@@ -248,7 +255,7 @@ export class Unlinks {
       }
       const paths = batch.map((it) => tree.places.pathAt(it.folder, it.name))
       try {
-        await this.shown(batch.flatMap((it) => it.unshown))
+        await this.shown(batch)
         const { going, gone, elsewhere, spared } = await this.asDeleted(batch, paths)
         if (going.length > 0) await tree.deps.server.remove(going, { signal: this.stop.signal })
         logger.info('deleted', { paths: going.length === 1 ? going[0] : going.length })
@@ -311,7 +318,7 @@ export class Unlinks {
       }
       // Of an earlier process there may be no inode, only what it had sent.
       const type = unlink.inode?.type ?? (node.kind === 'file' && unlink.deleted.length > 0 ? 'file' : undefined)
-      const meant = unlink.inode?.type === 'folder' ? [...unlink.deleted, ...this.deps.goingBelow(unlink.inode)] : unlink.deleted
+      const meant = unlink.inode?.type === 'folder' ? [...unlink.deleted, ...this.deps.goingBelow(unlink.inode).deleted] : unlink.deleted
       const { paths: ours, left } = await remainder(tree, node, type, meant, this.stop.signal)
       found.going.push(...ours)
       found[left ? 'spared' : 'gone'].push(unlink)
@@ -331,11 +338,14 @@ export class Unlinks {
     this.leave(unlink)
   }
 
-  /** Waits, not for ever, until the server shows what it was sent before the delete. */
-  private async shown(paths: readonly string[]): Promise<void> {
-    const { tree } = this.deps
-    await withinTime(SHOWN_MS, this.stop.signal, (signal) =>
-      Promise.allSettled(paths.map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal }))))
+  /** Waits, not for ever, until the server shows what it was sent before the delete, and no longer what has just been removed from a folder: it refuses both. */
+  private async shown(batch: readonly Unlink[]): Promise<void> {
+    const { tree, confirmer } = this.deps
+    const folders = batch.flatMap(({ inode }) => inode?.type === 'folder' ? [inode] : [])
+    await withinTime(SHOWN_MS, this.stop.signal, (signal) => Promise.allSettled([
+      ...[...batch.flatMap((it) => it.unshown), ...folders.flatMap((folder) => this.deps.goingBelow(folder).unshown)].map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal })),
+      ...folders.map((folder) => confirmer.confirmedBelow(folder, signal)),
+    ]))
   }
 
   private done(unlink: Unlink): void {
@@ -357,14 +367,22 @@ export class Unlinks {
 
   private finish(unlink: Unlink): void {
     const { tree } = this.deps
-    const { folder, name, id, inode } = unlink
-    this.waiting.delete(id)
-    this.sending.delete(unlink)
-    void tree.deps.store.unlinks.remove(id)
-    if (inode?.heldAt !== undefined && inode.unlinked) {
+    // First: what is held at a name keeps it hidden.
+    for (const inode of [...unlink.inside, unlink.inode]) {
+      if (inode?.heldAt === undefined || !inode.unlinked) continue
       tree.places.hold(inode, undefined)
       tree.deps.inodes.release(inode)
     }
+    this.end(unlink)
+  }
+
+  /** It is no delete of its own any more. */
+  private end(unlink: Unlink): void {
+    const { tree } = this.deps
+    const { folder, name, id } = unlink
+    this.waiting.delete(id)
+    this.sending.delete(unlink)
+    void tree.deps.store.unlinks.remove(id)
     tree.echoes.vacate(folder, name)
     tree.uncoverHidden(folder, name)
     unlink.settle()
