@@ -3,16 +3,18 @@
  * drafts safe on disk. How they get to the server (sender.ts) is nothing that has to be known here, and the sender needs no handles.
  */
 import type { BlockCache, VersionKey } from '../cache/blocks.js'
-import { isCellsError } from '../cells/errors.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
+import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
+import { Bases, MAX_KEPT } from './bases.js'
 import type { Budget } from './budget.js'
 import { type Content, Draft } from './drafts.js'
 import type { Durability } from './durability.js'
 import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
-import { type Handle, Pages } from './pages.js'
+import { hasNewer } from './next-version.js'
+import { checkUsable, type Handle, Pages } from './pages.js'
 import { newReadPattern, VersionReader } from './reader.js'
+import type { SetAside } from './set-aside.js'
 import type { Tree } from './tree.js'
 import { abandonUpload } from './upload.js'
 
@@ -21,6 +23,7 @@ export type { Handle } from './pages.js'
 export interface ContentsDeps {
   readonly tree: Tree
   readonly durability: Durability
+  readonly setAside: SetAside
   readonly blocks: BlockCache
   readonly budget: Budget
   /** Told of bytes as they come from the server. */
@@ -28,19 +31,16 @@ export interface ContentsDeps {
   readonly logger: Logger
 }
 
-/** How long an open waits for an upload of somebody else to end. */
-const UPLOADING_MS = 8_000
-/** An open file of at most this size is fetched whole before it is deleted on the server, and when it is changed, bytes. */
-const MAX_KEPT = 256 * 1024 * 1024
-
 export class Contents {
   private readonly deps: ContentsDeps
+  readonly bases: Bases
   private readonly pages: Pages
   private closed = false
 
   constructor(deps: ContentsDeps) {
     this.deps = deps
     this.pages = new Pages(deps.tree.kernel)
+    this.bases = new Bases({ tree: deps.tree, logger: deps.logger, giveUp: (...all) => this.giveUp(...all) })
   }
 
   /** A new handle, and what the kernel is to do with the pages it has of the file. */
@@ -48,7 +48,7 @@ export class Contents {
     inode.opens++
     if (access.write) inode.writers++
     const reader = inode.draft === undefined && inode.version !== undefined && inode.symlink === undefined ? this.reader(inode) : undefined
-    const handle: Handle = { inode, ...access, pattern: newReadPattern({ mayBringMore: true }), reader, content: inode.content, direct: false, fed: false }
+    const handle: Handle = { inode, ...access, pattern: newReadPattern({ mayBringMore: true }), reader, content: inode.content, direct: false, fed: false, lost: false }
     return { handle, ...this.pages.opened(handle) }
   }
 
@@ -76,6 +76,7 @@ export class Contents {
   /** The bytes as the handle shows the file. @throws FsError ESTALE when the content that it shows is gone */
   async read(handle: Handle, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
     const { inode } = handle
+    checkUsable(handle)
     if (inode.symlink !== undefined) return Buffer.from(inode.symlink).subarray(offset, offset + length)
     this.pages.beforeRead(handle, offset)
     const data = await this.readContent(handle, offset, length, signal)
@@ -91,7 +92,7 @@ export class Contents {
     } catch (error) {
       // Nothing of the old version was handed out through this handle: it may begin with the new one.
       if (!(error instanceof FsError && error.code === 'ESTALE') || this.pages.fed(handle) || inode.unlinked) throw error
-      if (!await this.hasNewer(handle, signal) || !this.pages.replace(handle)) throw error
+      if (!await hasNewer(this.deps.tree, inode, handle.reader?.key, signal) || !this.pages.replace(handle)) throw error
       return this.readerOf(handle).read(offset, length, handle.pattern, signal)
     }
   }
@@ -103,40 +104,6 @@ export class Contents {
     return handle.reader
   }
 
-  /**
-   * A file that somebody is just uploading has no content to read yet: waits for it.
-   * @throws FsError EBUSY when it takes too long
-   */
-  async finished(inode: Inode, signal?: AbortSignal): Promise<void> {
-    if (inode.draft !== undefined || inode.version?.etag !== ETAG_TEMPORARY) return
-    const { tree } = this.deps
-    try {
-      const at = tree.deps.metadata.now()
-      const node = await tree.deps.server.waitFor(tree.places.pathOf(inode), (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: UPLOADING_MS })
-      if (inode.parent !== undefined && !inode.unlinked) tree.questions.learn(inode.parent, inode.name, node, at)
-    } catch (error) {
-      if (!isCellsError(error, 'timeout')) throw error
-      throw new FsError('EBUSY', 'The file is being uploaded by somebody', { cause: error })
-    }
-  }
-
-  /** Asks for a version after the one that the handle could not read. */
-  private async hasNewer(handle: Handle, signal: AbortSignal | undefined): Promise<boolean> {
-    const { tree } = this.deps
-    const { inode } = handle
-    const old = handle.reader?.key
-    const at = tree.deps.metadata.now()
-    try {
-      const node = await tree.deps.server.waitFor(tree.places.pathOf(inode), (it) => it === undefined || (it.etag !== old?.etag && it.etag !== ETAG_TEMPORARY), { signal, timeoutMs: 5_000 })
-      if (node === undefined || node.kind !== 'file') return false
-      if (inode.parent !== undefined) tree.questions.learn(inode.parent, inode.name, node, at)
-    } catch (error) {
-      if (isCellsError(error, 'timeout')) return false
-      throw error
-    }
-    return inode.version !== old
-  }
-
   /** The content of one version as the base of a draft. */
   baseOf(inode: Inode, version: VersionKey): Content {
     const reader = this.newReader(version, () => this.deps.tree.places.pathOf(inode))
@@ -144,67 +111,93 @@ export class Contents {
     return { size: version.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
   }
 
-  /** Runs a change of the inode's content on its draft, made first if there is none. */
-  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
+  /** Runs a change of the inode's content on its draft, made first if there is none. `needsBase`: something of the content stays. */
+  async change(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>, { needsBase = true } = {}): Promise<void> {
+    if (handle !== undefined) checkUsable(handle)
     await this.onDraft(inode, handle, async (draft) => {
       await work(draft)
-      this.fillAhead(draft)
+      this.bases.fetchAhead(inode, draft)
       const now = BigInt(Date.now()) * 1_000_000n
       inode.mtime = now
       inode.ctime = now
-    })
+    }, needsBase)
   }
 
   /** As `change`, for work that leaves the content as it is: no time changes. */
-  async onDraft(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>): Promise<void> {
+  async onDraft(inode: Inode, handle: Handle | undefined, work: (draft: Draft) => Promise<void>, needsBase = false): Promise<void> {
     if (inode.symlink !== undefined) throw new FsError('EINVAL', 'A symbolic link has no content to change')
     inode.writing++
     try {
-      const draft = inode.draft ?? await this.beginDraft(inode, handle)
+      const draft = inode.draft ?? await this.beginDraft(inode, handle, needsBase)
       await work(draft)
     } finally {
       inode.writing--
     }
   }
 
-  private readonly filled = new WeakSet<Draft>()
-
-  /** What the upload will need of the base is fetched at once: when the file is closed, the server may have another version and no longer this one. */
-  private fillAhead(draft: Draft): void {
-    if (draft.complete || this.filled.has(draft) || draft.size > MAX_KEPT) return
-    this.filled.add(draft)
-    draft.fill().catch((error: unknown) => this.deps.logger.debug('the rest of a file that is being changed could not be fetched ahead', { error }))
-  }
-
   private readonly beginning = new Map<Inode, Promise<Draft>>()
 
-  private beginDraft(inode: Inode, handle: Handle | undefined): Promise<Draft> {
+  private beginDraft(inode: Inode, handle: Handle | undefined, needsBase: boolean): Promise<Draft> {
     let begun = this.beginning.get(inode)
     if (begun === undefined) {
-      begun = this.newDraft(inode, handle).finally(() => this.beginning.delete(inode))
+      begun = this.newDraft(inode, handle, needsBase).finally(() => this.beginning.delete(inode))
       this.beginning.set(inode, begun)
     }
     return begun
   }
 
-  private async newDraft(inode: Inode, handle: Handle | undefined): Promise<Draft> {
+  private async newDraft(inode: Inode, handle: Handle | undefined, needsBase: boolean): Promise<Draft> {
     const { tree } = this.deps
-    const behind = handle !== undefined && this.pages.isBehind(handle) && this.pages.fed(handle)
-    const reader = inode.version === undefined ? undefined : behind ? this.readerOf(handle) : this.reader(inode)
+    const behind = (): boolean => handle !== undefined && this.pages.isBehind(handle) && this.pages.fed(handle)
+    const reader = inode.version === undefined ? undefined : behind() ? this.readerOf(handle!) : this.reader(inode)
     const pattern = newReadPattern()
     const base: Content | undefined = reader && { size: reader.key.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
     const draft = await Draft.create((id) => tree.deps.store.draftFile(id), base)
+    if (needsBase && reader !== undefined && !await this.bringBase(inode, handle, draft, reader.key)) return this.newDraft(inode, handle, needsBase)
     inode.base = reader?.key
     inode.draft = draft
     // Ours over an older version than the one others see: whoever shows that one does not show ours.
-    if (behind) {
+    if (behind()) {
       tree.kernel.content(inode)
-      handle.content = inode.content
+      handle!.content = inode.content
     }
     this.pages.forgetReaders(inode)
     if (!inode.unlinked) inode.parent?.local.set(inode.name, inode)
     this.deps.durability.recordSoon(inode)
     return draft
+  }
+
+  /** False, and the draft is dropped, if somebody replaced the file meanwhile, and no program was given a byte of it: there is a newer version to begin with. */
+  private async bringBase(inode: Inode, handle: Handle | undefined, draft: Draft, base: VersionKey): Promise<boolean> {
+    const bound = (): boolean => inode.unlinked || (handle !== undefined && this.pages.fed(handle))
+    try {
+      await this.bases.bring(draft)
+      if (bound() || sameVersion(inode.version, base)) return true
+    } catch (error) {
+      const newer = !bound() && error instanceof FsError && error.code === 'ESTALE' && await hasNewer(this.deps.tree, inode, base).catch(() => false)
+      if (!newer || bound()) {
+        await draft.discard()
+        throw error
+      }
+    }
+    await draft.discard()
+    return false
+  }
+
+  /** What is on the server is not what the draft was made over, and that is nowhere any more: what was written goes aside, who has it open hears of it. */
+  private async giveUp(inode: Inode, draft: Draft, theirs: CellsNode | undefined, askedAt: number): Promise<void> {
+    const { tree, setAside } = this.deps
+    this.pages.lose(inode)
+    await setAside.add(draft, tree.places.localPath(inode))
+    if (inode.draft !== draft) return
+    const place = inode.serverPlace
+    inode.base = undefined
+    inode.failure = undefined
+    await this.dropDraft(inode)
+    tree.overlay(inode)
+    tree.kernel.content(inode)
+    if (place !== undefined) tree.questions.learn(place.folder, place.name, theirs, askedAt)
+    if (place !== undefined) tree.doubt(place.folder, place.name)
   }
 
   /** Gives a new inode an empty draft that counts as a change, so that even an empty file is sent. */
@@ -290,8 +283,13 @@ export class Contents {
   }
 
   /** The mount has ended: it has secured what there was. */
-  close(): void {
+  async close(): Promise<void> {
     this.closed = true
     this.pages.close()
+    await this.bases.close()
   }
+}
+
+function sameVersion(a: VersionKey | undefined, b: VersionKey): boolean {
+  return a !== undefined && a.uuid === b.uuid && a.etag === b.etag && a.size === b.size
 }

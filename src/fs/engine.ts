@@ -33,6 +33,7 @@ import { Removals } from './removals.js'
 import { Report } from './report.js'
 import { Root } from './root.js'
 import { Sender } from './sender.js'
+import { SetAside } from './set-aside.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
 import { States } from './state.js'
@@ -118,12 +119,14 @@ class MountEngine implements Engine {
   private pins!: Pins
   private dotNames!: DotNames
   private conflicts!: Conflicts
+  private readonly setAside: SetAside
   private report!: Report
   private root!: Root
 
   constructor(options: EngineOptions) {
     this.options = { ...options, server: this.connection.watch(this.instruments.watch(options.server)) }
     this.store = Store.open(options.stateDir)
+    this.setAside = new SetAside({ stateDir: options.stateDir, draftFile: (id) => this.store.draftFile(id), logger: options.logger })
   }
 
   async start(): Promise<void> {
@@ -162,6 +165,7 @@ class MountEngine implements Engine {
     await this.recovery.run()
     this.tree.patience.starting = false
     await this.conflicts.start(server)
+    await this.setAside.start()
     await this.pins.start()
   }
 
@@ -240,7 +244,7 @@ class MountEngine implements Engine {
     const conflicts = this.conflicts = new Conflicts({ tree, stateDir: this.options.stateDir, logger })
     const durability = this.durability = new Durability({ tree, onSecured: (inode, delayMs) => this.uploader.add(inode, delayMs), logger })
     const contents = this.contents = new Contents({
-      tree, durability, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
+      tree, durability, setAside: this.setAside, blocks: this.blocks, budget: new Budget(READ_BUDGET), received: (bytes) => this.instruments.traffic.received.add(bytes), logger,
     })
     const backups = new Backups({ tree, journal, confirmer, contents, durability })
     const conflictCopies = new ConflictCopies({ tree, durability, confirmer, journal, conflicts, logger })
@@ -251,6 +255,7 @@ class MountEngine implements Engine {
         await unlinks.settledAt(folder, name)
         await this.uploader.leftBy(folder, name, inode)
       },
+      onMissing: (inode, draft, error) => contents.bases.failed(inode, draft, error),
       onDue: (inode) => this.uploader.add(inode),
     })
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
@@ -258,7 +263,7 @@ class MountEngine implements Engine {
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     const pins = this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.report = new Report({
-      tree, store: this.store, blocks: this.blocks, durability, uploader, removals, unlinks, confirmer, conflicts, pins, connection: this.connection, instruments: this.instruments,
+      tree, store: this.store, blocks: this.blocks, durability, uploader, removals, unlinks, confirmer, conflicts, setAside: this.setAside, pins, connection: this.connection, instruments: this.instruments,
       recovery: () => this.recovery, flush: async () => this.shelf?.flush(), openHandles: () => this.fs.openHandles,
     })
     this.dotNames = new DotNames(tree, logger)
@@ -309,7 +314,7 @@ class MountEngine implements Engine {
     await this.recovery.close()
     await this.pins.close()
     await this.dotNames.close()
-    this.contents.close()
+    await this.contents.close()
     await this.uploader.close()
     this.removals.close()
     await this.unlinks.close()

@@ -11,6 +11,8 @@ import type { Durability } from './durability.js'
 import { FsError } from './errno.js'
 import { HandleTable } from './handles.js'
 import type { Inode } from './inodes.js'
+import { finished } from './next-version.js'
+import { checkUsable } from './pages.js'
 import { saysNothing } from './patience.js'
 import type { Uploader } from './uploader.js'
 import type { WalkAhead } from './walkahead.js'
@@ -75,12 +77,12 @@ export class OpenFiles {
     } catch (error) {
       if (!saysNothing(error)) throw error
     }
-    if ((flags & O_TRUNC) === 0) await this.deps.contents.finished(inode, caller.signal)
+    if ((flags & O_TRUNC) === 0) await finished(this.deps.tree, inode, caller.signal)
     if (!write) this.deps.ahead.opened(inode)
     const { handle, ...pages } = this.deps.contents.open(inode, { write, append: (flags & O_APPEND) !== 0 })
     if ((flags & O_TRUNC) !== 0 && write) {
       try {
-        await this.deps.contents.change(inode, handle, (draft) => draft.truncate(0))
+        await this.deps.contents.change(inode, handle, (draft) => draft.truncate(0), { needsBase: false })
       } catch (error) {
         this.deps.contents.release(handle)
         throw error
@@ -126,7 +128,7 @@ export class OpenFiles {
     if (inode.readOnly) throw new FsError('EACCES', 'The file is read-only on the server')
     checkSize(size)
     const handle = this.handles.find(fh)
-    await this.deps.contents.change(inode, handle, (draft) => draft.truncate(size))
+    await this.deps.contents.change(inode, handle, (draft) => draft.truncate(size), { needsBase: size > 0 })
     // Nobody will close it.
     if (handle === undefined && inode.writers === 0) await this.save(inode)
   }
@@ -160,12 +162,16 @@ export class OpenFiles {
 
   /** Each close(2) of a descriptor. */
   async flush(fh: number): Promise<void> {
-    const { write, inode } = this.handles.get(fh)
+    const handle = this.handles.get(fh)
+    const { write, inode } = handle
+    checkUsable(handle)
     if (write && inode.dirty) await this.save(inode)
   }
 
   async fsync(fh: number): Promise<void> {
-    const { inode } = this.handles.get(fh)
+    const handle = this.handles.get(fh)
+    const { inode } = handle
+    checkUsable(handle)
     if (inode.dirty || inode.localOnly) await this.save(inode, true)
     await this.deps.tree.deps.store.flushed()
   }

@@ -13,6 +13,7 @@
  *
  * Content is counted (Inode.content): what the kernel itself writes does not count, it has it in its pages.
  */
+import { FsError } from './errno.js'
 import type { Inode } from './inodes.js'
 import type { KernelView } from './kernelview.js'
 import type { ReadPattern, VersionReader } from './reader.js'
@@ -31,6 +32,13 @@ export interface Handle {
   direct: boolean
   /** A program may have been given bytes of this content through it. */
   fed: boolean
+  /** What was written through it will never be on the server: it is good for nothing any more. */
+  lost: boolean
+}
+
+/** @throws FsError ESTALE */
+export function checkUsable({ lost }: Handle): void {
+  if (lost) throw new FsError('ESTALE', 'The file was replaced on the server before all of what was to stay of it had come')
 }
 
 /** A handle that is behind leaves old pages in the cache. The kernel is told to drop them, but not after each of its reads. */
@@ -122,6 +130,11 @@ export class Pages {
   /** The present content is a draft's from now on, or a draft's no longer: older readers do not have it. */
   forgetReaders(inode: Inode): void {
     for (const each of this.open.get(inode) ?? []) if (!this.isBehind(each)) each.reader = undefined
+  }
+
+  /** The inode goes on with another content; what its writers have made of the last one is lost to them. */
+  lose(inode: Inode): void {
+    for (const each of this.open.get(inode) ?? []) each.lost ||= each.write
   }
 
   close(): void {

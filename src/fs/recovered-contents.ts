@@ -12,6 +12,7 @@ import { Draft } from './drafts.js'
 import type { Durability } from './durability.js'
 import { digestFile } from './hashing.js'
 import { fromPair } from './inodes.js'
+import { finished } from './next-version.js'
 import type { RecordedPaths } from './recorded-paths.js'
 import type { Tree } from './tree.js'
 import { abandonUpload } from './upload.js'
@@ -87,7 +88,7 @@ export class RecoveredContents {
     const found = await this.deps.paths.known(place)
     const existing = found === 'unknown' ? undefined : found
     // Sent in the last moment before the end, perhaps: only an indexed content can be compared.
-    if (existing?.type === 'file') await contents.finished(existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
+    if (existing?.type === 'file') await finished(tree, existing).catch((error: unknown) => logger.debug('not indexed yet', { path: record.path, error }))
     const shown = existing?.version?.etag
     if (existing !== undefined && shown !== undefined && record.md5 !== undefined) {
       const ours = shown === record.md5

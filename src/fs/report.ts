@@ -15,6 +15,7 @@ import type { Instruments } from './instruments.js'
 import type { Pins } from './pins.js'
 import type { Recovery } from './recovery.js'
 import type { Removals } from './removals.js'
+import type { SetAside } from './set-aside.js'
 import { isBelow } from './state.js'
 import type { EngineStatus, FailedChange, PendingChange, SyncReport } from './status.js'
 import type { Tree } from './tree.js'
@@ -38,6 +39,7 @@ export interface ReportDeps {
   readonly unlinks: Unlinks
   readonly confirmer: Confirmer
   readonly conflicts: Conflicts
+  readonly setAside: SetAside
   readonly pins: Pins
   readonly connection: ConnectionWatch
   readonly instruments: Instruments
@@ -67,7 +69,7 @@ export class Report {
     const unsent = this.pending(prefix, concerns).filter(({ state }) => state !== 'failed').length
     if (unsent === 0 && failed.length === 0) failed.push(...this.undeleted(prefix))
     if (unsent === 0 && failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
-    return { failed, ...(unsent > 0 && { unsent }) }
+    return { failed: [...failed, ...this.lost(prefix)], ...(unsent > 0 && { unsent }) }
   }
 
   private async sendAll(prefix: string, concerns: (inode: Inode) => boolean, signal: AbortSignal | undefined): Promise<SyncReport> {
@@ -87,12 +89,17 @@ export class Report {
     }
     await this.deps.flush()
     await store.flushed()
-    return { failed }
+    return { failed: [...failed, ...this.lost(prefix)] }
   }
 
   /** What an earlier process left and that cannot even be looked for now. */
   private waiting(prefix = ''): FailedChange[] {
     return this.deps.recovery().waiting.filter(({ path }) => isBelow(path, prefix))
+  }
+
+  /** What no server can be given. */
+  private lost(prefix = ''): FailedChange[] {
+    return this.deps.setAside.failures.filter(({ path }) => isBelow(path, prefix))
   }
 
   private undeleted(prefix: string): FailedChange[] {
@@ -121,7 +128,7 @@ export class Report {
       version: VERSION, server: server.url, remote, connection: connection.state, live: metadata.pushed,
       pending: { count: count + removals.count + unlinks.count, bytes, oldest: this.oldest() }, unconfirmed: confirmer.pending,
       ...(verbose && { changes: this.pending().sort((a, b) => a.since.localeCompare(b.since)).slice(0, MOST_CHANGES) }),
-      failures: [...this.waiting(), ...unlinks.failures, ...uploader.failures()], conflicts: conflicts.all,
+      failures: [...this.waiting(), ...unlinks.failures, ...uploader.failures(), ...this.lost()], conflicts: conflicts.all,
       traffic: { sent: sent.total, received: received.total, up: sent.rate, down: received.rate },
       cache: { bytes: usage.bytes, limit: usage.limit, pinned: usage.pinned, hits, misses }, pins: pins.status(), damage: store.damage, openHandles: this.deps.openHandles(),
     }

@@ -50,6 +50,8 @@ export interface SenderDeps {
    * leaves.
    */
   readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<void>
+  /** What is missing of a draft could not be fetched. */
+  readonly onMissing: (inode: Inode, draft: Draft, error: unknown) => Promise<void>
   /** The inode has a content to be sent. */
   readonly onDue: (inode: Inode) => void
   readonly logger: Logger
@@ -121,7 +123,10 @@ export class Sender {
     const draft = inode.draft!
     let snapshot: Snapshot | undefined
     while (snapshot === undefined) {
-      await draft.fill(signal)
+      await draft.fill(signal).catch(async (error: unknown) => {
+        await this.deps.onMissing(inode, draft, error)
+        throw error
+      })
       snapshot = await draft.snapshot()
     }
     try {
