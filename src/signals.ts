@@ -36,6 +36,17 @@ export async function orLate<T, U>(ms: number, work: Promise<T>, late: () => U):
   }
 }
 
+/** What `work` gives, or a rejection with the signal's reason when it fires first; `work` goes on. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  return new Promise<T>((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
+
 function limit(ms: number, signals: readonly (AbortSignal | undefined)[]): AbortController {
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), ms)

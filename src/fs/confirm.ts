@@ -22,6 +22,8 @@ const PATIENT_MS = 60_000
 const BATCH = 50
 
 interface Waiting {
+  /** Of a name that was deleted: the node that was there. */
+  readonly gone?: string
   readonly since: number
   interval: number
   next: number
@@ -77,10 +79,10 @@ export class Confirmer {
     this.arm()
   }
 
-  /** A name was deleted; its tombstone in `folder.local` stays until the server agrees. */
-  awaitAbsent(folder: Inode, name: string): void {
+  /** The node of this Uuid was deleted; the tombstone in `folder.local` stays until the server agrees, or shows another node there. */
+  awaitAbsent(folder: Inode, name: string, uuid: string): void {
     const names = this.absent.get(folder) ?? new Map<string, Waiting>()
-    names.set(name, this.newWait())
+    names.set(name, { ...this.newWait(), gone: uuid })
     this.absent.set(folder, names)
     this.arm()
   }
@@ -326,7 +328,7 @@ export class Confirmer {
         for (const [name, wait] of names) {
           if (wait.next > now) continue
           if (!tree.places.hasPath(folder)) this.forgetAbsent(folder, name)
-          else due.push({ path: tree.places.pathAt(folder, name), wait, settle: (node) => { if (node === undefined) this.settleAbsent(folder, name) } })
+          else due.push({ path: tree.places.pathAt(folder, name), wait, settle: (node) => { if (node?.uuid !== wait.gone) this.settleAbsent(folder, name, node) } })
         }
       }
       for (let i = 0; i < due.length; i += BATCH) {
@@ -366,13 +368,16 @@ export class Confirmer {
     this.deps.onLost(inode)
   }
 
-  /** The server was seen without the name. */
-  settleAbsent(folder: Inode, name: string): void {
-    const { metadata, inodes } = this.deps.tree.deps
-    this.deps.tree.echoes.vacate(folder, name)
-    metadata.ours(folder.ino, name, undefined, metadata.now())
-    this.deps.tree.uncoverHidden(folder, name)
+  /** The server was seen without the node. `theirs`: what somebody has put there since. */
+  settleAbsent(folder: Inode, name: string, theirs?: CellsNode): void {
+    const { tree } = this.deps
+    const { metadata, inodes } = tree.deps
+    tree.echoes.vacate(folder, name)
+    metadata.ours(folder.ino, name, theirs, metadata.now())
+    // First: what is awaited stays hidden.
     this.forgetAbsent(folder, name)
+    tree.uncoverHidden(folder, name)
+    if (theirs !== undefined) tree.doubt(folder, name)
     inodes.release(folder)
   }
 

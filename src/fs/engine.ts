@@ -252,8 +252,7 @@ class MountEngine implements Engine {
       tree, durability, conflictCopies, backups, confirmer, journal, locks, logger,
       freeName: async (folder, name, inode) => {
         await removals.cancel(folder, name, (etags) => sender.mayShow(inode, etags))
-        await unlinks.settledAt(folder, name)
-        await this.uploader.leftBy(folder, name, inode)
+        await this.uploader.freed(folder, name, inode)
       },
       onMissing: (inode, draft, error) => contents.bases.failed(inode, draft, error),
       onDue: (inode) => this.uploader.add(inode),

@@ -3,6 +3,7 @@
  * on, and the work is begun again afterwards.
  */
 import { CellsError } from '../cells/errors.js'
+import { abortable } from '../signals.js'
 
 export class Lane {
   private tail: Promise<unknown> = Promise.resolve()
@@ -25,7 +26,7 @@ export class Lane {
         return await turn
       } catch (error) {
         if (!(error instanceof Later)) throw error
-        await error.until()
+        await abortable(error.until(), this.stop)
       }
     }
   }

@@ -5,11 +5,16 @@
  * target the Uuid of the source (both seen on a real server). So the removal is recorded, the name is gone here at
  * once, and the server is told when it shows the content under the new name. And as the same happens with *any* file that
  * somebody writes with this content in that second, the old node is given a content that no other file has before it goes.
+ *
+ * Until then its name is not free for another node on the server. Whoever is to be moved there does not wait for the content (tree-lane.ts says
+ * why): the old node is set aside.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import type { RemovalRecord } from '../cache/store.js'
+import { isCellsError } from '../cells/errors.js'
 import type { Logger } from '../log.js'
 import { Pauses } from '../pauses.js'
+import { abortable } from '../signals.js'
 import { ETAG_TEMPORARY, type CellsNode } from '../cells/types.js'
 import type { Confirmer } from './confirm.js'
 import type { Inode, Place } from './inodes.js'
@@ -20,6 +25,8 @@ import type { TreeLock } from './treelock.js'
 import type { Covered } from './unlinks.js'
 
 const RETRY_MS = 10_000
+/** The index of a server lags 1 to 2.5 s; what it does not show after this was never there. */
+const SHOWN_MS = 8_000
 
 interface Removal {
   /** Of the record. */
@@ -30,6 +37,8 @@ interface Removal {
   readonly uuid: string
   /** ETags that are ours: what the node had, what was written over it, what was on its way to it. */
   readonly etags: Set<string>
+  /** The one of them that was sent last, as long as the server has not shown it. */
+  readonly unshown: string | undefined
   readonly stop: AbortController
   /** The content without a double is being sent. */
   marking: Promise<void> | undefined
@@ -66,15 +75,24 @@ export class Removals {
 
   /**
    * The node at a place of the server is to go once `keeper`, which has its content, is confirmed. Durable with the journal's next
-   * `flushed()`.
+   * `flushed()`. `unshown`: the content of the node that was sent last, if the server does not show it yet (md5).
    */
-  add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode): void {
+  add(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode, unshown?: string): void {
+    this.begin(this.planned(place, uuid, etags, keeper, unshown))
+  }
+
+  /** Recorded, and not begun. */
+  private planned(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode, unshown?: string): Removal {
     const { tree } = this.deps
-    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), stop: new AbortController(), marking: undefined, told: false }
+    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), unshown, stop: new AbortController(), marking: undefined, told: false }
     tree.echoes.vacate(place.folder, place.name)
     if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
     for (const etag of removal.etags) tree.echoes.remember(uuid, etag)
     this.record(removal)
+    return removal
+  }
+
+  private begin(removal: Removal): void {
     this.pending.set(removal, this.run(removal))
   }
 
@@ -94,9 +112,66 @@ export class Removals {
     return false
   }
 
-  /** Whose content is to be on the server before what is there can be removed. */
-  keepersAt(folder: Inode, name: string): Inode[] {
-    return [...this.pending.keys()].filter(({ place }) => place.folder === folder && place.name === name).map(({ keeper }) => keeper)
+  /**
+   * The place is wanted for another node: the one that is to go from there, when a content is on the server, goes under a third name meanwhile. Waits
+   * for the server only. @throws CellsError
+   */
+  async setAside(folder: Inode, name: string, signal: AbortSignal): Promise<void> {
+    for (const [removal, work] of [...this.pending]) {
+      if (removal.place.folder !== folder || removal.place.name !== name) continue
+      // It waits for no content, and the bin gets it under its own name.
+      if (removal.keeper.unlinked) await abortable(work, signal)
+      else await this.moveAside(removal, signal)
+    }
+  }
+
+  private async moveAside(removal: Removal, signal: AbortSignal): Promise<void> {
+    const { tree, locks, journal, logger } = this.deps
+    const { place, etags, keeper } = removal
+    const aside: Place = { folder: place.folder, name: `${randomUUID()}.renaming` }
+    const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place), placeKey(aside)] }, signal)
+    try {
+      const path = tree.places.pathAt(place.folder, place.name)
+      const node = await this.shown(removal, path, signal)
+      // Removed, or to be written over, meanwhile.
+      if (!this.pending.has(removal)) return
+      if (node === undefined || !isOurs(removal, node)) {
+        this.giveUp(removal)
+        return
+      }
+      const moved = this.planned(aside, node.uuid, etags, keeper)
+      await journal.flushed()
+      // After a crash, or where the answer is lost, it is at one of the two places: both are looked at.
+      this.begin(moved)
+      if (!this.pending.has(removal)) return
+      await tree.deps.server.move(path, tree.places.pathAt(aside.folder, aside.name), { signal })
+      logger.info('an old node is set aside', { path })
+      tree.deps.metadata.ours(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
+      removal.stop.abort()
+      this.finish(removal)
+    } finally {
+      release()
+    }
+  }
+
+  /** The old node when the server shows it, or has had time to: what its index does not have yet may be lost in a move (contract, trap 8). */
+  private async shown({ uuid, unshown }: Removal, path: string, signal: AbortSignal): Promise<CellsNode | undefined> {
+    const { server } = this.deps.tree.deps
+    const isThere = (it: CellsNode | undefined): boolean => it === undefined ? uuid !== '' && unshown === undefined : it.etag !== ETAG_TEMPORARY && (unshown === undefined || it.etag === unshown || isMarked(it))
+    try {
+      return await server.waitFor(path, isThere, { signal, timeoutMs: SHOWN_MS })
+    } catch (error) {
+      if (!isCellsError(error, 'timeout')) throw error
+      return server.stat(path, { signal })
+    }
+  }
+
+  /** What is at the place, if anything, is not the old node. */
+  private giveUp(removal: Removal): void {
+    const { folder, name } = removal.place
+    removal.stop.abort()
+    this.finish(removal)
+    this.deps.tree.doubt(folder, name)
   }
 
   /** Old nodes in and below a folder of the server's tree: its deletion is meant for them, too. */
@@ -159,8 +234,11 @@ export class Removals {
     const { signal } = removal.stop
     for (;;) {
       try {
-        await this.deps.sent(removal.keeper, signal)
-        await confirmer.confirmed(removal.keeper, signal)
+        // Not again: a content may be about to wait for what the server has been told.
+        if (!removal.told) {
+          await this.deps.sent(removal.keeper, signal)
+          await confirmer.confirmed(removal.keeper, signal)
+        }
         await this.removeNow(removal)
         this.finish(removal)
         return
@@ -182,7 +260,7 @@ export class Removals {
 
   private async removeNow(removal: Removal): Promise<void> {
     const { tree, confirmer, locks } = this.deps
-    const { place, uuid, etags, keeper } = removal
+    const { place, keeper } = removal
     const { signal } = removal.stop
     const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
     try {
@@ -192,8 +270,7 @@ export class Removals {
       let node = await tree.deps.server.waitFor(path, (it) => it?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: 30_000 })
       signal.throwIfAborted()
       // Somebody may have written to the old name meanwhile, or put another file there: theirs stays.
-      const ours = (it: CellsNode): boolean => it.kind === 'file' && (uuid === '' || it.uuid === uuid) && (etags.has(it.etag) || it.etag === '' || isMarked(it))
-      if (node === undefined || !ours(node)) {
+      if (node === undefined || !isOurs(removal, node)) {
         tree.doubt(place.folder, place.name)
         return
       }
@@ -203,7 +280,7 @@ export class Removals {
         await tree.deps.server.remove([path], { signal })
       } else {
         if (!isMarked(node) && node.etag !== '') node = await this.mark(removal, path, node)
-        if (node === undefined || !ours(node)) {
+        if (node === undefined || !isOurs(removal, node)) {
           tree.doubt(place.folder, place.name)
           return
         }
@@ -211,7 +288,7 @@ export class Removals {
         await tree.deps.server.removeObject(path)
       }
       tree.deps.metadata.ours(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
-      confirmer.awaitAbsent(place.folder, place.name)
+      confirmer.awaitAbsent(place.folder, place.name, node.uuid)
     } finally {
       release()
     }
@@ -236,6 +313,11 @@ export class Removals {
     signal.throwIfAborted()
     return shown
   }
+}
+
+/** Is this the node that is to go, with a content that is ours to remove? */
+function isOurs({ uuid, etags }: Removal, node: CellsNode): boolean {
+  return node.kind === 'file' && (uuid === '' || node.uuid === uuid) && (etags.has(node.etag) || node.etag === '' || isMarked(node))
 }
 
 /** What a file that is to go holds at last: nothing else has it. */

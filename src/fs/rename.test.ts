@@ -143,6 +143,42 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual([(await fs.readFile('new')).toString(), (await fs.readFile('new-1')).toString()], ['theirs', 'ours'])
   }))
 
+  it('what somebody puts under the old name of a file, right after its old node has gone, is theirs and is shown', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('a', 'ours')
+    await fs.writeFile('b', 'old')
+    await engine.sync()
+    let removed = false
+    world.before.removeObject = () => {
+      removed = true
+      return Promise.resolve()
+    }
+    // Asked whether the old node is gone.
+    world.before.statMany = async () => {
+      if (!removed) return
+      delete world.before.statMany
+      await world.server.waitFor(world.path('a'), (node) => node === undefined)
+      await world.server.put(world.path('a'), Buffer.from('theirs'), 6)
+      await world.server.waitFor(world.path('a'), (node) => node?.size === 6 && node.etag !== 'temporary')
+    }
+    await fs.rename('a', 'b')
+    assert.deepEqual(await engine.sync('', AbortSignal.timeout(20_000)), { failed: [] })
+    assert.deepEqual(await names(world), ['a', 'b'])
+    assert.deepEqual([(await fs.readFile('a')).toString(), (await fs.readFile('b')).toString()], ['theirs', 'ours'])
+  }))
+
+  it('what somebody puts under the old name of a file, when its old node has gone, is shown', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('a', 'ours')
+    await fs.writeFile('b', 'old')
+    await engine.sync()
+    await fs.rename('a', 'b')
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    await world.server.put(world.path('a'), Buffer.from('theirs'), 6)
+    for (let here: string[] = []; here.length < 2; here = await fs.readdir('')) await pause(20)
+    assert.equal((await fs.readFile('a')).toString(), 'theirs')
+  }))
+
   it('a new folder that is renamed over another one while it is being made does not become the one that is deleted for it', withWorld({ serverVersion: 2 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.mkdir('d')

@@ -217,8 +217,10 @@ export class Renamer {
   private removeFormer(old: FormerNode, keeper: Inode): void {
     const { removals } = this.deps
     if (old.place === undefined) return
-    removals.add(old.place, old.uuid, etagsOf(old), keeper)
-    if (old.movingTo !== undefined && old.uuid !== '') removals.add(old.movingTo, old.uuid, etagsOf(old), keeper)
+    // (In the order in which they were sent; none once the server shows the last.)
+    const unshown = old.sent.at(-1)
+    removals.add(old.place, old.uuid, etagsOf(old), keeper, unshown)
+    if (old.movingTo !== undefined && old.uuid !== '') removals.add(old.movingTo, old.uuid, etagsOf(old), keeper, unshown)
   }
 
   /** The inode is a local file from now on; its node on the server is deleted. */

@@ -4,7 +4,7 @@
  */
 import type { BlockCache } from '../cache/blocks.js'
 import type { Store } from '../cache/store.js'
-import { timeLimit } from '../signals.js'
+import { abortable, timeLimit } from '../signals.js'
 import { VERSION } from '../version.js'
 import type { Confirmer } from './confirm.js'
 import type { Conflicts } from './conflicts.js'
@@ -141,15 +141,4 @@ export class Report {
     for (const { since } of unlinks.changes()) if (oldest === null || since < oldest) oldest = since
     return oldest
   }
-}
-
-/** What `work` gives, or a rejection when the signal fires first. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  return new Promise<T>((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }

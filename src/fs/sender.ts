@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { ContentDigest } from '../cells/digest.js'
 import { CellsError } from '../cells/errors.js'
 import type { Logger } from '../log.js'
+import { abortable } from '../signals.js'
 import type { Backups } from './backup.js'
 import type { Confirmer } from './confirm.js'
 import { type ConflictCopies, judge, onlySent } from './conflict-copies.js'
@@ -78,7 +79,7 @@ export class Sender {
 
   /** False if the inode was given another name before anything was sent. */
   private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<boolean> {
-    const release = await this.lockPlace(inode)
+    const release = await this.lockPlace(inode, signal)
     const stop = new AbortController()
     let over = (): void => {}
     const sending: Sending = { stop, over: new Promise<void>((resolve) => { over = resolve }), bytes: undefined }
@@ -137,15 +138,15 @@ export class Sender {
   }
 
   /** Holds the inode's place on the server and the folders above it; taken again if it was moved while we waited. */
-  private async lockPlace(inode: Inode): Promise<() => void> {
+  private async lockPlace(inode: Inode, signal: AbortSignal | undefined): Promise<() => void> {
     const { tree, locks } = this.deps
     for (;;) {
       await tree.transit.thawed(inode)
       const place = inode.serverPlace
       if (place === undefined) return () => {}
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
-      await this.deps.freeName(place.folder, place.name, inode)
-      await this.deps.confirmer.nameFree(place.folder, place.name)
+      await abortable(this.deps.freeName(place.folder, place.name, inode), signal)
+      await this.deps.confirmer.nameFree(place.folder, place.name, signal)
       const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
       if (isAt(inode, place) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
       release()

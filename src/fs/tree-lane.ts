@@ -3,9 +3,24 @@
  * the target's name, and nothing in or below a moving folder may be on its way (contract, trap 8). Names that wait for each other are untied
  * through a third name. `chain` is, all through, the moves that wait for the one at hand.
  *
+ * Why nothing waits in a ring. The server, locks and operations of programs end by themselves (whoever has a lock or is an operation waits
+ * for the server only). Of the rest,
+ *
+ *     a content   waits for changes of the tree and for deletes, both at its place and above it;
+ *     a change    waits for changes, and for deletes;
+ *     a delete    of a folder waits for the changes that bring out of it what is elsewhere here;
+ *     an old node that is to go (removals.ts) waits for a content.
+ *
+ * No change waits for a content: an old node that is in the way is set aside. So a ring could only be of changes and deletes. A change
+ * waits for another one only inside one turn of the lane, where the one that meets itself in `chain` steps aside. Before it waits for
+ * a delete, it has brought out all that is in the folder in the same turn; then it gives the turn up (`Later`), and the delete needs the server only.
+ * What comes into such a folder after that is brought out by those who wait for the delete (`deleted`), in turns of the lane, which
+ * need none of the places of the contents that go in parallel: those may all be taken by contents that wait for this very delete.
+ *
  * What a single change is: new-folders.ts, moves.ts.
  */
 import { randomUUID } from 'node:crypto'
+import { abortable, orLate } from '../signals.js'
 import { FsError } from './errno.js'
 import type { Inode, Place } from './inodes.js'
 import { Lane, Later } from './lane.js'
@@ -13,10 +28,11 @@ import { hasMoved, Moves, type MovesDeps } from './moves.js'
 import { type ClearPlace, NewFolders, type NewFoldersDeps } from './new-folders.js'
 import type { Removals } from './removals.js'
 
+/** Whoever waits for the delete of a folder looks this often whether something has come into it. */
+const LOOK_MS = 1_000
+
 export interface TreeLaneDeps extends MovesDeps, NewFoldersDeps {
   readonly removals: Removals
-  /** Sends what an inode has now. @throws why it could not */
-  readonly settle: (inode: Inode) => Promise<void>
 }
 
 export class TreeLane {
@@ -70,11 +86,6 @@ export class TreeLane {
         await this.sendMove(next, [...chain, inode])
         continue
       }
-      if (chain.some((it) => this.deps.removals.keepersAt(to.folder, to.name).includes(it))) {
-        // Its new place becomes free when one of those has its own, which this one is asked to leave.
-        await this.stepAside(inode)
-        return
-      }
       await this.freePlace(to, inode, [...chain, inode])
       if (inode.parent !== to.folder || inode.name !== to.name || inode.heldAt !== from) continue
       // The server takes a change of case for a collision: two steps (trap 4).
@@ -89,23 +100,13 @@ export class TreeLane {
     }
   }
 
-  /** Resolves when nothing of ours is in the way at a place of the server. */
+  /** Resolves when nothing of ours is in the way at a place of the server. @throws Later */
   private async freePlace({ folder, name }: Place, inode: Inode, chain: readonly Inode[]): Promise<void> {
     const { tree, unlinks, removals, confirmer } = this.deps
     const leaving = unlinks.folderAt(folder, name)
-    for (const inside of leaving === undefined ? [] : tree.places.heldBelow(leaving)) {
-      if (chain.includes(inside)) await this.stepAside(inside, leaving!.heldAt?.folder)
-      else await this.sendMove(inside, chain)
-    }
-    await unlinks.settledAt(folder, name)
-    // An old node goes when the content it gave is there under its new name, which takes a turn of this lane and of the contents'.
-    const keepers = removals.keepersAt(folder, name)
-    if (keepers.length > 0) {
-      throw new Later(async () => {
-        await Promise.allSettled(keepers.map((it) => this.deps.settle(it)))
-        await removals.settledAt(folder, name)
-      })
-    }
+    if (leaving !== undefined) await this.empty(leaving, chain)
+    if (unlinks.pendingAt(folder, name)) throw new Later(() => this.deleted(folder, name))
+    if (removals.pendingAt(folder, name)) throw new Later(() => removals.setAside(folder, name, this.deps.stop))
     const holder = tree.places.elsewhereHere(folder, name)
     if (holder !== undefined && holder !== inode && !holder.unlinked) {
       if (chain.includes(holder)) await this.stepAside(holder)
@@ -114,13 +115,34 @@ export class TreeLane {
     await confirmer.nameFree(folder, name, this.deps.stop)
   }
 
-  /** Resolves when nothing of ours that lives elsewhere here has the place on the server, to which `inode` is to be sent. */
-  async leftBy(folder: Inode, name: string, inode: Inode): Promise<void> {
-    for (let other = this.deps.tree.places.toLeave(folder, name, inode); other !== undefined; other = this.deps.tree.places.toLeave(folder, name, inode)) {
-      const holder = other
-      const { heldAt, movingTo } = holder
-      await this.lane.run(() => this.sendMove(holder, [inode]))
-      if (holder.heldAt === heldAt && holder.movingTo === movingTo) throw new FsError('EIO', `${holder.name} is still in the way on the server`)
+  /** Brings out of a folder that is deleted here whatever is elsewhere here. */
+  private async empty(leaving: Inode, chain: readonly Inode[]): Promise<void> {
+    for (const inside of this.deps.tree.places.heldBelow(leaving)) {
+      if (chain.includes(inside)) await this.stepAside(inside, leaving.heldAt?.folder)
+      else await this.sendMove(inside, chain)
+    }
+  }
+
+  /** Resolves when what was deleted here is deleted at a place of the server. Not for the lane itself. */
+  private async deleted(folder: Inode, name: string): Promise<void> {
+    const { unlinks, stop } = this.deps
+    while (unlinks.pendingAt(folder, name)) {
+      const leaving = unlinks.folderAt(folder, name)
+      if (leaving !== undefined) await this.lane.run(() => this.empty(leaving, []))
+      const settled = unlinks.settledAt(folder, name)
+      await abortable(leaving === undefined ? settled : orLate(LOOK_MS, settled, () => {}), stop)
+    }
+  }
+
+  /** Resolves when nothing of ours has a place on the server, to which the content of `inode` is to be sent: neither what is deleted here nor what lives elsewhere. */
+  async freed(folder: Inode, name: string, inode: Inode): Promise<void> {
+    await this.deleted(folder, name)
+    const { places } = this.deps.tree
+    for (let holder = places.toLeave(folder, name, inode); holder !== undefined; holder = places.toLeave(folder, name, inode)) {
+      const leaving = holder
+      const { heldAt, movingTo } = leaving
+      await this.lane.run(() => this.sendMove(leaving, []))
+      if (leaving.heldAt === heldAt && leaving.movingTo === movingTo) throw new FsError('EIO', `${leaving.name} is still in the way on the server`)
     }
   }
 

@@ -9,6 +9,7 @@
  * What fails is tried again with growing pauses; what the server refuses for good is kept, shown by status, and tried again when
  * somebody asks for it.
  */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { Logger } from '../log.js'
@@ -81,11 +82,12 @@ export class Uploader {
 
   constructor(deps: UploaderDeps) {
     this.deps = deps
+    // Each change that waits for something listens to it.
+    setMaxListeners(0, this.stop.signal)
     this.lane = new TreeLane({
       ...deps,
       stop: this.stop.signal,
       waiting: () => this.ready(),
-      settle: (inode) => this.settle(inode),
       again: (inode) => this.add(inode, 0),
     })
   }
@@ -348,9 +350,9 @@ export class Uploader {
     inode.failure = undefined
   }
 
-  /** Resolves when nothing of ours that lives elsewhere here has the place on the server, to which `inode` is to be sent. */
-  leftBy(folder: Inode, name: string, inode: Inode): Promise<void> {
-    return this.lane.leftBy(folder, name, inode)
+  /** Resolves when nothing of ours has a place on the server, to which the content of `inode` is to be sent. */
+  freed(folder: Inode, name: string, inode: Inode): Promise<void> {
+    return this.lane.freed(folder, name, inode)
   }
 
   private * ready(): Generator<Inode> {
