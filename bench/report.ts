@@ -49,6 +49,8 @@ interface Cell {
   readonly app: number
   readonly saved?: number
   readonly mbPerS?: number
+  /** That time is a limit that was not kept. */
+  readonly over: ReadonlySet<Measure['over']>
   readonly failures: number
 }
 
@@ -61,38 +63,45 @@ function cellOf(result: Result, side: string, workload: string): Cell | undefine
     const values = good.map(pick).filter((value) => value !== undefined)
     return values.length === 0 ? undefined : median(values)
   }
-  return { app: of(({ app }) => app) ?? Number.NaN, saved: of(({ saved }) => saved), mbPerS: of(({ mbPerS }) => mbPerS), failures: measures.length - good.length }
+  return { app: of(({ app }) => app) ?? Number.NaN, saved: of(({ saved }) => saved), mbPerS: of(({ mbPerS }) => mbPerS), over: new Set(good.map(({ over }) => over)), failures: measures.length - good.length }
 }
 
 const seconds = (ms: number): string => (ms < 995 ? `${(ms / 1000).toFixed(2)} s` : `${(ms / 1000).toFixed(1)} s`)
 const times = (ratio: number): string => `${ratio < 0.1 ? ratio.toFixed(2) : ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}x`
 
+/** One measure as it is made. */
+export function line({ workload, app, saved, over, failure }: Measure): string {
+  const time = (which: 'app' | 'saved', ms: number): string => `${over === which ? '> ' : ''}${(ms / 1000).toFixed(2)} s`
+  return `${workload.padEnd(28)} ${failure ?? `${time('app', app)}${saved === undefined ? '' : `, saved ${time('saved', saved)}`}`}`
+}
+
 /** Markdown, medians; the ratio says how many times longer than the first side it took. */
 export function table(result: Result): string {
   const [own, ...others] = result.sides.map(({ name }) => name)
   const rows: string[][] = [['', own!, ...others.flatMap((name) => [name, 'ratio'])]]
-  const add = (label: string, workload: string, pick: (cell: Cell) => number | undefined, show: (cell: Cell, value: number) => string): void => {
-    const of = (side: string): { text: string; value: number | undefined } => {
+  const add = (label: string, workload: string, which: 'app' | 'saved', pick: (cell: Cell) => number | undefined, show: (cell: Cell, value: number) => string): void => {
+    const of = (side: string): { text: string; value: number | undefined; over: string } => {
       const cell = cellOf(result, side, workload)
-      if (cell === undefined) return { text: '', value: undefined }
+      if (cell === undefined) return { text: '', value: undefined, over: '' }
       const value = pick(cell)
       const failed = cell.failures === 0 ? '' : `failed ${cell.failures} of ${result.repetitions}`
-      return value === undefined || Number.isNaN(value) ? { text: failed, value: undefined } : { text: `${show(cell, value)}${failed === '' ? '' : ` (${failed})`}`, value }
+      const over = cell.over.has(which) ? '> ' : ''
+      return value === undefined || Number.isNaN(value) ? { text: failed, value: undefined, over } : { text: `${over}${show(cell, value)}${failed === '' ? '' : ` (${failed})`}`, value, over }
     }
     const first = of(own!)
     rows.push([label, first.text, ...others.flatMap((name) => {
-      const { text, value } = of(name)
-      return [text, first.value === undefined || value === undefined ? '' : times(value / first.value)]
+      const { text, value, over } = of(name)
+      return [text, first.value === undefined || first.over !== '' || value === undefined ? '' : `${over}${times(value / first.value)}`]
     })])
   }
   for (const workload of WORKLOADS) {
     const changes = result.rounds.some((round) => round.measures.some((measure) => measure.workload === workload && measure.saved !== undefined))
-    add(changes ? `${workload}: program ends` : workload, workload, ({ app }) => app, ({ mbPerS }, value) => `${seconds(value)}${mbPerS === undefined ? '' : `, ${mbPerS.toFixed(0)} MB/s`}`)
-    if (changes) add(`${workload}: server shows it`, workload, ({ saved }) => saved, (_cell, value) => seconds(value))
+    add(changes ? `${workload}: program ends` : workload, workload, 'app', ({ app }) => app, ({ mbPerS }, value) => `${seconds(value)}${mbPerS === undefined ? '' : `, ${mbPerS.toFixed(0)} MB/s`}`)
+    if (changes) add(`${workload}: server shows it`, workload, 'saved', ({ saved }) => saved, (_cell, value) => seconds(value))
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const line = (row: string[]): string => `| ${row.map((text, column) => text.padEnd(widths[column]!)).join(' | ')} |`
-  return [line(rows[0]!), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.slice(1).map(line)].join('\n')
+  const printed = (row: string[]): string => `| ${row.map((text, column) => text.padEnd(widths[column]!)).join(' | ')} |`
+  return [printed(rows[0]!), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.slice(1).map(printed)].join('\n')
 }
 
 /** Cold reading and the drain of the big file, against what curl gets of the server. */

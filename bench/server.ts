@@ -12,7 +12,7 @@ import { connect } from '../src/cells/client.js'
 import type { CellsServer } from '../src/cells/server.js'
 import { ETAG_TEMPORARY } from '../src/cells/types.js'
 import { GLOBAL_OPTIONS, resolveOptions } from '../src/cli/options.js'
-import { daemon, until } from './processes.js'
+import { daemon, Late, until } from './processes.js'
 
 const CELLSFS = fileURLToPath(new URL('../bin/cellsfs.js', import.meta.url))
 const WORKSPACE = process.env['CELLS_WORKSPACE'] ?? 'personal-files'
@@ -52,8 +52,8 @@ export interface BenchServer {
   readonly seed: (name: string) => Promise<Seed>
   /** Makes the folder `<root>/<name>` with files in it, and resolves when the server shows them all; returns its path. */
   readonly fill: (name: string, files: readonly (readonly [string, Buffer])[]) => Promise<string>
-  /** Resolves when exactly `count` files with content are below `path`, one of them with this md5, as the server's own index says. */
-  readonly shows: (path: string, count: number, one?: readonly [name: string, md5: string]) => Promise<void>
+  /** Resolves when exactly `count` files with content are below `path`, one of them with this md5, as the server's own index says; to false when it does not say so in time. */
+  readonly shows: (path: string, count: number, one: readonly [name: string, md5: string] | undefined, timeoutMs: number) => Promise<boolean>
   readonly close: () => Promise<void>
 }
 
@@ -112,7 +112,10 @@ async function openServer(account: Account, description: string, webdav: boolean
       await shows(client, path, files.length)
       return path
     },
-    shows: (path, count, one) => shows(client, path, count, one),
+    shows: (path, count, one, timeoutMs) => shows(client, path, count, one, timeoutMs).then(() => true, (error: unknown) => {
+      if (error instanceof Late) return false
+      throw error
+    }),
     close: async () => {
       // What was removed through a mount lies in the bin.
       const binned = await client.statMany(seeded.map((name) => `${WORKSPACE}/recycle_bin/${name}`)).catch(() => new Map())
@@ -157,13 +160,16 @@ async function put(client: CellsServer, path: string, content: Buffer): Promise<
   await client.put(path, async function * () { yield content }, content.length)
 }
 
-async function shows(client: CellsServer, path: string, count: number, one?: readonly [name: string, md5: string]): Promise<void> {
+async function shows(client: CellsServer, path: string, count: number, one?: readonly [name: string, md5: string], timeoutMs = PATIENCE_MS): Promise<void> {
   let seen = -1
   await until(`${count} files below ${path}${one === undefined ? '' : `, ${one[0]} with its last content`}`, async () => {
     seen = await countFiles(client, path)
     if (seen !== count) return false
     return one === undefined || (await client.stat(`${path}/${one[0]}`))?.etag === one[1]
-  }, POLL_MS, PATIENCE_MS).catch((error: unknown) => { throw new Error(`${(error as Error).message}, but ${seen}`) })
+  }, POLL_MS, timeoutMs).catch((error: unknown) => {
+    if (error instanceof Late) throw new Late(`${error.message}, but ${seen}`)
+    throw error
+  })
 }
 
 async function countFiles(client: CellsServer, path: string): Promise<number> {

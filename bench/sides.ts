@@ -17,10 +17,11 @@ export interface Mount {
   /** Where `remote` is seen. */
   readonly path: string
   /** Waits until the client says that everything is sent; undefined where it cannot say. */
-  readonly sync: (() => Promise<void>) | undefined
+  readonly sync: ((timeoutMs: number) => Promise<void>) | undefined
   /** The last error it has logged, '' for none. */
   readonly complaint: () => string
-  readonly unmount: () => Promise<void>
+  /** Also when it does not answer; `patienceMs` for it to end by itself. */
+  readonly unmount: (patienceMs: number) => Promise<void>
 }
 
 export interface Side {
@@ -67,13 +68,13 @@ export function cellsfsSide({ work, server, driver }: SideOptions, version: stri
       await process_.firstLine
       return {
         path,
-        sync: async () => {
-          const { code, stderr } = await timed(process.execPath, [CELLSFS, 'sync', path], { env })
-          if (code !== 0) throw new Error(`cellsfs sync: ${stderr}`)
+        sync: async (timeoutMs) => {
+          const { code, stderr, late } = await timed(process.execPath, [CELLSFS, 'sync', path], { env, timeoutMs })
+          if (code !== 0 && !late) throw new Error(`cellsfs sync: ${stderr}`)
         },
         complaint: () => lastError(process_.said()),
-        unmount: async () => {
-          await process_.stop()
+        unmount: async (patienceMs) => {
+          await process_.stop(patienceMs)
           await takeAway(path, home)
         },
       }
@@ -127,8 +128,8 @@ function rcloneSide(name: string, version: string, flags: readonly string[], { w
         path: join(path, folder),
         sync: undefined,
         complaint: () => lastError(process_.said()),
-        unmount: async () => {
-          await process_.stop()
+        unmount: async (patienceMs) => {
+          await process_.stop(patienceMs)
           await takeAway(path, home)
         },
       }

@@ -26,6 +26,8 @@ import { transferPage, type TransferResult, type TransferRound } from './transfe
 
 const CEC = fileURLToPath(new URL('../bin/cec.js', import.meta.url))
 const FOLDERS = 20
+/** For the server's index, after all is sent. */
+const SHOWN_MS = 300_000
 /** A file that is in each target from the start. */
 const FIRST = 'first'
 const MIB = 1024 * 1024
@@ -176,7 +178,7 @@ async function runSide(side: Side, server: BenchServer, work: string, { folder, 
     await mkdir(back)
     const start = performance.now()
     const sent = await side.up(join(folder, name), target)
-    await server.shows(target, count + 1)
+    if (!await server.shows(target, count + 1, undefined, SHOWN_MS)) throw new Error(`the server does not show all that ${side.name} has sent`)
     note(`upload ${name}`, sent, Math.max(sent, performance.now() - start))
     note(`download ${name}`, await side.down(target, name, back))
     const { code, stdout } = await timed('diff', ['-r', join(folder, name), join(back, name)])

@@ -13,11 +13,10 @@ import type { Mount, Side } from './sides.js'
 const SMALL_FILES = 500
 const SAVES = 40
 const RANDOM_READS = 400
+/** For the end of a mount that works. */
+const UNMOUNT_MS = 60_000
 /** What is cloned. */
 const REPOSITORY = { files: 300, commits: 20 } as const
-/** A command that takes longer is a failure. */
-const COMMAND_MS = 300_000
-
 export interface Measure {
   readonly workload: string
   /** Milliseconds until the program ended. */
@@ -28,6 +27,8 @@ export interface Measure {
   readonly sync?: number
   /** Megabytes (10^6) per second of `app`. */
   readonly mbPerS?: number
+  /** What was not over within the limit and has the limit as its time; what comes after it is not known. */
+  readonly over?: 'app' | 'saved'
   /** Why the workload failed; the times are worth nothing then. */
   readonly failure?: string
 }
@@ -123,47 +124,75 @@ const GROUPS = [
 ] as const
 export const WORKLOADS: readonly string[] = GROUPS.flat()
 
-/** All workloads of one side on one seed, without those in `leaveOut`. Nothing that fails ends it. */
-export async function runWorkloads(side: Side, server: BenchServer, seed: Seed, material: Material, wanted: (workload: string) => boolean, leaveOut: ReadonlySet<string>, say: (measure: Measure) => void): Promise<Measure[]> {
+export interface Run {
+  readonly side: Side
+  readonly server: BenchServer
+  readonly seed: Seed
+  readonly material: Material
+  readonly wanted: (workload: string) => boolean
+  /** Measures of earlier rounds: what has failed or took too long is not waited for again. */
+  readonly before: readonly Measure[]
+  /** Milliseconds for one workload, until the program ends and until the server shows it. */
+  readonly limitMs: number
+  readonly say: (measure: Measure) => void
+}
+
+/** All workloads of one side on one seed. Nothing that fails or takes too long ends it. */
+export async function runWorkloads({ side, server, seed, material, wanted, before, limitMs, say }: Run): Promise<Measure[]> {
   const measures: Measure[] = []
   const note = (measure: Measure): void => {
     measures.push(measure)
     say(measure)
   }
-  /** The output is checked, so that a side that gives up early is no winner. */
-  const measure = async (mount: Mount, workload: string, { script, bytes, expect, shown }: Work): Promise<void> => {
-    if (leaveOut.has(workload)) return note({ workload, app: Number.NaN, failure: 'left out: it has failed before' })
+  /** Resolves to whether the mount is good for more. The output is checked, so that a side that gives up early is no winner. */
+  const measure = async (mount: Mount, workload: string, { script, bytes, expect, shown }: Work): Promise<boolean> => {
     const start = performance.now()
-    const { ms, code, stdout, stderr } = await timed('bash', ['-o', 'pipefail', '-c', script], { cwd: mount.path, env: { ...process.env, ...GIT, LC_ALL: 'C' }, timeoutMs: COMMAND_MS })
-    const failure = code !== 0 ? stderr.split('\n').at(-1) || `exit code ${code}` : expect !== undefined && stdout.trim() !== expect ? `gave ${stdout.trim()} instead of ${expect}` : undefined
+    const { ms, code, stdout, stderr, late } = await timed('bash', ['-o', 'pipefail', '-c', script], { cwd: mount.path, env: { ...process.env, ...GIT, LC_ALL: 'C' }, timeoutMs: limitMs })
+    if (late) {
+      note({ workload, app: limitMs, over: 'app' })
+      return false
+    }
+    let failure = code !== 0 ? stderr.split('\n').at(-1) || `exit code ${code}` : expect !== undefined && stdout.trim() !== expect ? `gave ${stdout.trim()} instead of ${expect}` : undefined
     let [sync, saved]: (number | undefined)[] = []
-    let late: string | undefined
     if (failure === undefined && shown !== undefined) {
       // Both waits begin now; each is counted from the start of the program.
-      const synced = mount.sync?.().then(() => { sync = performance.now() - start })
-      const seen = server.shows(`${seed.path}/${shown.folder}`, shown.files, shown.content).then(() => { saved = performance.now() - start })
-      for (const { reason } of (await Promise.allSettled([synced, seen])).filter((each) => each.status === 'rejected')) late = (reason as Error).message
+      const synced = mount.sync?.(limitMs).then(() => { sync = performance.now() - start })
+      const seen = server.shows(`${seed.path}/${shown.folder}`, shown.files, shown.content, limitMs - ms).then((yes) => { if (yes) saved = performance.now() - start })
+      failure = (await Promise.allSettled([synced, seen])).filter((each) => each.status === 'rejected').map(({ reason }) => (reason as Error).message)[0]
     }
+    const unsaved = failure === undefined && shown !== undefined && saved === undefined
     const complaint = mount.complaint()
-    const said = failure === undefined && late === undefined ? undefined : `${failure ?? late}${complaint === '' ? '' : ` (it logged: ${complaint})`}`
     note({
-      workload, app: ms, ...(saved !== undefined && { saved }), ...(sync !== undefined && { sync }),
-      ...(bytes !== undefined && { mbPerS: bytes / 1000 / ms }), ...(said !== undefined && { failure: said }),
+      workload, app: ms, ...(saved !== undefined && { saved }), ...(unsaved && { saved: limitMs, over: 'saved' }), ...(sync !== undefined && { sync }),
+      ...(bytes !== undefined && { mbPerS: bytes / 1000 / ms }), ...(failure !== undefined && { failure: `${failure}${complaint === '' ? '' : ` (it logged: ${complaint})`}` }),
     })
+    return !unsaved
   }
   const works = worksOf(seed, material)
   for (const group of GROUPS) {
-    const mine = group.filter(wanted)
-    if (mine.length === 0) continue
     let mount: Mount | undefined
-    try {
-      mount = await side.mount(seed.path)
-      for (const workload of mine) await measure(mount, workload, works[workload])
-    } catch (error) {
-      const done = new Set(measures.map((each) => each.workload))
-      for (const workload of mine.filter((each) => !done.has(each))) note({ workload, app: Number.NaN, failure: (error as Error).message })
+    let good = true
+    const unmount = async (): Promise<void> => {
+      await mount?.unmount(good ? UNMOUNT_MS : 0).catch(() => {})
+      mount = undefined
     }
-    await mount?.unmount().catch(() => {})
+    for (const workload of group.filter(wanted)) {
+      const earlier = before.find((each) => each.workload === workload && (each.failure !== undefined || each.over !== undefined))
+      if (earlier !== undefined) {
+        note(earlier)
+        continue
+      }
+      try {
+        if (!good && /, warm$|^git status$/.test(workload)) throw new Error('left out: the one before took too long')
+        mount ??= await side.mount(seed.path)
+        good = await measure(mount, workload, works[workload])
+        // A mount that is stuck is no start for the next one.
+        if (!good) await unmount()
+      } catch (error) {
+        note({ workload, app: Number.NaN, failure: (error as Error).message })
+      }
+    }
+    await unmount()
   }
   return measures
 }
