@@ -5,25 +5,23 @@
  * a block is written. A full disk costs only the cache. What is pinned is not part of that bound, and stays.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat, unlink, writeFile, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat, unlink, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../log.js'
+import { BLOCK_SIZE, DIGEST, header, HEADER_SIZE } from './block-file.js'
+import { blockMemory } from './block-memory.js'
+import { writeBlockAside } from './block-writer.js'
 import { contentBuffers } from './buffer-pool.js'
 import { loadReadNow } from './read-now.js'
 
-export const BLOCK_SIZE = 1 << 20
+export { BLOCK_SIZE }
 /** Blocks kept in memory, so that the 128 KiB requests of a kernel do not each go to the disk. */
 const MEMORY_BLOCKS = 24
 /** Block files kept open: to open and to close one costs more than to read a few pages of it. */
 const OPEN_FILES = 128
-const HEADER_SIZE = 40
-/** Length of the hex digest that begins a block's id. */
-const DIGEST = 40
 /** A file beside the blocks of a pinned version. */
 const PIN = 'keep'
-const MAGIC = 0x43465342 // 'CFSB'
 
 /** One version of a file: nothing with the same three values can have other bytes. */
 export interface VersionKey {
@@ -47,7 +45,9 @@ export class BlockCache {
   private readonly dir: string
   private readonly logger: Logger
   private readonly entries: LRUCache<string, OnDisk>
-  private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS })
+  private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS, dispose: (data) => this.letGo(data) })
+  /** Blocks that are in memory, or being written, or both. */
+  private readonly uses = new Map<Buffer, number>()
   private readonly files = new LRUCache<string, FileHandle>({ max: OPEN_FILES, dispose: (handle) => void handle.close().catch(() => {}) })
   private readonly readNow = loadReadNow()
   private readonly evictions = new Set<Promise<void>>()
@@ -187,8 +187,7 @@ export class BlockCache {
   // -- reading and writing
 
   /**
-   * The bytes `[from, to)` of a block, or undefined. The buffer may be shared: not to be written to. One that is not is of
-   * `contentBuffers`, and may be given back there.
+   * The bytes `[from, to)` of a block, or undefined; of `contentBuffers`, where they may be given back.
    */
   async read(key: VersionKey, index: number, from: number, to: number): Promise<Buffer | undefined> {
     const id = blockId(key, index)
@@ -196,7 +195,7 @@ export class BlockCache {
     const entry = hot === undefined ? this.find(id) : undefined
     if (hot === undefined && entry === undefined) this.misses++
     else this.hits++
-    if (hot !== undefined) return hot.subarray(from, to)
+    if (hot !== undefined) return copyOf(hot, from, to)
     if (entry === undefined) return undefined
     try {
       const handle = this.files.get(id) ?? await this.openFile(id, entry)
@@ -213,8 +212,8 @@ export class BlockCache {
       const data = whole.subarray(HEADER_SIZE)
       if (bytesRead === whole.length && whole.compare(header(id, index, data), 0, HEADER_SIZE, 0, HEADER_SIZE) === 0) {
         entry.verified = true
-        this.memory.set(id, data)
-        return data.subarray(from, to)
+        this.remember(id, data)
+        return copyOf(data, from, to)
       }
       this.logger.warn('damaged cache block dropped', { block: id })
     } catch (error) {
@@ -242,40 +241,57 @@ export class BlockCache {
     return handle
   }
 
-  /** Keeps a whole block. Never throws: a cache that cannot be written is only slower. `data` must not change afterwards. */
+  /** Keeps a whole block, best of `blockMemory`, and owns it from now on. Never throws: a cache that cannot be written is only slower. */
   async put(key: VersionKey, index: number, data: Buffer): Promise<void> {
     const id = blockId(key, index)
-    this.memory.set(id, data)
+    this.remember(id, data)
     if (this.find(id) !== undefined) return
+    this.hold(data)
     try {
       const temporary = join(this.dir, 'tmp', String(this.counter++))
       // Room first, so that the bound is a bound.
       this.enter(id, { bytes: HEADER_SIZE + data.length, verified: true })
       await Promise.all(this.evictions)
-      const handle = await open(temporary, 'wx', 0o600)
-      try {
-        await handle.writev([header(id, index, data), data])
-      } finally {
-        await handle.close()
-      }
-      await mkdir(join(this.dir, id.slice(0, 40)), { mode: 0o700, recursive: true })
-      await rename(temporary, this.file(id))
+      await writeBlockAside({ id, index, data, temporary, file: this.file(id) })
       // Evicted while being written.
       if (this.present(id) === undefined) await unlink(this.file(id)).catch(() => {})
     } catch (error) {
       this.leave(id)
       if (!this.warnedFull) this.logger.warn('the block cache cannot be written, going on without', { error })
       this.warnedFull = true
+    } finally {
+      this.letGo(data)
     }
+  }
+
+  // -- memory that is used again
+
+  private remember(id: string, data: Buffer): void {
+    this.hold(data)
+    this.memory.set(id, data)
+  }
+
+  private hold(data: Buffer): void {
+    this.uses.set(data, (this.uses.get(data) ?? 0) + 1)
+  }
+
+  private letGo(data: Buffer): void {
+    const left = (this.uses.get(data) ?? 0) - 1
+    if (left > 0) {
+      this.uses.set(data, left)
+      return
+    }
+    this.uses.delete(data)
+    blockMemory.give(data)
   }
 
   /** Keeps a whole local file as a version's content (what was just uploaded need not be downloaded). */
   async adopt(key: VersionKey, source: FileHandle): Promise<void> {
     for (let index = 0; index * BLOCK_SIZE < key.size; index++) {
       if (this.has(key, index)) continue
-      const data = Buffer.allocUnsafe(blockLength(key.size, index))
+      const data = blockMemory.take(blockLength(key.size, index))
       const { bytesRead } = await source.read(data, 0, data.length, index * BLOCK_SIZE)
-      if (bytesRead !== data.length) return
+      if (bytesRead !== data.length) return blockMemory.give(data)
       await this.put(key, index, data)
     }
   }
@@ -295,6 +311,13 @@ export class BlockCache {
   }
 }
 
+/** Of `contentBuffers`: a block's memory is used again as soon as the cache lets it go. */
+export function copyOf(block: Buffer, from: number, to: number): Buffer {
+  const part = contentBuffers.take(to - from)
+  block.copy(part, 0, from, to)
+  return part
+}
+
 const keyDigests = new WeakMap<VersionKey, string>()
 
 function blockId(key: VersionKey, index: number): string {
@@ -309,16 +332,3 @@ function versionDigest(key: VersionKey): string {
   }
   return digest
 }
-
-/** magic, format, block number, length, checksum, digest of the version. */
-function header(id: string, index: number, data: Buffer): Buffer {
-  const head = Buffer.alloc(HEADER_SIZE)
-  head.writeUInt32BE(MAGIC, 0)
-  head.writeUInt32BE(1, 4)
-  head.writeUInt32BE(index, 8)
-  head.writeUInt32BE(data.length, 12)
-  head.writeUInt32BE(crc32(data), 16)
-  head.write(id.slice(0, 40), 20, 'hex')
-  return head
-}
-

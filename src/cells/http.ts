@@ -11,12 +11,12 @@ import { gunzip } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import type { ConnectionSettings } from '../auth/types.js'
 import { silentLogger, type Logger } from '../log.js'
-import { agentClass, undici } from '../undici.js'
+import { openConnections } from './connections.js'
 import { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
 import { Incoming } from './incoming.js'
-import { usesProxy } from './proxy.js'
+import { Receiver } from './receiver.js'
 import { TIMEOUTS } from './timeouts.js'
 import { Gathering, WholeBody } from './whole.js'
 
@@ -40,6 +40,8 @@ export interface Exchange {
   readonly deadline: Deadline
   /** The answer is wanted as a whole, if its body has no more bytes than this. */
   readonly whole?: number
+  /** Memory for the body, shared between threads, exactly as long as it: a thread may receive it there, and the pieces handed out are views of it. */
+  readonly into?: readonly Buffer[]
 }
 
 export interface Reply {
@@ -65,7 +67,6 @@ export interface TextReply {
 
 /** A page of 500 nodes is about 150 kB; nothing honest comes near this. */
 const LONGEST_TEXT = 64 * 1024 * 1024
-const KEEP_ALIVE_MS = 60_000
 const gunzipText = promisify(gunzip)
 
 export class Http {
@@ -75,6 +76,7 @@ export class Http {
   readonly closed: AbortSignal
   readonly #closing = new AbortController()
   readonly #pools: Record<Pool, Dispatcher>
+  readonly #receiver: Receiver
   readonly #common: Record<string, string>
 
   constructor(settings: ConnectionSettings, options: HttpOptions = {}) {
@@ -89,8 +91,9 @@ export class Http {
     // One listener per call under way: many calls are no leak.
     setMaxListeners(0, this.closed)
     this.#common = { 'user-agent': options.userAgent ?? 'cellsfs', ...lowerCase(settings.customHeaders) }
-    const pool = (connections: number): Dispatcher => makePool(this.url, connections, settings.skipVerify)
+    const pool = (connections: number): Dispatcher => openConnections(this.url, connections, settings.skipVerify)
     this.#pools = { rest: pool(options.restConnections ?? 8), data: pool(options.dataConnections ?? 8) }
+    this.#receiver = new Receiver(this.url, options.dataConnections ?? 8, settings.skipVerify)
   }
 
   /** A deadline that also ends with this connection. */
@@ -113,8 +116,11 @@ export class Http {
       bodyTimeout: TIMEOUTS.stall,
     }
     try {
+      const { into } = exchange
       const dispatcher = this.#pools[exchange.pool]
-      const reply = exchange.whole === undefined ? await streamed(dispatcher, options, deadline) : await gathered(dispatcher, options, exchange.whole, deadline)
+      const reply = into !== undefined && this.#receiver.ready ? await streamed((body) => this.#receiver.dispatch(options, into, body), deadline)
+        : exchange.whole === undefined ? await streamed((body) => dispatcher.dispatch(options, body), deadline)
+          : await gathered(dispatcher, options, exchange.whole, deadline)
       this.logger.debug('http', { method: exchange.method, path: exchange.path, status: reply.status, ms: Math.round(performance.now() - started) })
       return reply
     } catch (error) {
@@ -133,14 +139,15 @@ export class Http {
   async close(): Promise<void> {
     if (this.closed.aborted) return
     this.#closing.abort()
+    this.#receiver.close()
     await Promise.all([this.#pools.rest.destroy(), this.#pools.data.destroy()])
   }
 }
 
-async function streamed(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, deadline: Deadline): Promise<Reply> {
+async function streamed(dispatch: (body: Incoming) => void, deadline: Deadline): Promise<Reply> {
   const body = new Incoming()
   body.onClose(deadline.onFail((reason) => body.destroy(reason)))
-  dispatcher.dispatch(options, body)
+  dispatch(body)
   const { status, headers } = await body.started
   return { status, header: (name) => headerText(headers[name]), body }
 }
@@ -175,12 +182,6 @@ export async function readText(reply: Reply, deadline: Deadline): Promise<string
     if (error instanceof CellsError) throw error
     throw new CellsError('protocol', sentence('protocol', deadline.doing), { cause: error, status: reply.status })
   }
-}
-
-function makePool(url: URL, connections: number, skipVerify: boolean): Dispatcher {
-  const tls = { rejectUnauthorized: !skipVerify }
-  const common = { connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, keepAliveMaxTimeout: 10 * KEEP_ALIVE_MS, connect: { ...tls, timeout: TIMEOUTS.connect } }
-  return usesProxy(url) ? new (undici().EnvHttpProxyAgent)({ ...common, requestTls: tls }) : new (agentClass())(common)
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

@@ -48,7 +48,7 @@ export class Objects {
       const headers: Record<string, string> = {}
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end}`
       if (options.ifMatch !== undefined) headers['if-match'] = `"${options.ifMatch}"`
-      const reply = await this.#try({ method: 'GET', key, query: options.versionId === undefined ? {} : { versionId: options.versionId }, headers, pool: 'data', deadline, whole: options.atOnce }, [200, 206], 'read')
+      const reply = await this.#try({ method: 'GET', key, query: options.versionId === undefined ? {} : { versionId: options.versionId }, headers, pool: 'data', deadline, whole: options.atOnce, into: options.into }, [200, 206], 'read')
       try {
         const facts = bodyFacts(reply.status, reply.header, range, deadline.doing)
         if (options.ifMatch !== undefined && facts.etag !== options.ifMatch) {

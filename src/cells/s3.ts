@@ -26,6 +26,7 @@ export interface S3Call {
   readonly deadline: Deadline
   /** As of an exchange (http.ts). */
   readonly whole?: number
+  readonly into?: Exchange['into']
 }
 
 export interface S3Reply {
@@ -69,6 +70,7 @@ export class S3 {
       pool: call.pool ?? 'rest',
       deadline: call.deadline,
       whole: call.whole,
+      into: call.into,
     })
     return { reply, token }
   }

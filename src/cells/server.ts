@@ -31,6 +31,8 @@ export interface GetOptions extends CallOptions {
   readonly versionId?: string
   /** The content is short, at most so many bytes, and wanted at once: it has come when `get` resolves. */
   readonly atOnce?: number
+  /** Memory that threads share, as long as what is asked for: the content may be received there, and the pieces of the stream are views of it then. */
+  readonly into?: readonly Buffer[]
 }
 
 /** A request body that can be sent again from its start: each call opens a new stream over the same bytes. */

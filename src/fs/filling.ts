@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { BLOCK_SIZE, type VersionKey } from '../cache/blocks.js'
+import { blockMemory, isShared } from '../cache/block-memory.js'
+import { BLOCK_SIZE, copyOf, type VersionKey } from '../cache/blocks.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { ObjectBody } from '../cells/types.js'
@@ -13,6 +14,8 @@ import { FsError } from './errno.js'
 
 /** How often a broken connection is taken up again within one request. */
 const RECEIVE_ATTEMPTS = 4
+/** From this many blocks on a body is worth a thread. */
+const ASIDE_BLOCKS = 2
 
 export class Filling {
   readonly data: Buffer
@@ -23,7 +26,7 @@ export class Filling {
   private waiting: Array<() => void> = []
 
   constructor(length: number, abort: AbortController) {
-    this.data = Buffer.allocUnsafe(length)
+    this.data = blockMemory.take(length)
     this.abort = abort
   }
 
@@ -41,7 +44,7 @@ export class Filling {
         signal?.addEventListener('abort', done, { once: true })
       })
     }
-    return this.data.subarray(from, to)
+    return copyOf(this.data, from, to)
   }
 
   advance(to: number): void {
@@ -106,7 +109,7 @@ async function receiveOnce(
   progress: { received: number }, deliver: boolean, signal: AbortSignal,
 ): Promise<void> {
   const range = { start: start + progress.received, end: start + length - 1 }
-  const body = await server.get(path(), range, { signal, ifMatch: key.etag })
+  const body = await server.get(path(), range, { signal, ifMatch: key.etag, into: memoryFrom(blocks, progress.received) })
   try {
     if (body.totalSize !== key.size || body.length !== length - progress.received) {
       throw new CellsError('precondition', 'The file has another size on the server')
@@ -117,7 +120,9 @@ async function receiveOnce(
         // All blocks but the file's last one are full, so position gives the block.
         const block = blocks[Math.floor(progress.received / BLOCK_SIZE)]
         if (block === undefined) throw new CellsError('protocol', 'The server sent more than it announced')
-        const n = chunk.copy(block.data, progress.received % BLOCK_SIZE, taken)
+        const at = progress.received % BLOCK_SIZE
+        // What came straight into its place is a view of it, and never goes beyond it.
+        const n = chunk.buffer === block.data.buffer ? chunk.length : chunk.copy(block.data, at, taken)
         if (n === 0) throw new CellsError('protocol', 'The server sent more than it announced')
         taken += n
         progress.received += n
@@ -128,6 +133,12 @@ async function receiveOnce(
   } finally {
     body.stream.destroy()
   }
+}
+
+/** Where the bytes from `received` on belong, if it is worth a thread, and a thread can see all of it. */
+function memoryFrom(blocks: readonly Filling[], received: number): Buffer[] | undefined {
+  const parts = blocks.slice(Math.floor(received / BLOCK_SIZE)).map(({ data }, index) => index === 0 ? data.subarray(received % BLOCK_SIZE) : data)
+  return parts.length >= ASIDE_BLOCKS && parts.every(isShared) ? parts : undefined
 }
 
 async function eachChunk(stream: ObjectBody['stream'], take: (chunk: Buffer) => void): Promise<void> {

@@ -5,14 +5,12 @@
  * meanwhile would wait for all of it on the main thread.
  */
 import type { FileHandle } from 'node:fs/promises'
-import { Worker } from 'node:worker_threads'
 import { type ContentDigest, Digester } from '../cells/digest.js'
+import { Thread } from '../thread.js'
 
 const STEP = 1 << 20
 /** Up to this size it is not worth the way to a thread, bytes. */
 const AT_ONCE = 1 << 18
-/** An idle thread is ended after this long. */
-const IDLE_MS = 10_000
 
 /** Bytes `[start, end)` of a file, a step at a time. */
 export async function* readRange(handle: FileHandle, start: number, end: number, step = 1 << 18): AsyncGenerator<Buffer> {
@@ -49,39 +47,23 @@ interface Waiting {
 }
 
 class DigestThread {
-  private worker: Worker | undefined
-  private waiting: Waiting[] = []
-  private idle: NodeJS.Timeout | undefined
-
-  digest(fd: number, size: number): Promise<ContentDigest> {
-    return new Promise((resolve, reject) => {
-      clearTimeout(this.idle)
-      const worker = this.worker ??= this.start()
-      this.waiting.push({ resolve, reject })
-      worker.ref()
-      worker.postMessage({ fd, size } satisfies DigestTask)
-    })
-  }
-
-  private start(): Worker {
-    const worker = new Worker(new URL('./digest-thread.js', import.meta.url), { execArgv: [] })
-    worker.on('message', (answer: DigestAnswer) => {
+  private readonly waiting: Waiting[] = []
+  private readonly thread = new Thread<DigestTask, DigestAnswer>({
+    program: new URL('./digest-thread.js', import.meta.url),
+    onAnswer: (answer) => {
       const next = this.waiting.shift()
       if ('digest' in answer) next?.resolve(answer.digest)
       else next?.reject(Object.assign(new Error(answer.message), { code: answer.code }))
-      if (this.waiting.length > 0) return
-      worker.unref()
-      this.idle = setTimeout(() => this.end(worker, new Error('The thread has ended')), IDLE_MS).unref()
-    })
-    worker.on('error', (error) => this.end(worker, error))
-    return worker
-  }
+      this.thread.done()
+    },
+    onEnd: (error) => { for (const { reject } of this.waiting.splice(0)) reject(error) },
+  })
 
-  private end(worker: Worker, error: Error): void {
-    if (this.worker !== worker) return
-    this.worker = undefined
-    for (const { reject } of this.waiting.splice(0)) reject(error)
-    void worker.terminate()
+  digest(fd: number, size: number): Promise<ContentDigest> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject })
+      this.thread.begin({ fd, size })
+    })
   }
 }
 

@@ -22,7 +22,7 @@ export const WHOLE_FETCH = 4 * BLOCK_SIZE
 /** Blocks of one range request of a sequential reader. */
 const REQUEST_BLOCKS = 4
 /** Blocks that a steady sequential reader has ahead of it. */
-const MAX_WINDOW_BLOCKS = 16
+const MAX_WINDOW_BLOCKS = 32
 /** A jump this far from the expected offset still counts as sequential: the kernel's own read-ahead arrives out of order. */
 const SEQUENTIAL_SLACK = 512 * 1024
 
@@ -149,7 +149,7 @@ export class VersionReader {
     const sequential = Math.abs(offset - pattern.expected) <= SEQUENTIAL_SLACK
     if (!sequential) pattern.windowBlocks = 1
     const crossed = Math.floor(end / BLOCK_SIZE) > Math.floor(pattern.expected / BLOCK_SIZE)
-    if (sequential && (crossed || offset === 0)) pattern.windowBlocks = Math.min(MAX_WINDOW_BLOCKS, pattern.windowBlocks * 2)
+    if (sequential && (crossed || offset === 0)) pattern.windowBlocks = Math.min(MAX_WINDOW_BLOCKS, pattern.windowBlocks * (pattern.windowBlocks === 1 ? 2 : 4))
     if (pattern.windowBlocks === MAX_WINDOW_BLOCKS) this.rest.stop()
     pattern.expected = sequential ? Math.max(pattern.expected, end) : end
     const first = Math.floor(offset / BLOCK_SIZE)
@@ -210,7 +210,7 @@ export class VersionReader {
     }
     try {
       await receive({ ...this.deps, key: this.key, path: this.path }, blocks.map(([, block]) => block), from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
-      for (const [index, block] of blocks) await this.deps.blocks.put(this.key, index, block.data)
+      await Promise.all(blocks.map(([index, block]) => this.deps.blocks.put(this.key, index, block.data)))
       return true
     } catch (error) {
       // To read(2) what is not there any more is another version like any other; ENOENT would be an answer about a name.
