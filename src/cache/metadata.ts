@@ -157,7 +157,7 @@ export class MetadataCache {
     const listing = this.listing(folder) ?? new Listing()
     const doubted = listing.doubted.get(name)
     if (doubted !== undefined && doubted <= at) listing.doubted.delete(name)
-    listing.answers.set(name, { node, at })
+    listing.answers.set(name, { node: node && lean(node), at })
     this.listings.set(folder, listing)
     this.shelf?.changed(folder)
   }
@@ -167,7 +167,7 @@ export class MetadataCache {
     const before = this.listing(folder)
     const listing = new Listing()
     listing.completeAt = at
-    for (const [name, node] of nodes) listing.answers.set(name, { node, at })
+    for (const [name, node] of nodes) listing.answers.set(name, { node: lean(node), at })
     if (before !== undefined) {
       for (const [name, when] of before.doubted) if (when > at) listing.doubted.set(name, when)
       for (const [name, answer] of before.answers) if (answer.at > at) listing.answers.set(name, answer)
@@ -196,6 +196,13 @@ export class MetadataCache {
   forget(folder: number): void {
     this.listings.delete(folder)
   }
+}
+
+const NO_META: CellsNode['meta'] = Object.freeze({})
+
+/** Nobody asks here what else the server keeps of a node, which takes more room than all the rest. */
+function lean({ uuid, path, kind, size, mtime, etag, hash, readOnly }: CellsNode): CellsNode {
+  return { uuid, path, kind, size, mtime, etag, hash, readOnly, meta: NO_META }
 }
 
 /** A 2.x server sends no events about nodes whose own name begins with a dot (seen on a real one): nobody tells us when an answer ends. */
