@@ -36,6 +36,9 @@ export interface ChildShown {
   readonly content: string
 }
 
+/** How long the last process may take to send everything. The longest of 1,300 took 20 s on a busy machine. */
+const SYNC_MS = 80_000
+
 async function main(task: ChildTask): Promise<void> {
   const tokens: TokenSource = { get: () => Promise.resolve(task.token), reject: () => {} }
   const server = clientOf(task.url, tokens)
@@ -51,13 +54,14 @@ async function main(task: ChildTask): Promise<void> {
     }
   }))
   if (task.die === true) process.kill(process.pid, 'SIGKILL')
-  const failed: unknown[] = [...(await engine.sync()).failed]
+  const sent = await engine.sync('', AbortSignal.timeout(SYNC_MS))
+  const failed: unknown[] = [...sent.failed, ...(sent.unsent === undefined ? [] : [`${sent.unsent} changes not sent after ${SYNC_MS / 1_000} s`, ...engine.status({ verbose: true }).changes ?? []])]
   const tree = await mountTree(fs).catch((error: unknown) => {
     failed.push(`the mount cannot be read: ${String(error)}`)
     return new Map<string, never>()
   })
   const shown: ChildShown[] = [...tree].map(([path, { type, mode, mtime, content }]) => ({ path, type, mode, mtime: mtime?.toString(), content: content.length > 100_000 ? '' : content.toString('latin1') }))
-  await engine.close()
+  await engine.close(AbortSignal.timeout(5_000))
   await server.close()
   writeSync(1, `done ${JSON.stringify({ failed, shown })}\n`)
 }

@@ -34,6 +34,9 @@ export type How = 'at-once' | 'paced' | 'recovery'
 /** An upload begins 150 ms after the change, and takes some milliseconds. */
 const PACE_MS = 160
 
+/** No process needs as long. */
+const LIMIT_MS = 120_000
+
 /** Runs between two words about a long search. */
 const PROGRESS_EVERY = 100
 
@@ -42,6 +45,8 @@ interface Ended {
   /** Steps acknowledged, by lane. */
   readonly acknowledged: readonly number[]
   readonly done: { readonly failed: readonly unknown[]; readonly shown: readonly ChildShown[] } | undefined
+  /** Neither killed nor at its end: it did not come to one, or an operation failed. */
+  readonly broken: string | undefined
   readonly stderr: string
 }
 
@@ -63,7 +68,7 @@ async function runChild(task: ChildTask, env: Record<string, string>, killAfterM
   child.stdout.on('data', (data: Buffer) => out.push(data))
   child.stderr.on('data', (data: Buffer) => err.push(data))
   if (killAfterMs !== undefined) child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), killAfterMs))
-  const limit = setTimeout(() => child.kill('SIGABRT'), 120_000)
+  const limit = setTimeout(() => child.kill('SIGABRT'), LIMIT_MS)
   const [code, signal] = await once(child, 'close') as [number | null, string | null]
   clearTimeout(limit)
   children.delete(child.pid!)
@@ -75,8 +80,8 @@ async function runChild(task: ChildTask, env: Record<string, string>, killAfterM
     else if (word !== '') acknowledged[Number(word)] = Number(rest)
   }
   const stderr = Buffer.concat(err).toString()
-  if (signal !== 'SIGKILL' && code !== 0) throw new Error(`the child ended with ${code ?? signal}: ${stderr}`)
-  return { killed: signal === 'SIGKILL', acknowledged, done, stderr }
+  const broken = signal === 'SIGKILL' || code === 0 ? undefined : signal === 'SIGABRT' ? `it did not end within ${LIMIT_MS / 1_000} s` : `it ended with ${code ?? signal}`
+  return { killed: signal === 'SIGKILL', acknowledged, done, broken, stderr }
 }
 
 export class CrashHarness {
@@ -177,27 +182,34 @@ export class CrashHarness {
     const base = { url: this.site.demo.url, token: this.token, remote, state: join(home, 'state'), tag }
     const before = scenarios.flatMap((it) => it.before)
     const ready = worldsOf(before, tag)
-    if (before.length > 0) await runChild({ ...base, cache: join(home, 'cache-0'), lanes: [{ steps: before, firstIndex: 0 }] }, {})
+    const broken: string[] = []
+    const child = async (which: string, ...call: Parameters<typeof runChild>): Promise<Ended> => {
+      const ended = await runChild(...call)
+      if (ended.broken !== undefined) broken.push(`${which}: ${ended.broken}: ${ended.stderr}`)
+      return ended
+    }
+    if (before.length > 0) await child('the one before', { ...base, cache: join(home, 'cache-0'), lanes: [{ steps: before, firstIndex: 0 }] }, {})
     const lanes: Lane[] = scenarios.map(({ steps }) => ({ steps, firstIndex: before.length, worlds: worldsOf(steps, tag, ready.at(-1), before.length) }))
     const task = { ...base, cache: join(home, 'cache-1'), lanes: lanes.map(({ steps, firstIndex }) => ({ steps, firstIndex })) }
-    const ended = await runChild(how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, killAfterMs)
-    const second = how === 'recovery' ? await runChild({ ...base, cache: join(home, 'cache-3'), lanes: [] }, env) : ended
+    const ended = await child('the one that was killed', how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, killAfterMs)
+    const second = how === 'recovery' ? await child('the second', { ...base, cache: join(home, 'cache-3'), lanes: [] }, env) : ended
     if (second.killed) report.kills++
     report.acknowledged += ended.acknowledged.reduce((sum, it) => sum + it, 0)
-    const after = await runChild({ ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
+    const after = await child('the one after', { ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
     const lost = report.lost.length
-    const wrong = await this.compare(remote, lanes, ended.acknowledged, after, report, what)
+    const wrong = [...broken, ...await this.compare(remote, lanes, ended.acknowledged, after, report, what)]
     for (const it of report.lost.slice(lost)) console.error(`lost: ${it}`)
-    if (wrong !== undefined) {
-      report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong}`)
+    if (wrong.length > 0) {
+      report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong.join('\n  ')}`)
       if (process.env['TEST_LOG'] !== undefined) console.error(`${report.wrong.at(-1)}\n-- the one that was killed\n${ended.stderr}\n-- ${how === 'recovery' ? `and the second\n${second.stderr}\n-- ` : ''}the one after\n${after.stderr}`)
     }
     await rm(home, { recursive: true, force: true })
   }
 
   /** What is not as acknowledged, on the server or in the mount. */
-  private async compare(remote: string, lanes: readonly Lane[], acknowledged: readonly number[], after: Ended, report: CrashReport, what: string): Promise<string | undefined> {
-    if (after.done === undefined || after.done.failed.length > 0) return `the next process could not send, or show, everything: ${JSON.stringify(after.done?.failed)} ${after.stderr}`
+  private async compare(remote: string, lanes: readonly Lane[], acknowledged: readonly number[], after: Ended, report: CrashReport, what: string): Promise<string[]> {
+    if (after.done === undefined) return []
+    if (after.done.failed.length > 0) return [`the one after could not send, or show, everything: ${JSON.stringify(after.done.failed)} ${after.stderr}`]
     const server = new Map([...await this.site.tree(remote)].map(([path, node]) => [path, node.kind === 'folder' ? 'folder' : `${node.size} ${node.etag}`]))
     const mount = new Map(after.done.shown.map((it) => [it.path, it]))
     const missing: string[] = []
@@ -212,7 +224,7 @@ export class CrashHarness {
       const found = possible.map((world) => differences(world, server, mount, lanes.length === 1))
       if (!found.some((it) => it.length === 0)) missing.push(found.map((it) => it.join(', ')).join('\n    or '))
     }
-    return missing.length === 0 ? undefined : missing.join('\n  ')
+    return missing
   }
 }
 
