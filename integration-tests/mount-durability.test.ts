@@ -152,7 +152,8 @@ describe('durability, ended in the middle of work', { timeout: 230_000 }, () => 
     const writer = new Service(process.execPath, ['-e', WRITER], { cwd: at.dir })
     const names: string[] = []
     while (names.length < 10) names.push(await writer.line())
-    assert.equal(await drive.stop('SIGTERM'), 0, drive.service.stderr.slice(-500))
+    // It sends for a minute, if the server takes that long.
+    assert.equal(await drive.service.stop('SIGTERM', 80_000), 0, drive.service.stderr.slice(-500))
     for (let line = await writer.line().catch(() => undefined); line !== undefined; line = await writer.line().catch(() => undefined)) names.push(line)
     for (const [i, name] of names.entries()) await at.serverHas(name, contentOf(i))
   })

@@ -1,8 +1,9 @@
 /**
  * Watches the calls that go to the server and tells what they say about the connection, for `cellsfs status`: no call is
- * made for it.
+ * made for it. And ends them with the mount: whoever waits for an answer then, with a signal or without one, has waited long enough; what
+ * the server makes of it is found out by the next mount, as after a crash.
  */
-import { isCellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { crashPoint } from '../crashpoints.js'
 import { saysNothing } from './patience.js'
@@ -27,6 +28,42 @@ export class ConnectionWatch {
     if (this.now === 'online') this.become('offline', error)
   }
 
+  private over = false
+  private readonly waiting = new Set<() => void>()
+
+  /** Nobody waits for the server any more: every call that is under way or to come fails with `aborted`. */
+  end(): void {
+    this.over = true
+    for (const leave of [...this.waiting]) leave()
+  }
+
+  /** What `work` gives, or a rejection when the mount ends. */
+  private untilEnd<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const leave = (): void => {
+        this.waiting.delete(leave)
+        reject(new CellsError('aborted', 'The mount has ended'))
+      }
+      this.waiting.add(leave)
+      work.then(resolve, reject).finally(() => this.waiting.delete(leave))
+      if (this.over) leave()
+    })
+  }
+
+  /** A listing, page by page. */
+  private async * pages<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
+    const each = pages[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const next = await this.untilEnd(each.next())
+        if (next.done === true) return
+        yield next.value
+      }
+    } finally {
+      each.return?.()?.catch(() => {})
+    }
+  }
+
   private become(state: ConnectionState, error?: unknown): void {
     if (state === this.now) return
     this.now = state
@@ -43,11 +80,13 @@ export class ConnectionWatch {
         return (...parameters: unknown[]) => {
           if (changes) crashPoint(`before ${String(name)}`)
           const result = (member as (...parameters: unknown[]) => unknown).apply(target, parameters)
-          if (result instanceof Promise) result.then(() => {
+          if (name === 'list') return this.pages(result as ReturnType<CellsServer['list']>)
+          if (!(result instanceof Promise)) return result
+          result.then(() => {
             this.become('online')
             if (changes) crashPoint(`after ${String(name)}`)
           }, (error: unknown) => this.failed(error))
-          return result
+          return name === 'close' ? result : this.untilEnd(result)
         }
       },
     })

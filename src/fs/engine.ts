@@ -310,14 +310,11 @@ class MountEngine implements Engine {
     const report = await this.sync('', signal).catch((error: unknown): SyncReport => ({ failed: [{ path: '', reason: (error as Error).message }] }))
     for (const { path, reason } of report.failed) this.options.logger.error('not on the server yet, kept for the next mount', { path, reason })
     this.stream?.close()
-    await this.recovery.close()
-    await this.pins.close()
-    await this.dotNames.close()
-    await this.contents.close()
-    await this.uploader.close()
+    // All are told before any is waited for: what fails from here on fails because this is the end.
+    const ends = [this.recovery.close(), this.pins.close(), this.dotNames.close(), this.contents.close(), this.uploader.close(), this.unlinks.close(), this.confirmer.close()]
     this.removals.close()
-    await this.unlinks.close()
-    await this.confirmer.close()
+    this.connection.end()
+    await Promise.all(ends)
     for (const inode of this.tree.deps.inodes.all()) {
       if (inode.draft === undefined) continue
       await inode.draft.close()
