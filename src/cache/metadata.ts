@@ -145,11 +145,20 @@ export class MetadataCache {
   /** One answer. `at` is when the question was asked. */
   set(folder: number, name: string, node: CellsNode | undefined, at: number): void {
     const listing = this.listing(folder)
-    // An answer to an older question, overtaken.
-    if ((listing?.answers.get(name)?.at ?? 0) > at) return
+    if (this.overtaken(listing, name, at)) return
     const changed = listing !== undefined && !listing.doubted.has(name) && differs(listing, name, node)
     this.ours(folder, name, node, at)
     if (changed) this.onChange(folder, name)
+  }
+
+  /** Is the answer to a question of that time older than what is known, of the name or of the folder without it? */
+  private overtaken(listing: Listing | undefined, name: string, at: number): boolean {
+    return listing !== undefined && Math.max(listing.answers.get(name)?.at ?? 0, listing.completeAt) > at
+  }
+
+  /** As `ours`, of what the server was seen to have at that time. */
+  shown(folder: number, name: string, node: CellsNode, at: number): void {
+    if (!this.overtaken(this.listing(folder), name, at)) this.ours(folder, name, node, at)
   }
 
   /** As `set` for a change of our own, which nobody needs to be told of. */

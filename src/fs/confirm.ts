@@ -166,6 +166,17 @@ export class Confirmer {
     return true
   }
 
+  /**
+   * The node has left the inode's place, by somebody else's doing, and this is what it was: if ours, the server has shown it, and nothing is to be waited
+   * for. Resolves when ours is the server's version, and no longer a draft.
+   */
+  async left(inode: Inode, node: CellsNode): Promise<void> {
+    if (!inode.unconfirmed || inode.expected === undefined || compareWithNode(inode.expected, node) !== 'same') return
+    if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return
+    this.settleFile(inode, node)
+    await this.retired()
+  }
+
   /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
   private agrees(inode: Inode, node: CellsNode): boolean {
     if (inode.expected === undefined) return false
@@ -200,7 +211,7 @@ export class Confirmer {
     this.deps.onIdentified(inode)
     this.takeRights(inode, node)
     tree.deps.store.updateFacts(node.uuid, inode.facts())
-    this.dropOverlay(inode, node)
+    this.dropOverlay(inode, node, tree.deps.metadata.now())
   }
 
   private takeRights(inode: Inode, { readOnly }: CellsNode): void {
@@ -215,7 +226,7 @@ export class Confirmer {
     this.confirmedSince = Math.max(this.confirmedSince, this.present.get(inode)?.since ?? 0)
     inode.resent = 0
     this.drop(inode)
-    inode.versionAt = tree.deps.metadata.now()
+    const at = inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) {
       tree.echoes.remember(node.uuid, inode.base.etag)
     }
@@ -231,20 +242,20 @@ export class Confirmer {
     if (inode.draft === undefined) {
       if (ours) inode.version = version
       else this.takeTheirs(inode, node)
-      this.dropOverlay(inode, node)
+      this.dropOverlay(inode, node, at)
       return
     }
     inode.base = version
     // The draft may be let go before its content is among the blocks.
     inode.version = version
-    const work = this.retireDraft(inode, node, ours)
+    const work = this.retireDraft(inode, node, ours, at)
       .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
       .finally(() => this.retiring.delete(work))
     this.retiring.add(work)
   }
 
   /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
-  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean): Promise<void> {
+  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean, at: number): Promise<void> {
     const { tree, blocks } = this.deps
     const { draft } = inode
     if (draft === undefined) return
@@ -268,7 +279,7 @@ export class Confirmer {
     inode.recordId = undefined
     await tree.deps.store.drafts.remove(draft.id)
     await draft.discard()
-    this.dropOverlay(inode, node)
+    this.dropOverlay(inode, node, at)
   }
 
   /** Somebody has written over what we sent. */
@@ -278,11 +289,12 @@ export class Confirmer {
     tree.kernel.content(inode)
   }
 
-  private dropOverlay(inode: Inode, node: CellsNode): void {
+  /** `at`: when the server showed it. What has been heard of the name since is newer. */
+  private dropOverlay(inode: Inode, node: CellsNode, at: number): void {
     const { metadata, inodes } = this.deps.tree.deps
     const place = inode.serverPlace
     // The kernel has known it all along.
-    if (place !== undefined) metadata.ours(place.folder.ino, place.name, node, metadata.now())
+    if (place !== undefined) metadata.shown(place.folder.ino, place.name, node, at)
     this.deps.tree.overlay(inode)
     inodes.release(inode)
   }

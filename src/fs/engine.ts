@@ -225,6 +225,7 @@ class MountEngine implements Engine {
       else logger.info(state === 'online' ? 'the server answers' : 'the server cannot be reached: going on with what is known', { error })
     }
     this.tree.offer = (inode, node) => this.confirmer.offer(inode, node)
+    this.tree.left = (inode, node) => this.confirmer.left(inode, node)
     this.tree.isGoing = (folder, name) => this.unlinks.pendingAt(folder, name) || this.removals.pendingAt(folder, name)
       || this.confirmer.awaitsAbsence(folder, name) || this.tree.places.elsewhereHere(folder, name) !== undefined
     // Names here and names on the server: two trees, two locks.

@@ -2,8 +2,12 @@
  * What the server's events say about the tree: a proof of what we sent, an echo of what is known, or news. News end belief in the
  * name, and those who have the file open are told at once; the rest is asked when somebody wants to know.
  */
-import type { CellsEvent, CellsNode } from '../cells/types.js'
+import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { Inode } from './inodes.js'
 import type { Tree } from './tree.js'
+
+/** What has left its place without a content has one after this long, milliseconds, or never. */
+const INDEXED_MS = 15_000
 
 export class TreeEvents {
   private readonly tree: Tree
@@ -20,9 +24,11 @@ export class TreeEvents {
         this.changed(event.node.path, event.node)
         break
       case 'path':
+        this.left(event.source, event.target)
         this.moved(event.source.path, event.target)
         break
       case 'delete':
+        this.left(event.source)
         this.changed(event.source.path, undefined)
         break
       case 'idm':
@@ -47,13 +53,36 @@ export class TreeEvents {
     if (node !== undefined && this.tree.echoes.isAbout(live, node) && this.tree.offer(live, node)) return
     if (birth) return
     if (known !== undefined && node !== undefined && same(known, node)) return
-    // An echo of our own delete or rename.
-    if (node === undefined && answer !== undefined && known === undefined) return
+    // An echo of our own delete or rename, unless it is of what the server has shown a moment ago.
+    if (node === undefined && answer !== undefined && known === undefined && (live === undefined || live.unconfirmed || live.uuid === '')) return
     this.tree.doubt(folder, name)
     if (live === undefined || folder.local.get(name) === live) return
     this.tree.kernel.attributes(live)
     // Whoever has it open does not ask: asked for it, so that old pages go.
     if (node !== undefined && live.opens > 0) this.look(() => this.tree.revalidate(live))
+  }
+
+  /**
+   * A node has left its place, and if that was ours, no other word comes of it: neither is it waited for nor sent again. What had no content yet is
+   * looked at where it is now.
+   */
+  private left(was: CellsNode, now?: CellsNode): void {
+    const { deps: { server }, places, echoes } = this.tree
+    const place = places.locate(was.path)
+    const ours = (): Inode | undefined => {
+      const live = place === undefined ? undefined : places.atServerPlace(place.folder, place.name)
+      return live?.unconfirmed === true && echoes.isAbout(live, was) ? live : undefined
+    }
+    const live = ours()
+    if (live === undefined) return
+    this.look(async () => {
+      const last = was.etag !== ETAG_TEMPORARY ? was : now === undefined ? undefined : await server.waitFor(now.path, (it) => it?.etag !== ETAG_TEMPORARY, { timeoutMs: INDEXED_MS })
+      if (last?.uuid !== was.uuid || ours() !== live) return
+      await this.tree.left(live, { ...last, path: was.path })
+      // Known for ours, it is looked for where it is now.
+      if (now === undefined) this.changed(was.path, undefined)
+      else this.moved(was.path, { ...now, etag: last.etag })
+    })
   }
 
   private moved(from: string, target: CellsNode): void {

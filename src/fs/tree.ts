@@ -56,6 +56,8 @@ export class Tree {
   readonly questions: Questions
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  /** Told of what a node was when somebody took it away from an inode's place; resolves when that is taken in. */
+  left: (inode: Inode, node: CellsNode) => Promise<void> = () => Promise.resolve()
   /** Did we delete or move away a node that the server may still show at this name? */
   isGoing: (folder: Inode, name: string) => boolean = () => false
   readonly patience: Patience

@@ -70,7 +70,7 @@ export class Runner {
     const { remote, state } = await this.site.place()
     this.remote = remote
     this.state = state
-    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id), confirmed: () => this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 2))) })
+    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id) })
     this.trouble.calm()
     await this.open()
     this.trouble.resume()
@@ -358,7 +358,8 @@ export class Runner {
   private async openHandle(slot: number, path: string, flags: Handle['flags']): Promise<void> {
     if (this.handles.has(slot) || this.isLink(path)) return
     const id = this.model.ids.next()
-    const known = this.model.newest.names.get(path)
+    // It is made where we do not know yet of somebody's.
+    const makes = flags === 'c' && this.model.worlds.some((world) => world.at(path) === undefined)
     const wanted = flags === 'r' ? 0 : flags === 'a' ? O_WRONLY | O_APPEND : O_RDWR | (flags === 'c' ? O_CREAT : 0)
     const contended = this.model.isContended(path)
     const outcome = await this.outcome(() => this.fs.open(path, wanted))
@@ -367,7 +368,7 @@ export class Runner {
       else if (world.lookup(path).type === 'folder') throw new Errno('EISDIR')
     }
     const uncertain = this.uncertain(outcome)
-    if (flags === 'c' && known === undefined) this.model.did<unknown>('open', [path], outcome, uncertain, work)
+    if (makes) this.model.did<unknown>('open', [path], outcome, uncertain, work)
     else if (!uncertain && !('code' in outcome && CHANGING.has(outcome.code) && contended)) this.model.observed<unknown>('open', path, outcome, work, () => true)
     if ('value' in outcome) this.handles.set(slot, { file: outcome.value, flags, node: this.model.newest.names.get(path) ?? id, path, loose: contended })
   }

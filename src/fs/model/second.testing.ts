@@ -7,19 +7,11 @@ import { INDEX_DELAY_MS, md5, type Site } from './site.testing.js'
 import type { Wire } from './wire.testing.js'
 import { isBelow, parentOf, type World } from './world.testing.js'
 
-/**
- * Bugs of the engine that would end every search (todo tests in model.test.ts name them) are stepped around: M1, a content
- * that somebody deletes before the server shows it. MODEL_KNOWN_BUGS=0 walks into them.
- */
-const KNOWN_BUGS = process.env['MODEL_KNOWN_BUGS'] !== '0'
-
 export interface SecondDeps {
   readonly site: Site
   readonly model: Model
   readonly wire: Wire
   readonly remote: string
-  /** Resolves when the mount knows that the server shows all of ours. */
-  readonly confirmed: () => Promise<unknown>
   /** The content, or the place, of this node was changed. */
   readonly onNode: (id: number) => void
 }
@@ -117,7 +109,6 @@ export class SecondClient {
   async remove(path: string): Promise<void> {
     const { model, site } = this.deps
     if (model.newest.at(path) === undefined) return
-    if (KNOWN_BUGS && model.meets([path])) await this.deps.confirmed()
     await this.act([path], async () => {
       this.release(path, model.isLoose(path))
       await site.other.remove([this.path(path)])

@@ -1,0 +1,19 @@
+/** Which of two answers about a name is believed. */
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import type { CellsNode } from '../cells/types.js'
+import { MetadataCache } from './metadata.js'
+
+const node = { uuid: 'u', path: 'w/f', kind: 'file', size: 1, mtime: 0, etag: 'e', hash: '', readOnly: false, meta: {} } satisfies CellsNode
+
+it('an answer that comes after a listing which was asked for later does not bring a name back', () => {
+  const cache = new MetadataCache(10, () => {}, () => 100)
+  cache.streamConnected()
+  cache.setAll(1, new Map(), 120)
+  cache.set(1, 'f', node, 110)
+  assert.equal(cache.lookup(1, 'f'), undefined)
+  cache.shown(1, 'f', node, 110)
+  assert.equal(cache.lookup(1, 'f'), undefined)
+  cache.set(1, 'f', node, 130)
+  assert.equal(cache.lookup(1, 'f'), node)
+})
