@@ -110,6 +110,19 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('b')).toString(), 'text')
   }))
 
+  it('deletes a file that was moved out of a folder with the folder', withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await world.server.mkdir([world.path('d')])
+    await world.server.put(world.path('d/a'), Buffer.from('text'), 4)
+    await world.server.waitFor(world.path('d/a'), (node) => node?.size === 4 && node.etag !== 'temporary')
+    for (let here: string[] = []; here.length === 0; here = await fs.readdir('d').catch(() => [])) await pause(20)
+    await fs.rename('d/a', 'b')
+    await fs.rmdir('d')
+    await fs.unlink('b')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await fs.readdir('')], [[], []])
+  }))
+
   it('deletes a folder when the server has stopped showing what has just been removed in it', withWorld({ serverVersion: 2, indexDelayMs: 200 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('b', 'old')

@@ -318,12 +318,20 @@ export class Unlinks {
       }
       // Of an earlier process there may be no inode, only what it had sent.
       const type = unlink.inode?.type ?? (node.kind === 'file' && unlink.deleted.length > 0 ? 'file' : undefined)
-      const meant = unlink.inode?.type === 'folder' ? [...unlink.deleted, ...this.deps.goingBelow(unlink.inode).deleted] : unlink.deleted
-      const { paths: ours, left } = await remainder(tree, node, type, meant, this.stop.signal)
+      const { paths: ours, left } = await remainder(tree, node, type, [...unlink.deleted, ...this.alongside(unlink).deleted], this.stop.signal)
       found.going.push(...ours)
       found[left ? 'spared' : 'gone'].push(unlink)
     }
+    found.going = found.going.filter((path) => !found.going.some((other) => path.startsWith(`${other}/`)))
     return found
+  }
+
+  /** What goes with a folder that is deleted now, besides what went with it when it was deleted here. */
+  private alongside({ inode }: Unlink): Covered {
+    if (inode?.type !== 'folder') return NOTHING
+    const others = [...this.waiting.values(), ...this.sending].filter((it) => this.deps.tree.places.isWithinThere(it.folder, inode))
+    const going = [...others, this.deps.goingBelow(inode)]
+    return { unshown: going.flatMap((it) => it.unshown), deleted: going.flatMap((it) => it.deleted) }
   }
 
   /** Nothing is there: it was deleted by somebody else, too, or a folder above it was renamed, of which we do not know yet. */
@@ -343,7 +351,7 @@ export class Unlinks {
     const { tree, confirmer } = this.deps
     const folders = batch.flatMap(({ inode }) => inode?.type === 'folder' ? [inode] : [])
     await withinTime(SHOWN_MS, this.stop.signal, (signal) => Promise.allSettled([
-      ...[...batch.flatMap((it) => it.unshown), ...folders.flatMap((folder) => this.deps.goingBelow(folder).unshown)].map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal })),
+      ...[...new Set(batch.flatMap((it) => [...it.unshown, ...this.alongside(it).unshown]))].map((path) => tree.deps.server.waitFor(path, (node) => node !== undefined && node.etag !== ETAG_TEMPORARY, { signal })),
       ...folders.map((folder) => confirmer.confirmedBelow(folder, signal)),
     ]))
   }
