@@ -68,6 +68,8 @@ export interface EngineOptions {
   readonly pace?: number
   /** What the server has taken and does not show is sent again after this long, milliseconds, at the earliest. */
   readonly resendMs?: number
+  /** What is larger than this is sent in parts of this size, bytes; for tests. Default: see upload.ts. */
+  readonly partBytes?: number
   readonly logger: Logger
 }
 
@@ -257,6 +259,7 @@ class MountEngine implements Engine {
       },
       onMissing: (inode, draft, error) => contents.bases.failed(inode, draft, error),
       onDue: (inode) => this.uploader.add(inode),
+      partBytes: this.options.partBytes,
     })
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
     const uploader = this.uploader = new Uploader({ tree, durability, sender, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })

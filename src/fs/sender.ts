@@ -55,6 +55,8 @@ export interface SenderDeps {
   readonly onMissing: (inode: Inode, draft: Draft, error: unknown) => Promise<void>
   /** The inode has a content to be sent. */
   readonly onDue: (inode: Inode) => void
+  /** See EngineOptions. */
+  readonly partBytes: number | undefined
   readonly logger: Logger
 }
 
@@ -208,6 +210,7 @@ export class Sender {
       },
       // Not if it was replaced or deleted here.
       goesOn: () => !stop.signal.aborted,
+      partBytes: this.deps.partBytes,
     }
   }
 

@@ -33,7 +33,7 @@ export interface UploadLedger {
   /** After a failure: will the same content be sent there again? */
   readonly goesOn: () => boolean
   /** For tests; default: see `partSize` and 64 MiB. */
-  readonly partBytes?: number
+  readonly partBytes?: number | undefined
 }
 
 /**

@@ -23,6 +23,8 @@ export type Step =
 
 export interface Scenario {
   readonly name: string
+  /** See EngineOptions. */
+  readonly partBytes?: number
   /** Steps carried out, and confirmed, before the crash points count. */
   readonly before: readonly Step[]
   readonly steps: readonly Step[]
@@ -50,6 +52,9 @@ export const SCENARIOS: readonly Scenario[] = [
 export const LARGE_SCENARIOS: readonly Scenario[] = [
   { name: 'large', before: [], steps: [['write', 'big', 70 * MiB], ['append', 'big', 5]] },
 ]
+
+/** In many parts, to be killed at random moments of it. */
+export const HUGE_SCENARIO: Scenario = { name: 'huge', before: [], partBytes: 5 * MiB, steps: [['write', 'big', 200 * MiB]] }
 
 /** Content of a step: the same for the program, the model and those who look for it. */
 function contentOf(tag: string, index: number, size: number): Buffer {

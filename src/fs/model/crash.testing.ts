@@ -7,12 +7,11 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CHILD, type ChildShown, type ChildTask } from './crash-child.testing.js'
-import { randomSteps, type Scenario, type Step, worldsOf } from './crash-steps.testing.js'
-import { shorten } from './model.testing.js'
-import { md5, Site } from './site.testing.js'
+import { CHILD, type ChildShown, type ChildTask, type Looked, type Silence } from './crash-child.testing.js'
+import { differences, filesOf, type Lane, notShown } from './crash-compare.testing.js'
+import { HUGE_SCENARIO, randomSteps, type Scenario, worldsOf } from './crash-steps.testing.js'
+import { Site } from './site.testing.js'
 import { randomFrom } from './trouble.testing.js'
-import type { World } from './world.testing.js'
 
 export interface CrashReport {
   scenario: string
@@ -29,7 +28,21 @@ export interface CrashReport {
   readonly wrong: string[]
 }
 
-export type How = 'at-once' | 'paced' | 'recovery'
+export type How = 'at-once' | 'paced' | 'recovery' | 'again' | 'silent'
+
+/** When a process is killed. */
+interface Kill {
+  readonly what: string
+  readonly env?: Record<string, string>
+  readonly afterMs?: number
+  /** The one after it is killed, too. */
+  readonly again?: Record<string, string>
+  /** The server says nothing to the one after it, at first. */
+  readonly silence?: Silence
+}
+
+/** A process that brings everything back passes about as many points. */
+const RECOVERY_POINTS = 30
 
 /** An upload begins 150 ms after the change, and takes some milliseconds. */
 const PACE_MS = 160
@@ -44,16 +57,11 @@ interface Ended {
   readonly killed: boolean
   /** Steps acknowledged, by lane. */
   readonly acknowledged: readonly number[]
+  readonly looked: readonly Looked[]
   readonly done: { readonly failed: readonly unknown[]; readonly shown: readonly ChildShown[] } | undefined
   /** Neither killed nor at its end: it did not come to one, or an operation failed. */
   readonly broken: string | undefined
   readonly stderr: string
-}
-
-interface Lane {
-  readonly steps: readonly Step[]
-  readonly worlds: readonly World[]
-  readonly firstIndex: number
 }
 
 /** Every child ends with us. */
@@ -74,14 +82,16 @@ async function runChild(task: ChildTask, env: Record<string, string>, killAfterM
   children.delete(child.pid!)
   const acknowledged = task.lanes.map(() => 0)
   let done: Ended['done']
+  let looked: readonly Looked[] = []
   for (const line of Buffer.concat(out).toString().split('\n')) {
     const [word, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]
     if (word === 'done') done = JSON.parse(rest) as Ended['done']
+    else if (word === 'look') looked = JSON.parse(rest) as readonly Looked[]
     else if (word !== '') acknowledged[Number(word)] = Number(rest)
   }
   const stderr = Buffer.concat(err).toString()
   const broken = signal === 'SIGKILL' || code === 0 ? undefined : signal === 'SIGABRT' ? `it did not end within ${LIMIT_MS / 1_000} s` : `it ended with ${code ?? signal}`
-  return { killed: signal === 'SIGKILL', acknowledged, done, broken, stderr }
+  return { killed: signal === 'SIGKILL', acknowledged, looked, done, broken, stderr }
 }
 
 export class CrashHarness {
@@ -103,8 +113,8 @@ export class CrashHarness {
   }
 
   /** At most `parallel` runs at a time, over all calls. */
-  static async open(version: 2 | 4, parallel: number): Promise<CrashHarness> {
-    const site = await Site.open(version)
+  static async open(version: 2 | 4, parallel: number, indexDelayMs?: number): Promise<CrashHarness> {
+    const site = await Site.open(version, indexDelayMs)
     return new CrashHarness(site, await mkdtemp(join(tmpdir(), 'cellsfs-crash-')), await site.token(), parallel)
   }
 
@@ -129,35 +139,57 @@ export class CrashHarness {
   /**
    * Kills the scenario at each of its points, or at every n-th of them from `offset` on. `at-once`: one step after the other, then all of it
    * is sent. `paced`: what a step has to send is on its way when the next one comes. `recovery`: all steps are acknowledged, their process is
-   * killed, and the one after it is killed while it brings everything back and sends it.
+   * killed, and the one after it is killed while it brings everything back and sends it. `again`: as `at-once`, and the one after it is killed, too, at
+   * some point. `silent`: as `at-once`, and the server says nothing to the one after it, at first.
    */
   async everyPoint(scenario: Scenario, how: How, { every = 1, offset = 0, only }: { every?: number; offset?: number; only?: readonly number[] | undefined } = {}): Promise<CrashReport> {
     const report = this.newReport(`${scenario.name}, ${how}`)
     const log = join(this.folder, `points-${++this.runs}`)
-    await this.once(scenario, how, { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log }, report)
+    await this.once(scenario, how, { what: 'no point', env: { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log } }, report)
     const names = (await readFile(log, 'utf8')).trim().split('\n')
     report.points = names.length
     const points = only ?? names.map((_, index) => index + 1).filter((at) => at % every === offset % every)
-    await Promise.all(points.map((at) => this.once(scenario, how, { CELLSFS_CRASH_AT: String(at) }, report, undefined, `${at} (${names[at - 1]})`)))
-    return report
-  }
-
-  /** Kills a busy process at a random moment, `times` times. */
-  async randomMoments(times: number, seed: number): Promise<CrashReport> {
-    const report = this.newReport('random moments')
-    const random = randomFrom(seed)
-    await Promise.all(Array.from({ length: times }, async () => {
-      const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
-      const ms = random() * 1_500
-      await this.once(load, 'at-once', {}, report, ms, `after ${Math.round(ms)} ms`)
+    await Promise.all(points.map((at) => {
+      const random = randomFrom(offset + at)
+      const next = 1 + Math.floor(random() * RECOVERY_POINTS)
+      const silence = random() < 0.5 ? 'stalls' : 'fails'
+      return this.once(scenario, how, {
+        what: `${at} (${names[at - 1]})${how === 'again' ? `, and again at ${next}` : how === 'silent' ? `, the server ${silence}` : ''}`,
+        env: { CELLSFS_CRASH_AT: String(at) }, ...(how === 'again' && { again: { CELLSFS_CRASH_AT: String(next) } }), ...(how === 'silent' && { silence }),
+      }, report)
     }))
     return report
   }
 
-  private async once(scenario: Scenario | readonly Scenario[], how: How, env: Record<string, string>, report: CrashReport, killAfterMs?: number, what = 'no kill'): Promise<void> {
+  /** Kills a busy process at a random moment, `times` times; `again`: and the one after it at some point. */
+  async randomMoments(times: number, seed: number, again = false): Promise<CrashReport> {
+    const report = this.newReport(again ? 'random moments, and again' : 'random moments')
+    const random = randomFrom(seed)
+    await Promise.all(Array.from({ length: times }, async () => {
+      const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
+      const ms = random() * 1_500
+      const next = again ? 1 + Math.floor(random() * RECOVERY_POINTS * 3) : 0
+      await this.once(load, 'at-once', { what: `after ${Math.round(ms)} ms${again ? `, and again at ${next}` : ''}`, afterMs: ms, ...(again && { again: { CELLSFS_CRASH_AT: String(next) } }) }, report)
+    }))
+    return report
+  }
+
+  /** Kills a process at a random moment while it sends a large file in parts, one after the other, for it takes all there is of a machine. */
+  async duringUpload(times: number, seed: number): Promise<CrashReport> {
+    const report = this.newReport('huge')
+    const random = randomFrom(seed)
+    for (let i = 0; i < times; i++) {
+      const ms = 100 + random() * 3_000
+      const next = 1 + Math.floor(random() * RECOVERY_POINTS)
+      await this.once(HUGE_SCENARIO, 'at-once', { what: `after ${Math.round(ms)} ms, and again at ${next}`, afterMs: ms, again: { CELLSFS_CRASH_AT: String(next) } }, report)
+    }
+    return report
+  }
+
+  private async once(scenario: Scenario | readonly Scenario[], how: How, kill: Kill, report: CrashReport): Promise<void> {
     const release = await this.turn()
     try {
-      await this.onceNow(scenario, how, env, report, killAfterMs, what)
+      await this.onceNow('steps' in scenario ? [scenario] : scenario, how, kill, report)
     } finally {
       release()
       if (++this.finished % PROGRESS_EVERY === 0) console.error(`${new Date().toISOString()} ${this.waiting.length} runs wait; so far ${this.summary()}`)
@@ -174,43 +206,62 @@ export class CrashHarness {
     }
   }
 
-  private async onceNow(scenario: Scenario | readonly Scenario[], how: How, env: Record<string, string>, report: CrashReport, killAfterMs: number | undefined, what: string): Promise<void> {
-    const scenarios = 'steps' in scenario ? [scenario] : scenario
+  private async onceNow(scenarios: readonly Scenario[], how: How, { what, env = {}, afterMs, again, silence }: Kill, report: CrashReport): Promise<void> {
     const { remote } = await this.site.place()
     const home = await mkdtemp(join(this.folder, 'run-'))
     const tag = `t${++this.runs}`
-    const base = { url: this.site.demo.url, token: this.token, remote, state: join(home, 'state'), tag }
+    const base = { url: this.site.demo.url, token: this.token, remote, state: join(home, 'state'), tag, partBytes: scenarios[0]!.partBytes }
     const before = scenarios.flatMap((it) => it.before)
     const ready = worldsOf(before, tag)
     const broken: string[] = []
+    const logs: string[] = []
     const child = async (which: string, ...call: Parameters<typeof runChild>): Promise<Ended> => {
       const ended = await runChild(...call)
       if (ended.broken !== undefined) broken.push(`${which}: ${ended.broken}: ${ended.stderr}`)
+      logs.push(`-- ${which}\n${ended.stderr}`)
       return ended
     }
     if (before.length > 0) await child('the one before', { ...base, cache: join(home, 'cache-0'), lanes: [{ steps: before, firstIndex: 0 }] }, {})
     const lanes: Lane[] = scenarios.map(({ steps }) => ({ steps, firstIndex: before.length, worlds: worldsOf(steps, tag, ready.at(-1), before.length) }))
     const task = { ...base, cache: join(home, 'cache-1'), lanes: lanes.map(({ steps, firstIndex }) => ({ steps, firstIndex })) }
-    const ended = await child('the one that was killed', how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, killAfterMs)
-    const second = how === 'recovery' ? await child('the second', { ...base, cache: join(home, 'cache-3'), lanes: [] }, env) : ended
-    if (second.killed) report.kills++
-    report.acknowledged += ended.acknowledged.reduce((sum, it) => sum + it, 0)
-    const after = await child('the one after', { ...base, cache: join(home, 'cache-2'), lanes: [] }, {})
+    const recovery = how === 'recovery' ? env : again
+    const first = await child('the one that was killed', how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, afterMs)
+    if (first.killed && how !== 'recovery') report.kills++
+    const second = recovery === undefined ? undefined : await child('the second', { ...base, cache: join(home, 'cache-3'), lanes: [] }, recovery)
+    if (second?.killed === true) report.kills++
+    report.acknowledged += first.acknowledged.reduce((sum, it) => sum + it, 0)
+    const there = silence === undefined ? undefined : await this.contentsOf(remote)
+    const paths = [...new Set(lanes.flatMap(({ worlds }) => worlds.flatMap((it) => [...it.names.keys()])))].filter((it) => it !== '' && it !== '4913')
+    const after = await child('the one after', { ...base, cache: join(home, 'cache-2'), lanes: [], ...(silence !== undefined && { look: { paths, silence } }) }, {})
     const lost = report.lost.length
-    const wrong = [...broken, ...await this.compare(remote, lanes, ended.acknowledged, after, report, what)]
+    const wrong = [
+      ...broken, ...(there === undefined ? [] : lanes.flatMap((lane, index) => notShown(lane, first.acknowledged[index]!, after.looked, there))),
+      ...await this.compare(remote, lanes, first.acknowledged, after, report, what),
+    ]
     for (const it of report.lost.slice(lost)) console.error(`lost: ${it}`)
     if (wrong.length > 0) {
-      report.wrong.push(`${report.scenario}, killed at ${what}, ${ended.acknowledged.join('/')} steps acknowledged: ${wrong.join('\n  ')}`)
-      if (process.env['TEST_LOG'] !== undefined) console.error(`${report.wrong.at(-1)}\n-- the one that was killed\n${ended.stderr}\n-- ${how === 'recovery' ? `and the second\n${second.stderr}\n-- ` : ''}the one after\n${after.stderr}`)
+      report.wrong.push(`${report.scenario}, killed at ${what}, ${first.acknowledged.join('/')} steps acknowledged: ${wrong.join('\n  ')}`)
+      if (process.env['TEST_LOG'] !== undefined) console.error(`${report.wrong.at(-1)}\n${logs.join('\n')}`)
     }
     await rm(home, { recursive: true, force: true })
+  }
+
+  /** What the server has, by path: `folder`, or size and md5. */
+  private async contentsOf(remote: string): Promise<Map<string, string>> {
+    const found = new Map<string, string>()
+    for (const [path, node] of await this.site.tree(remote)) {
+      // Of a file that was sent in parts the ETag says nothing about its content.
+      const etag = node.kind === 'file' && node.etag.includes('-') ? await this.site.md5(node.path) : node.etag
+      found.set(path, node.kind === 'folder' ? 'folder' : `${node.size} ${etag}`)
+    }
+    return found
   }
 
   /** What is not as acknowledged, on the server or in the mount. */
   private async compare(remote: string, lanes: readonly Lane[], acknowledged: readonly number[], after: Ended, report: CrashReport, what: string): Promise<string[]> {
     if (after.done === undefined) return []
     if (after.done.failed.length > 0) return [`the one after could not send, or show, everything: ${JSON.stringify(after.done.failed)} ${after.stderr}`]
-    const server = new Map([...await this.site.tree(remote)].map(([path, node]) => [path, node.kind === 'folder' ? 'folder' : `${node.size} ${node.etag}`]))
+    const server = await this.contentsOf(remote)
     const mount = new Map(after.done.shown.map((it) => [it.path, it]))
     const missing: string[] = []
     for (const [index, { worlds }] of lanes.entries()) {
@@ -220,38 +271,10 @@ export class CrashHarness {
       // What the step under way takes away may be gone.
       const kept = possible.map(filesOf).reduce((both, files) => new Map([...both].filter(([key]) => files.has(key))))
       report.files += kept.size
-      for (const [key, path] of kept) if (!all.has(key) && ![...all].some((it) => it.includes('-') && it.split(' ')[0] === key.split(' ')[0])) report.lost.push(`${report.scenario}, killed at ${what}: ${path} (${key})`)
+      for (const [key, path] of kept) if (!all.has(key)) report.lost.push(`${report.scenario}, killed at ${what}: ${path} (${key})`)
       const found = possible.map((world) => differences(world, server, mount, lanes.length === 1))
       if (!found.some((it) => it.length === 0)) missing.push(found.map((it) => it.join(', ')).join('\n    or '))
     }
     return missing
   }
-}
-
-/** Size and md5 of each file, with its path. Those of scratch files stay here. */
-function filesOf(world: World): Map<string, string> {
-  const found = new Map<string, string>()
-  for (const [path, id] of world.names) {
-    const { type, content } = world.nodes.get(id)!
-    if (type === 'file' && path !== '4913') found.set(`${content.length} ${md5(content)}`, path)
-  }
-  return found
-}
-
-function differences(world: World, server: ReadonlyMap<string, string>, mount: ReadonlyMap<string, ChildShown>, whole: boolean): string[] {
-  const wrong: string[] = []
-  // Of several programs each has a folder.
-  const root = whole ? '' : [...world.names.keys()].find((it) => it !== '')
-  const mine = (path: string): boolean => path !== '' && (whole || (root !== undefined && path.startsWith(root.split('/')[0]!)))
-  for (const path of new Set([...world.names.keys(), ...server.keys(), ...mount.keys()])) {
-    if (!mine(path) || path === '4913') continue
-    const node = world.at(path)
-    const [there, here] = [server.get(path), mount.get(path)]
-    const expected = node === undefined ? undefined : node.type === 'folder' ? 'folder' : `${node.content.length} ${md5(node.content)}`
-    if (there !== expected && !(there?.includes('-') === true && expected?.split(' ')[0] === there.split(' ')[0])) wrong.push(`${path} on the server: ${there ?? 'nothing'}, expected ${node === undefined ? 'nothing' : `${expected} ${shorten(node.content)}`}`)
-    else if (node === undefined ? here !== undefined : here?.type !== node.type) wrong.push(`${path} in the mount: ${here?.type ?? 'nothing'}, expected ${node?.type ?? 'nothing'}`)
-    else if (node?.mode !== undefined && here?.mode !== node.mode) wrong.push(`${path} has mode ${here?.mode?.toString(8)}, expected ${node.mode.toString(8)}`)
-    else if (node?.mtime !== undefined && here?.mtime !== node.mtime.toString()) wrong.push(`${path} has mtime ${here?.mtime}, expected ${node.mtime}`)
-  }
-  return wrong
 }

@@ -54,8 +54,8 @@ export class Site {
     this.other = clientOf(demo.url, tokens)
   }
 
-  static async open(serverVersion: ServerVersion): Promise<Site> {
-    const demo = await startDemoServer({ serverVersion, indexDelayMs: INDEX_DELAY_MS, accessTokenTtlS: 1_000_000 })
+  static async open(serverVersion: ServerVersion, indexDelayMs = INDEX_DELAY_MS): Promise<Site> {
+    const demo = await startDemoServer({ serverVersion, indexDelayMs, accessTokenTtlS: 1_000_000 })
     return new Site(demo, await mkdtemp(join(tmpdir(), 'cellsfs-model-')), await login(demo.url))
   }
 
@@ -102,6 +102,13 @@ export class Site {
     const parts: Buffer[] = []
     for await (const part of body.stream) parts.push(Buffer.from(part))
     return Buffer.concat(parts)
+  }
+
+  /** Of the content of a file, whatever its size. */
+  async md5(path: string): Promise<string> {
+    const hash = createHash('md5')
+    for await (const part of (await this.other.get(path)).stream) hash.update(part)
+    return hash.digest('hex')
   }
 
   async close(): Promise<void> {
