@@ -62,12 +62,13 @@ export class ConflictCopies {
       if (folder.local.get(name) === inode) folder.local.delete(name)
       tree.deps.inodes.move(inode, aside.folder, aside.name)
       tree.overlay(inode)
-      if (theirs !== undefined) tree.questions.learn(folder, name, theirs, tree.deps.metadata.now())
-      tree.uncoverHidden(folder, name)
-      tree.kernel.name(folder, name)
       tree.kernel.name(aside.folder, aside.name)
       journal.relocated(inode)
     }
+    // Theirs is at the place from now on, also where ours has left it here before.
+    if (theirs !== undefined) tree.questions.learn(folder, name, theirs, tree.deps.metadata.now())
+    tree.uncoverHidden(folder, name)
+    tree.kernel.name(folder, name)
     journal.move(inode)
   }
 

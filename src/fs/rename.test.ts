@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { withWorld, type World } from './engine.testing.js'
+import { until } from './sides.testing.js'
 
 /** Holds the next request of a kind back: `reached` resolves when it is about to go out, `go` lets it. */
 function hold(world: World, kind: keyof CellsServer): { reached: Promise<void>; go: () => void } {
@@ -36,6 +38,77 @@ async function names(world: World, folder = ''): Promise<string[]> {
   for await (const page of world.server.list(world.path(folder).replace(/\/$/, ''))) found.push(...page.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)))
   return found.sort()
 }
+
+/** The server moves, and nobody hears of it. */
+function loseMoveAnswer(world: World): void {
+  world.before.move = async (...call) => {
+    await world.server.move(...call as Parameters<CellsServer['move']>)
+    delete world.before.move
+    world.before.stat = () => Promise.reject(new CellsError('network', 'not reachable'))
+    world.before.statMany = world.before.stat
+    throw new CellsError('network', 'not reachable')
+  }
+}
+
+describe('renames to a name that is never sent', { timeout: 60_000, concurrency: true }, () => {
+  it('a node whose move was not answered goes from where it is', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'content')
+    await engine.sync()
+    loseMoveAnswer(world)
+    await fs.rename('old', 'new')
+    await until('it was moved', () => world.before.stat !== undefined)
+    await fs.rename('new', '.new.swp')
+    delete world.before.stat
+    delete world.before.statMany
+    await engine.sync()
+    assert.deepEqual(await names(world), [])
+    assert.deepEqual((await fs.readdir('')).filter((it) => !it.startsWith('recycle')), ['.new.swp'])
+    assert.equal((await fs.readFile('.new.swp')).toString(), 'content')
+  }))
+
+  it('what somebody else has put where it was to be moved to stays', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'content')
+    await engine.sync()
+    world.before.move = () => Promise.reject(new CellsError('network', 'not reachable'))
+    await fs.rename('old', 'new')
+    await until('it is to be moved', () => engine.status({ verbose: true }).changes?.some(({ state }) => state === 'failed') === true)
+    await world.server.put(world.path('new'), Buffer.from('content'), 7)
+    await world.server.waitFor(world.path('new'), (it) => it?.size === 7 && it.etag !== 'temporary')
+    await fs.rename('new', '.new.swp')
+    await engine.sync()
+    assert.deepEqual(await names(world), ['new'])
+  }))
+
+  it('S34: what somebody else has written meanwhile stays', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('f', 'content')
+    await engine.sync()
+    const held = hold(world, 'statMany')
+    await fs.rename('f', '.f.swp')
+    await held.reached
+    await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+    await world.server.waitFor(world.path('f'), (it) => it?.size === 6 && it.etag !== 'temporary')
+    held.go()
+    await engine.sync()
+    assert.equal((await fs.readFile('.f.swp')).toString(), 'content')
+    assert.deepEqual(await names(world), ['f'])
+    assert.equal((await fs.readFile('f')).toString(), 'theirs')
+    assert.equal((await fs.readFile('.f.swp')).toString(), 'content')
+  }))
+
+  it('what was just sent goes when the server shows it', withWorld({ indexDelayMs: 2_000 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    world.passes = () => false
+    await fs.writeFile('f', 'content')
+    await until('it was sent', () => engine.status().unconfirmed > 0)
+    await fs.rename('f', '.f.swp')
+    await engine.sync()
+    await world.server.waitFor(world.path('f'), (it) => it === undefined)
+    assert.equal((await fs.readFile('.f.swp')).toString(), 'content')
+  }))
+})
 
 describe('renames over what is being moved', { timeout: 60_000, concurrency: true }, () => {
   it('goes on when the folder in which the old node of a file is to be removed is no more', withWorld({ serverVersion: 4 }, async (world) => {
@@ -295,3 +368,24 @@ it('makes no conflict of saves that set the old file aside, at any moment of the
     assert.equal((await fs.readFile(`${at}/doc.txt`)).toString(), 'fourth')
   }
 }))
+
+describe('renames of what becomes a conflict copy at that moment', { timeout: 60_000, concurrency: true }, () => {
+  it('theirs is seen under the name that ours has left here', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('f', 'base')
+    await engine.sync()
+    world.passes = () => false
+    const held = hold(world, 'stat')
+    await fs.writeFile('f', 'ours')
+    await held.reached
+    await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+    await world.server.waitFor(world.path('f'), (it) => it?.size === 6 && it.etag !== 'temporary')
+    await fs.rename('f', 'g')
+    held.go()
+    await engine.sync()
+    const seen: Record<string, string> = {}
+    for (const name of await fs.readdir('')) seen[name] = (await fs.readFile(name)).toString()
+    assert.deepEqual(seen, { f: 'theirs', g: 'ours' })
+    assert.deepEqual(await names(world), ['f', 'g'])
+  }))
+})

@@ -8,6 +8,7 @@ import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
 import type { Contents } from './contents.js'
 import { type Backups, GRACE_MS } from './backup.js'
+import { knownOf } from './deleted.js'
 import type { Caller } from './drivers/driver.js'
 import type { Durability } from './durability.js'
 import { FsError } from './errno.js'
@@ -227,8 +228,8 @@ export class Renamer {
   private async leaveNode(source: Inode, caller: Caller): Promise<void> {
     const { durability, unlinks } = this.deps
     await this.atRest(source, caller)
-    const { place } = part(source, this.deps)
-    if (place !== undefined) unlinks.add(place)
+    const [meant, unshown] = [knownOf(source), source.unconfirmed]
+    unlinks.addFormer(part(source, this.deps), meant, unshown)
     source.localOnly = true
     durability.recordSecured(source)
   }

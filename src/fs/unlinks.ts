@@ -17,6 +17,7 @@ import type { Confirmer } from './confirm.js'
 import { type Deleted, knownOf, remainder } from './deleted.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
+import type { FormerNode } from './parting.js'
 import { saysNothing } from './patience.js'
 import { adviceFor } from './advice.js'
 import type { FailedChange, PendingChange } from './status.js'
@@ -121,7 +122,7 @@ export class Unlinks {
    * Records the delete of a node that the server has at `place`; durable with the journal's next `flushed()`. The caller takes
    * the name away. `covered`: of a folder, what `coverBelow` gave.
    */
-  add(place: Place, inode?: Inode, covered: Covered = NOTHING): void {
+  add(place: Place, inode?: Inode, covered: Covered = NOTHING, uuid = inode?.uuid ?? ''): void {
     const { tree } = this.deps
     const id = randomUUID()
     let settle = (): void => {}
@@ -129,7 +130,7 @@ export class Unlinks {
     const unshown = inode !== undefined && (inode.unconfirmed || (inode.heldAt !== undefined && inode.uuid === '')) ? [tree.places.pathAt(place.folder, place.name), ...covered.unshown] : covered.unshown
     const deleted = [...(inode === undefined ? [] : [knownOf(inode)]), ...covered.deleted]
     const unlink: Unlink = {
-      id, folder: place.folder, name: place.name, inode, uuid: inode?.uuid ?? '', unshown, deleted, inside: covered.folders ?? [], since: new Date().toISOString(), failure: undefined, settled, settle,
+      id, folder: place.folder, name: place.name, inode, uuid, unshown, deleted, inside: covered.folders ?? [], since: new Date().toISOString(), failure: undefined, settled, settle,
     }
     tree.echoes.vacate(place.folder, place.name)
     this.record(unlink)
@@ -138,6 +139,13 @@ export class Unlinks {
     if (this.waiting.size === 1) this.firstAt = now
     this.lastAt = now
     this.pump ??= this.run().finally(() => { this.pump = undefined })
+  }
+
+  /** As `add`, of the node that a file had which lives on here without one. Where the answer to a move of it was lost, it can be at two places. */
+  addFormer({ uuid, place, movingTo }: FormerNode, meant: Deleted, unshown: boolean): void {
+    if (place === undefined) return
+    this.add(place, undefined, { unshown: unshown ? [this.deps.tree.places.pathAt(place.folder, place.name)] : [], deleted: [meant] }, uuid)
+    if (movingTo !== undefined && uuid !== '') this.add(movingTo, undefined, { unshown: [], deleted: [meant] }, uuid)
   }
 
   private record(unlink: Unlink): void {
@@ -312,7 +320,8 @@ export class Unlinks {
     const nodes = await tree.deps.server.statMany(paths, { signal: this.stop.signal })
     for (const [i, unlink] of batch.entries()) {
       const node = nodes.get(paths[i]!)
-      if (node === undefined) {
+      // What lives on here without its node: only that node is meant.
+      if (node === undefined || (unlink.inode === undefined && unlink.uuid !== '' && node.uuid !== unlink.uuid)) {
         found.elsewhere.push(unlink)
         continue
       }
