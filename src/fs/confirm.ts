@@ -324,7 +324,8 @@ export class Confirmer {
       const due: Array<{ path: string; wait: Waiting; settle: (node: CellsNode | undefined) => void }> = []
       for (const [inode, wait] of this.present) {
         if (wait.next > now) continue
-        if (inode.unlinked) {
+        // Gone, or with the folder that it was in.
+        if (inode.unlinked || !tree.places.hasPath(inode)) {
           this.drop(inode)
           continue
         }

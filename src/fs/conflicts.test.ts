@@ -14,6 +14,8 @@ interface Meeting {
   readonly before: Shape
   readonly ours: (s: Sides) => Promise<void>
   readonly theirs: (s: Sides) => Promise<void>
+  /** What we do when we know of theirs. */
+  readonly then?: (s: Sides) => Promise<void>
   /** On both sides afterwards. A name that ends with `!` stands for its conflict copy. */
   readonly after: Shape
   /** Instead of `after`: it depends on whether theirs was seen before ours was sent. */
@@ -167,6 +169,23 @@ const MEETINGS: Record<string, Meeting> = {
   'S46: folder deleted here, edited below there': {
     before: { d: null, 'd/a': 'a', 'd/b': 'b' }, ours: (s) => removeFolder(s, 'd'), theirs: (s) => s.put('d/a', 'theirs'), after: { d: null, 'd/a': 'theirs' }, bin: ['b'],
   },
+  'S44: folder deleted and made anew there, added to here': {
+    before: { d: null, 'd/s': null, 'd/s/a': 'a' }, ours: async ({ fs }) => { await fs.writeFile('d/n', 'ours'); await fs.mkdir('d/s/m'); await fs.writeFile('d/s/m/n', 'ours below') },
+    theirs: async (s) => { await s.remove('d'); await s.make({ d: null, 'd/t': 'theirs' }) },
+    after: { d: null, 'd/n': 'ours', 'd/s': null, 'd/s/m': null, 'd/s/m/n': 'ours below', 'd/t': 'theirs' },
+  },
+  'S40: folder deleted and made anew there, moved out of it here': {
+    before: { d: null, 'd/a': 'a' }, ours: (s) => s.fs.rename('d/a', 'b'), theirs: async (s) => { await s.remove('d'); await s.make({ d: null, 'd/t': 'theirs' }) },
+    after: { d: null, 'd/t': 'theirs' },
+  },
+  'S35: folder deleted and made anew there, deleted in it here': {
+    before: { d: null, 'd/a': 'a', 'd/b': 'b' }, ours: (s) => s.fs.unlink('d/a'), theirs: async (s) => { await s.remove('d'); await s.make({ d: null, 'd/t': 'theirs' }) },
+    after: { d: null, 'd/t': 'theirs' },
+  },
+  'S40: folder deleted there, made anew here, after something was moved out of it here': {
+    before: { d: null, 'd/a': 'a' }, ours: (s) => s.fs.rename('d/a', 'b'), theirs: (s) => s.remove('d'), then: async ({ fs }) => { await fs.mkdir('d'); await fs.writeFile('d/n', 'new') },
+    after: { d: null, 'd/n': 'new' }, only: 'changes',
+  },
   'S47: both made the same folder': {
     before: {}, ours: async ({ fs }) => { await fs.mkdir('d'); await fs.mkdir('d/e'); await fs.writeFile('d/e/o', 'ours'); await fs.writeFile('d/f', 'our f') },
     theirs: async (s) => { await s.make({ d: null, 'd/e': null, 'd/e/t': 'theirs', 'd/f': 'their f' }) },
@@ -227,6 +246,7 @@ for (const version of [2, 4] as const) {
             if (cut === 'changes') {
               await s.announced()
               await s.here()
+              await meeting.then?.(s)
             }
             s.link.cut = 'nothing'
             await until('the event stream', () => s.engine.status().live)

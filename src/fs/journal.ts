@@ -27,8 +27,10 @@ export class Journal {
     const { store } = this.tree.deps
     const { heldAt, parent, movingTo } = inode
     const key = this.moves.get(inode)
+    const { places } = this.tree
     const home = heldAt !== undefined && heldAt.folder === parent && heldAt.name === inode.name
-    if (heldAt === undefined || parent === undefined || inode.unlinked || (home && movingTo === undefined)) {
+    // (What went with its folder has nothing to rename.)
+    if (heldAt === undefined || !places.hasPath(heldAt.folder) || parent === undefined || inode.unlinked || (home && movingTo === undefined)) {
       if (key === undefined) return
       this.moves.delete(inode)
       void store.moves.remove(key)
@@ -37,7 +39,7 @@ export class Journal {
     const id = key ?? randomUUID()
     this.moves.set(inode, id)
     void store.moves.put(id, {
-      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), ...(movingTo === undefined ? {} : { also: this.serverPath(movingTo) }), to: this.tree.places.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
+      uuid: inode.uuid, folder: inode.type === 'folder', from: this.serverPath(heldAt), ...(movingTo === undefined || !places.hasPath(movingTo.folder) ? {} : { also: this.serverPath(movingTo) }), to: places.localPath(inode), at: Date.now(), backup: inode.graceUntil > 0, sent: [...inode.sent],
     })
   }
 

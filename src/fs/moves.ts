@@ -61,8 +61,7 @@ export class Moves {
     const { tree, journal } = this.deps
     const { heldAt, movingTo } = inode
     if (heldAt === undefined || movingTo === undefined || inode.unlinked) return
-    const target = tree.places.pathAt(movingTo.folder, movingTo.name)
-    const node = await tree.deps.server.stat(target, { signal: this.deps.stop })
+    const node = tree.places.hasPath(movingTo.folder) ? await tree.deps.server.stat(tree.places.pathAt(movingTo.folder, movingTo.name), { signal: this.deps.stop }) : undefined
     if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
     if (node !== undefined && node.uuid === inode.uuid) {
       this.nowAt(inode, heldAt, movingTo)

@@ -75,6 +75,8 @@ export class TreeLane {
     for (;;) {
       if (inode.unlinked || inode.parent === undefined || inode.heldAt === undefined || !hasMoved(inode)) return
       await this.moves.shown(inode)
+      // With the folder that it was in.
+      if (!tree.places.hasPath(inode.heldAt.folder)) return await this.moves.lost(inode)
       const from = inode.heldAt
       const to: Place = { folder: inode.parent, name: inode.name }
       await this.folders.above(inode, this.clearing([...chain, inode]))

@@ -178,6 +178,7 @@ export class Tree {
     const here = folder.children.get(name)
     if (here !== undefined && !here.unlinked) {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
+      if (this.madeAnew(here, node)) return here
       // Somebody replaced it: programs that have the old one open keep it, the name leads to the new one.
       inodes.detach(here)
       this.kernel.attributes(here)
@@ -202,6 +203,29 @@ export class Tree {
     const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.attributes.ownership(type))
     this.attributes.apply(inode, node, facts)
     return inode
+  }
+
+  /** A folder that was deleted and made again there, in which there is something of ours: that is in the new one (S44). */
+  private madeAnew(here: Inode, node: CellsNode): boolean {
+    if (here.type !== 'folder' || node.kind !== 'folder' || here.heldAt !== undefined || !this.holdsOurs(here)) return false
+    const { inodes, metadata } = this.deps
+    const moved = inodes.ofUuid(node.uuid)
+    if (moved !== undefined) {
+      if (moved.heldAt !== undefined || moved.parent === undefined || isWithin(here, moved) || this.holdsOurs(moved)) return false
+      this.kernel.name(moved.parent, moved.name)
+      inodes.detach(moved)
+    }
+    for (const name of metadata.listing(here.ino)?.answers.keys() ?? []) this.kernel.name(here, name)
+    metadata.doubtFolder(here.ino)
+    inodes.setUuid(here, node.uuid)
+    this.kernel.attributes(here)
+    return true
+  }
+
+  /** Is there something in or below a folder, here or there, of which the server does not know all? */
+  private holdsOurs(folder: Inode): boolean {
+    const below = (it: Inode): boolean => it.hasNames && ([...it.local.values()].some((ours) => ours !== null) || [...it.children.values()].some(below))
+    return below(folder) || this.places.heldBelow(folder).length > 0
   }
 
   /** Told of a folder whose move was taken back. */

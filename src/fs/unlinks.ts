@@ -106,7 +106,7 @@ export class Unlinks {
   /** Below the remote folder. */
   private pathOf(unlink: Unlink): string {
     // A folder that is gone as well has no path any more.
-    return unlink.folder.unlinked && unlink.folder.heldAt === undefined ? unlink.name : this.deps.journal.serverPath(unlink)
+    return this.deps.tree.places.hasPath(unlink.folder) ? this.deps.journal.serverPath(unlink) : unlink.name
   }
 
   * changes(): Generator<PendingChange & { readonly failure?: string }> {
@@ -246,6 +246,8 @@ export class Unlinks {
     const { tree, logger, locks } = this.deps
     for (;;) {
       await Promise.allSettled(batch.map((it) => this.locate(it)))
+      for (const unlink of batch) if (!tree.places.hasPath(unlink.folder)) this.finish(unlink)
+      batch = batch.filter((it) => this.sending.has(it))
       const keys = batch.flatMap((it) => [placeKey(it), ...(it.inode?.type === 'folder' ? [folderKey(it.inode)] : [])])
       const above = batch.flatMap((it) => tree.places.folderKeys(it.folder))
       const release = await locks.acquire({ shared: [...new Set(above)].filter((it) => !keys.includes(it)), exclusive: [...new Set(keys)] })
