@@ -286,7 +286,7 @@ export class BlockCache {
   }
 
   /** Keeps a whole local file as a version's content (what was just uploaded need not be downloaded). */
-  async adopt(key: VersionKey, source: FileHandle): Promise<void> {
+  async adopt(key: VersionKey, source: { read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }> }): Promise<void> {
     for (let index = 0; index * BLOCK_SIZE < key.size; index++) {
       if (this.has(key, index)) continue
       const data = blockMemory.take(blockLength(key.size, index))

@@ -152,7 +152,7 @@ export class Contents {
     const reader = inode.version === undefined ? undefined : behind() ? this.readerOf(handle!) : this.reader(inode)
     const pattern = newReadPattern()
     const base: Content | undefined = reader && { size: reader.key.size, read: (offset, length, signal) => reader.read(offset, length, pattern, signal) }
-    const draft = await Draft.create((id) => tree.deps.store.draftFile(id), base)
+    const draft = Draft.create((id) => tree.deps.store.draftFile(id), base)
     if (needsBase && reader !== undefined && !await this.bringBase(inode, handle, draft, reader.key)) return this.newDraft(inode, handle, needsBase)
     inode.base = reader?.key
     inode.draft = draft
@@ -201,9 +201,9 @@ export class Contents {
   }
 
   /** Gives a new inode an empty draft that counts as a change, so that even an empty file is sent. */
-  async beginNew(inode: Inode): Promise<void> {
+  beginNew(inode: Inode): void {
     const { tree } = this.deps
-    inode.draft = await Draft.create((id) => tree.deps.store.draftFile(id), undefined)
+    inode.draft = Draft.create((id) => tree.deps.store.draftFile(id), undefined)
     inode.draft.generation = 1
     this.deps.durability.recordSoon(inode)
   }
@@ -224,7 +224,7 @@ export class Contents {
   private async linkDraft(inode: Inode, target: string): Promise<void> {
     if (inode.draft !== undefined) return
     const { tree } = this.deps
-    const draft = await Draft.create((id) => tree.deps.store.draftFile(id), undefined)
+    const draft = Draft.create((id) => tree.deps.store.draftFile(id), undefined)
     await draft.write(0, Buffer.from(target))
     draft.committed = draft.generation
     if (inode.draft !== undefined) {

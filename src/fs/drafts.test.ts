@@ -23,6 +23,11 @@ const step = fc.oneof(
   fc.record({ op: fc.constant('read' as const), at: fc.nat(SPACE), length: fc.nat(SPACE) }),
   fc.record({ op: fc.constant('fill' as const) }),
   fc.record({ op: fc.constant('upload' as const) }),
+  // To where contents no longer live in memory.
+  fc.record({ op: fc.constant('write' as const), at: fc.nat(60).map((at) => 8192 - 50 + at), data: fc.uint8Array({ maxLength: 40 }) }),
+  fc.record({ op: fc.constant('truncate' as const), at: fc.nat(20).map((at) => 8192 - 10 + at) }),
+  fc.record({ op: fc.constant('disk' as const) }),
+  fc.record({ op: fc.constant('sync' as const) }),
 )
 
 describe('Draft', () => {
@@ -34,7 +39,7 @@ describe('Draft', () => {
   it('agrees with a byte array, uploads see one moment', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: SPACE }), fc.array(step, { maxLength: 30 }), async (bytes, steps) => {
-        const draft = await Draft.create(fileFor, content(Buffer.from(bytes)))
+        const draft = Draft.create(fileFor, content(Buffer.from(bytes)))
         let model = Buffer.from(bytes)
         const uploads: Array<{ expected: Buffer; read: () => Promise<Buffer>; done: () => Promise<void> }> = []
         const put = (at: number, data: Uint8Array): void => {
@@ -61,6 +66,11 @@ describe('Draft', () => {
             model = cut
           } else if (it.op === 'read') {
             assert.deepEqual(await draft.read(it.at, it.length), model.subarray(it.at, it.at + it.length))
+          } else if (it.op === 'disk') {
+            draft.toDisk()
+            if (draft.complete) assert.deepEqual((await readFile(fileFor(draft.id))).subarray(0, model.length), model.subarray(0, (await readFile(fileFor(draft.id))).length))
+          } else if (it.op === 'sync') {
+            await draft.sync()
           } else if (it.op === 'fill') {
             await draft.fill()
             assert.ok(draft.complete)
@@ -83,22 +93,22 @@ describe('Draft', () => {
           assert.deepEqual(await upload.read(), upload.expected)
           await upload.done()
         }
-        assert.deepEqual(await draft.read(0, SPACE * 2), model)
+        assert.deepEqual(await draft.read(0, 20_000), model)
         await draft.discard()
         assert.deepEqual(await readdir(dir), [])
       }),
-      { numRuns: 150 },
+      { numRuns: 250 },
     )
   })
 
   it('downloads nothing when the whole file is rewritten', async () => {
     const base: Content = { size: 100, read: () => Promise.reject(new Error('asked the base')) }
-    const draft = await Draft.create(fileFor, base)
+    const draft = Draft.create(fileFor, base)
     await draft.truncate(0)
     await draft.write(0, randomBytes(50))
     await draft.fill()
     assert.equal((await draft.snapshot())!.size, 50)
-    const over = await Draft.create(fileFor, base)
+    const over = Draft.create(fileFor, base)
     await over.write(0, randomBytes(100))
     await over.fill()
     assert.ok(over.complete)
@@ -110,7 +120,7 @@ describe('Draft', () => {
     let release: () => void = () => {}
     const wait = new Promise<void>((resolve) => { release = resolve })
     const base: Content = { size: 10, read: async (_o, length) => { answer(); await wait; return Buffer.alloc(length, 'b') } }
-    const draft = await Draft.create(fileFor, base)
+    const draft = Draft.create(fileFor, base)
     const filling = draft.fill()
     await asked
     await draft.write(3, Buffer.from('XY'))
@@ -121,7 +131,7 @@ describe('Draft', () => {
   })
 
   it('keeps the file that a record speaks of until a newer content is secured', async () => {
-    const draft = await Draft.create(fileFor, undefined)
+    const draft = Draft.create(fileFor, undefined)
     await draft.write(0, Buffer.from('acknowledged'))
     await draft.sync()
     draft.secured = draft.generation
@@ -141,7 +151,7 @@ describe('Draft', () => {
   })
 
   it('keeps it too when an upload that failed had made the draft go on in a copy', async () => {
-    const draft = await Draft.create(fileFor, undefined)
+    const draft = Draft.create(fileFor, undefined)
     await draft.write(0, Buffer.from('acknowledged'))
     await draft.sync()
     draft.secured = draft.generation
@@ -158,7 +168,7 @@ describe('Draft', () => {
   })
 
   it('opened again, it has no more than was left of it', async () => {
-    const draft = await Draft.create(fileFor, undefined)
+    const draft = Draft.create(fileFor, undefined)
     await draft.write(0, Buffer.from('0123456789'))
     await draft.truncate(20)
     const { id, size } = draft

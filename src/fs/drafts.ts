@@ -7,12 +7,10 @@
  * old one to the upload.
  */
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { copyFile, open, unlink, type FileHandle } from 'node:fs/promises'
 import { contentBuffers } from '../cache/buffer-pool.js'
-import { loadReadNow } from '../cache/read-now.js'
 import type { PartialUpload } from '../cache/store.js'
 import { crashPoint } from '../crashpoints.js'
+import { DraftFile, type Readable } from './draft-file.js'
 import { RangeSet } from './ranges.js'
 
 /** Anything that can be read by position: the base of a draft. */
@@ -21,28 +19,14 @@ export interface Content {
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>
 }
 
-const readNow = loadReadNow()
-
 /** Bytes fetched from the base at a time when a draft is completed. */
 const FILL_STEP = 1 << 20
-
-interface DraftFile {
-  readonly id: string
-  readonly path: string
-  readonly handle: FileHandle
-  /** Where it ends on disk. */
-  length: number
-  /** Uploads reading it. */
-  readers: number
-  /** No longer the draft's own: goes when the last reader goes. */
-  orphan: boolean
-}
 
 /** A draft's content at one moment, fixed until `done()`. */
 export interface Snapshot {
   readonly size: number
   readonly generation: number
-  readonly handle: FileHandle
+  readonly handle: Readable
   done(): Promise<void>
 }
 
@@ -80,11 +64,8 @@ export class Draft {
   }
 
   /** A new draft over `base` (or over nothing), with the base's size. */
-  static async create(fileFor: (id: string) => string, base: Content | undefined): Promise<Draft> {
-    const id = randomUUID()
-    const path = fileFor(id)
-    const handle = await open(path, 'wx+', 0o600)
-    return new Draft({ id, path, handle, length: 0, readers: 0, orphan: false }, fileFor, base, base?.size ?? 0, base?.size ?? 0)
+  static create(fileFor: (id: string) => string, base: Content | undefined): Draft {
+    return new Draft(newFile(fileFor), fileFor, base, base?.size ?? 0, base?.size ?? 0)
   }
 
   /**
@@ -92,13 +73,12 @@ export class Draft {
    * after it was recorded, by a program that was not answered any more: what was cut is gone.
    */
   static async reopen(fileFor: (id: string) => string, id: string, size: number, missing?: { base: Content; baseLimit: number; written: ReadonlyArray<readonly [number, number]> }): Promise<Draft> {
-    const path = fileFor(id)
-    const handle = await open(path, 'r+')
-    const kept = Math.min(size, (await handle.stat()).size)
-    await handle.truncate(kept)
+    const file = await DraftFile.reopen(id, fileFor(id))
+    const kept = Math.min(size, file.length)
+    await file.truncate(kept)
     const written = RangeSet.from(missing?.written ?? [])
     written.truncate(kept)
-    const draft = new Draft({ id, path, handle, length: kept, readers: 0, orphan: false }, fileFor, missing?.base, kept, Math.min(missing?.baseLimit ?? 0, kept), written)
+    const draft = new Draft(file, fileFor, missing?.base, kept, Math.min(missing?.baseLimit ?? 0, kept), written)
     draft.generation = 1
     draft.secured = 1
     // Which parts of it are holes is forgotten.
@@ -131,9 +111,9 @@ export class Draft {
     const whole = gaps.length === 1 && gaps[0]![0] === offset && gaps[0]![1] === end
     if (whole) return this.fromBase(offset, end, signal)
     const buffer = contentBuffers.take(end - offset)
-    const { handle } = this.file
+    const { file } = this
     // A short read is the hole after the file's last written byte: zeros.
-    if (readNow(handle.fd, buffer, offset) < buffer.length) buffer.fill(0, (await handle.read(buffer, 0, buffer.length, offset)).bytesRead)
+    if (file.readNow(buffer, offset) < buffer.length) buffer.fill(0, (await file.read(buffer, 0, buffer.length, offset)).bytesRead)
     for (const [from, to] of gaps) (await this.fromBase(from, to, signal)).copy(buffer, from - offset)
     return buffer
   }
@@ -151,11 +131,7 @@ export class Draft {
   write(offset: number | 'end', data: Buffer): Promise<void> {
     return this.change(async () => {
       const start = offset === 'end' ? this.size : offset
-      for (let done = 0; done < data.length;) {
-        const { bytesWritten } = await this.file.handle.write(data, done, data.length - done, start + done)
-        done += bytesWritten
-        this.file.length = Math.max(this.file.length, start + done)
-      }
+      await this.file.write(data, start)
       this.written.add(start, start + data.length)
       this.size = Math.max(this.size, start + data.length)
       this.generation++
@@ -167,10 +143,7 @@ export class Draft {
       // A save that begins from nothing: until it is secured itself, a crash must find the last one, so it gets a file of its own.
       if (size === 0 && this.size > 0 && this.secured === this.generation && this.secured > 0) await this.beginAnew()
       const kept = Math.min(size, this.size)
-      if (kept < this.file.length) {
-        await this.file.handle.truncate(kept)
-        this.file.length = kept
-      }
+      if (kept < this.file.length) await this.file.truncate(kept)
       if (size < this.size) {
         this.written.truncate(size)
         this.baseLimit = Math.min(this.baseLimit, size)
@@ -190,8 +163,7 @@ export class Draft {
       await this.inTurn(async () => {
         // Only what nobody has written or cut off while the base was asked.
         for (const [a, b] of this.written.gaps(from, Math.max(from, Math.min(to, this.baseLimit)))) {
-          await this.file.handle.write(data, a - from, b - a, a)
-          this.file.length = Math.max(this.file.length, b)
+          await this.file.write(data.subarray(a - from, b - from), a)
           this.written.add(a, b)
         }
       })
@@ -209,9 +181,7 @@ export class Draft {
 
   /** A hole at the end exists only in `size` so far: from now on in the file as well. */
   private async fillEnd(): Promise<void> {
-    if (this.file.length === this.size) return
-    await this.file.handle.truncate(this.size)
-    this.file.length = this.size
+    if (this.file.length !== this.size) await this.file.truncate(this.size)
   }
 
   private fix(): Snapshot {
@@ -221,12 +191,12 @@ export class Draft {
     return {
       size: this.size,
       generation: this.generation,
-      handle: file.handle,
+      handle: file,
       done: async () => {
         if (done) return
         done = true
         file.readers--
-        if (file.orphan && file.readers === 0) await discard(file)
+        if (file.orphan && file.readers === 0) await file.discard()
       },
     }
   }
@@ -236,9 +206,14 @@ export class Draft {
     return this.inTurn(async () => {
       await this.fillEnd()
       crashPoint('before a draft is synced')
-      await this.file.handle.datasync()
+      await this.file.sync()
       crashPoint('after a draft is synced')
     })
+  }
+
+  /** A record is to speak of it that does not hold it: from now on it is in its file. @throws errors of the disk */
+  toDisk(): void {
+    this.file.toDisk()
   }
 
   /** The whole content and its generation, if nothing of it is missing and it has at most `limit` bytes. */
@@ -247,7 +222,7 @@ export class Draft {
       if (this.size > limit || !this.complete) return undefined
       const { generation } = this
       const data = Buffer.alloc(this.size)
-      if (readNow(this.file.handle.fd, data, 0) < data.length) data.fill(0, (await this.file.handle.read(data, 0, data.length, 0)).bytesRead)
+      if (this.file.readNow(data, 0) < data.length) data.fill(0, (await this.file.read(data, 0, data.length, 0)).bytesRead)
       return { data, generation }
     })
   }
@@ -273,11 +248,8 @@ export class Draft {
   }
 
   private async beginAnew(): Promise<void> {
-    const id = randomUUID()
-    const path = this.fileFor(id)
-    const handle = await open(path, 'wx+', 0o600)
     const old = this.file
-    this.file = { id, path, handle, length: 0, readers: 0, orphan: false }
+    this.file = newFile(this.fileFor)
     this.emptied = true
     await this.keepForRecord(old)
   }
@@ -291,13 +263,13 @@ export class Draft {
   async discard(): Promise<void> {
     await this.dropKept(Infinity)
     this.file.orphan = true
-    if (this.file.readers === 0) await discard(this.file)
+    if (this.file.readers === 0) await this.file.discard()
   }
 
   /** Closes the file and leaves it on disk. */
   async close(): Promise<void> {
-    for (const { file } of this.kept) await file.handle.close()
-    await this.file.handle.close()
+    for (const { file } of this.kept) await file.close()
+    await this.file.close()
   }
 
   private async fromBase(from: number, to: number, signal: AbortSignal | undefined): Promise<Buffer> {
@@ -323,10 +295,7 @@ export class Draft {
   private async moveToCopy(): Promise<void> {
     const old = this.file
     const id = randomUUID()
-    const path = this.fileFor(id)
-    await copyFile(old.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-    const handle = await open(path, 'r+')
-    this.file = { id, path, handle, length: old.length, readers: 0, orphan: false }
+    this.file = await old.copy(id, this.fileFor(id))
     await this.keepForRecord(old)
   }
 }
@@ -334,10 +303,10 @@ export class Draft {
 /** Removes a file once no upload reads it. */
 async function letGo(file: DraftFile): Promise<void> {
   file.orphan = true
-  if (file.readers === 0) await discard(file)
+  if (file.readers === 0) await file.discard()
 }
 
-async function discard(file: DraftFile): Promise<void> {
-  await file.handle.close()
-  await unlink(file.path)
+function newFile(fileFor: (id: string) => string): DraftFile {
+  const id = randomUUID()
+  return DraftFile.create(id, fileFor(id))
 }

@@ -22,6 +22,13 @@ const OPEN_RECORD_MS = 250
  * then the record of it.
  */
 const RECORDED_BYTES = 8_192
+/**
+ * A small content that is still here after this long goes to its file as well: what is damaged of the store costs no content then. Most have been
+ * sent by then.
+ */
+const SECOND_COPY_MS = 1_000
+/** So many at a time, so that nobody has to wait for them. */
+const SECOND_COPIES = 16
 /** While more drafts than this wait to be sent, contents go to their files only: records are kept in memory, too. */
 const RECORDED_DRAFTS = 4_000
 
@@ -63,6 +70,7 @@ export class Durability {
     // What was acknowledged last is in another file than what is being written now.
     if (draft.recordStays && this.rebase(inode)) return
     const content = small?.toString('base64') ?? (draft.recorded === draft.generation && inode.recordId !== undefined ? tree.deps.store.drafts.get(inode.recordId)?.content : undefined)
+    if (content === undefined) draft.toDisk()
     // The draft went on in another file (drafts.ts); the one before has no more to say.
     if (inode.recordId !== undefined && inode.recordId !== draft.id) void tree.deps.store.drafts.remove(inode.recordId)
     inode.recordId = draft.id
@@ -116,8 +124,35 @@ export class Durability {
     this.record(inode, inode.localOnly ? 'local' : 'closed', undefined, small?.data)
     await store.flushed()
     await draft.dropKept(generation)
+    if (small !== undefined) this.copySoon(inode)
     if (inode.localOnly) draft.committed = Math.max(draft.committed, generation)
     else this.deps.onSecured(inode, delayMs)
+  }
+
+  private readonly copiesDue = new Map<Inode, number>()
+  private copyTimer: NodeJS.Timeout | undefined
+
+  private copySoon(inode: Inode): void {
+    this.copiesDue.set(inode, performance.now() + SECOND_COPY_MS)
+    this.copyTimer ??= setInterval(() => this.copyDue(), SECOND_COPY_MS / 20).unref()
+  }
+
+  private copyDue(): void {
+    const now = performance.now()
+    let left = SECOND_COPIES
+    for (const [inode, due] of this.copiesDue) {
+      if (due > now || left-- === 0) return
+      this.copiesDue.delete(inode)
+      const { draft } = inode
+      if (draft === undefined || draft.id !== inode.recordId) continue
+      try {
+        draft.toDisk()
+      } catch (error) {
+        this.deps.logger.debug('no room for a second copy of a small content', { path: this.deps.tree.places.localPath(inode), error })
+      }
+    }
+    clearInterval(this.copyTimer)
+    this.copyTimer = undefined
   }
 
   /** The content that a record of it may hold. */

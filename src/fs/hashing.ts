@@ -4,16 +4,16 @@
  * Digests of a large file are taken in a thread of its own: md5 takes 2 ms for each MiB, twice, and whoever works on the mount
  * meanwhile would wait for all of it on the main thread.
  */
-import type { FileHandle } from 'node:fs/promises'
 import { type ContentDigest, Digester } from '../cells/digest.js'
 import { Thread } from '../thread.js'
+import type { Readable } from './draft-file.js'
 
 const STEP = 1 << 20
 /** Up to this size it is not worth the way to a thread, bytes. */
 const AT_ONCE = 1 << 18
 
 /** Bytes `[start, end)` of a file, a step at a time. */
-export async function* readRange(handle: FileHandle, start: number, end: number, step = 1 << 18): AsyncGenerator<Buffer> {
+export async function* readRange(handle: Readable, start: number, end: number, step = 1 << 18): AsyncGenerator<Buffer> {
   for (let at = start; at < end;) {
     const buffer = Buffer.allocUnsafe(Math.min(step, end - at))
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
@@ -26,7 +26,7 @@ export async function* readRange(handle: FileHandle, start: number, end: number,
 }
 
 /** Digests of `[0, size)`; the file must stay open, and must not change, until it resolves. */
-export async function digestFile(handle: FileHandle, size: number): Promise<ContentDigest> {
+export async function digestFile(handle: Readable, size: number): Promise<ContentDigest> {
   if (size > AT_ONCE) return thread.digest(handle.fd, size)
   const digester = new Digester()
   for await (const data of readRange(handle, 0, size, STEP)) digester.update(data)

@@ -66,7 +66,7 @@ export class NameOperations {
     const { contents, durability, rules } = this.deps
     const clean = rules.checkNew(folder, name)
     const inode = await this.withNewName(folder, clean, caller, async () => {
-      const made = await this.newFile('symlink', folder, clean, 0o777, caller)
+      const made = this.newFile('symlink', folder, clean, 0o777, caller)
       // On the server a link is a small file that holds its target; that it is a link is a local fact.
       await contents.change(made, undefined, (draft) => draft.write(0, Buffer.from(target)))
       made.symlink = target
@@ -83,25 +83,19 @@ export class NameOperations {
     const clean = rules.checkNew(folder, name)
     const existing = await tree.child(folder, clean, caller.signal)
     if (existing !== undefined && !exclusive) return { inode: existing, made: false }
-    const inode = await this.withNewName(folder, clean, caller, () => this.newFile('file', folder, clean, mode & 0o7777, caller))
+    const inode = await this.withNewName(folder, clean, caller, () => Promise.resolve(this.newFile('file', folder, clean, mode & 0o7777, caller)))
     return { inode, made: true }
   }
 
-  private async newFile(type: 'file' | 'symlink', folder: Inode, name: string, mode: number, caller: Caller): Promise<Inode> {
+  private newFile(type: 'file' | 'symlink', folder: Inode, name: string, mode: number, caller: Caller): Inode {
     const { tree, contents } = this.deps
     const inode = tree.deps.inodes.create(type, folder, name, '', undefined, tree.attributes.ownership(type))
     inode.mode = mode
     inode.localOnly = isLocalOnly(name, tree.places.foldersAbove(folder))
     own(inode, caller)
     folder.local.set(name, inode)
-    try {
-      await contents.beginNew(inode)
-      return inode
-    } catch (error) {
-      tree.leave(folder, name)
-      tree.deps.inodes.detach(inode)
-      throw error
-    }
+    contents.beginNew(inode)
+    return inode
   }
 
   /** Runs `make` with the name held and proven free. @throws FsError EEXIST */

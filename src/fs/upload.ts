@@ -4,16 +4,18 @@
  * the same to the byte (md5 of the whole), goes to the same place, and the server still knows the upload. (As transfer/upload-parts.ts does.)
  */
 import { createHash } from 'node:crypto'
-import type { FileHandle } from 'node:fs/promises'
 import type { PartialUpload } from '../cache/store.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { MultipartPart } from '../cells/types.js'
+import type { Readable } from './draft-file.js'
 import { readRange } from './hashing.js'
 
 const MiB = 1024 * 1024
 /** Larger contents go in parts. Below the 100 MB at which some proxies refuse a body. */
 const MULTIPART_ABOVE = 64 * MiB
+/** Contents up to this size are sent as a whole, bytes. */
+const AT_ONCE = 256 * 1024
 /** A multiple of 10 MiB, because later servers hash by blocks of that size (newer-servers 3.4). */
 const PART_STEP = 10 * MiB
 const MAX_PARTS = 5_000
@@ -40,7 +42,7 @@ export interface UploadLedger {
  * Sends `[0, size)` of a file whose content does not change meanwhile.
  * @throws CellsError; what was begun is taken back, unless the ledger can go on with it
  */
-export async function upload(server: CellsServer, path: string, file: FileHandle, size: number, md5: string, ledger: UploadLedger, signal?: AbortSignal): Promise<void> {
+export async function upload(server: CellsServer, path: string, file: Readable, size: number, md5: string, ledger: UploadLedger, signal?: AbortSignal): Promise<void> {
   const { found, save } = ledger
   const step = ledger.partBytes ?? partSize(size)
   const same = found !== undefined && found.path === path && found.md5 === md5 && found.size === size && found.step === step
@@ -50,7 +52,7 @@ export async function upload(server: CellsServer, path: string, file: FileHandle
     save(undefined)
   }
   if (size <= (ledger.partBytes ?? MULTIPART_ABOVE)) {
-    await server.put(path, () => readRange(file, 0, size), size, { md5, signal })
+    await server.put(path, size <= AT_ONCE ? await whole(file, size) : () => readRange(file, 0, size), size, { md5, signal })
     return
   }
   let upload: PartialUpload = known ? found : { id: await server.multipartStart(path, { signal }), path, md5, size, step, parts: [] }
@@ -71,6 +73,13 @@ export async function upload(server: CellsServer, path: string, file: FileHandle
   }
 }
 
+/** A small content, at hand: a stream of it costs more than the content. */
+async function whole(file: Readable, size: number): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of readRange(file, 0, size)) pieces.push(piece)
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+}
+
 /** What was begun and will not be finished: without an abort its parts, and the empty file that stands for it, stay for days. Never rejects. */
 export async function abandonUpload(server: CellsServer, { path, id }: PartialUpload): Promise<void> {
   await server.multipartAbort(path, id).catch(() => {})
@@ -80,7 +89,7 @@ function mayGoOn(error: unknown): boolean {
   return isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted' || error.kind === 'quota')
 }
 
-async function sendMissing(server: CellsServer, { id, path, size, step, parts }: PartialUpload, file: FileHandle, signal: AbortSignal | undefined, onSent: (part: MultipartPart) => void): Promise<void> {
+async function sendMissing(server: CellsServer, { id, path, size, step, parts }: PartialUpload, file: Readable, signal: AbortSignal | undefined, onSent: (part: MultipartPart) => void): Promise<void> {
   const there = new Set(parts.map((it) => it.number))
   const missing = Array.from({ length: Math.ceil(size / step) }, (_, index) => index + 1).filter((number) => !there.has(number))
   let failed = false
