@@ -36,8 +36,11 @@ const FIRST_RETRY_MS = 2_000
 const MAX_RETRY_MS = 120_000
 /** What the server has refused for good is tried again this often. */
 const REFUSED_RETRY_MS = 15 * 60_000
-/** Contents on their way at once. */
-const PARALLEL = 6
+/** Lanes for contents on their way: a small one, which waits for answers more than it sends, takes one, ... */
+const LANES = 12
+/** ... a larger one two. */
+const LANES_LARGE = 2
+const SMALL_BYTES = 256 * 1024
 /** Somebody waits for what failed in passing: it is tried again this often, as long as the server answers to other things. */
 const DRAIN_RETRIES = 3
 const DRAIN_PAUSE_MS = 500
@@ -73,7 +76,7 @@ export interface UploaderDeps {
 export class Uploader {
   private readonly deps: UploaderDeps
   private readonly entries = new Map<Inode, Entry>()
-  private active = 0
+  private lanes = 0
   private timer: NodeJS.Timeout | undefined
   private closed = false
   private readonly lane: TreeLane
@@ -266,7 +269,7 @@ export class Uploader {
     const now = performance.now()
     let next = Infinity
     for (const [inode, entry] of this.entries) {
-      if (this.active >= PARALLEL) return
+      if (this.lanes + lanesFor(inode) > LANES) return
       if (entry.running !== undefined) continue
       if (entry.due > now) {
         next = Math.min(next, entry.due)
@@ -291,10 +294,11 @@ export class Uploader {
     const entry = this.entries.get(inode)
     if (entry === undefined || this.closed) return Promise.reject(new CellsError('aborted', 'The mount has ended'))
     if (entry.running !== undefined) return entry.running
-    this.active++
+    const lanes = lanesFor(inode)
+    this.lanes += lanes
     entry.running = this.attempt(inode, entry).finally(() => {
       entry.running = undefined
-      this.active--
+      this.lanes -= lanes
       if (!inode.pending) this.entries.delete(inode)
       this.wake()
       this.pump()
@@ -364,3 +368,5 @@ export class Uploader {
 function isRefusal(error: unknown): boolean {
   return isCellsError(error) && !saysNothing(error) && error.kind !== 'aborted' && error.kind !== 'quota'
 }
+
+const lanesFor = (inode: Inode): number => inode.size > SMALL_BYTES ? LANES_LARGE : 1
