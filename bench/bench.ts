@@ -29,7 +29,7 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
     repetitions: { type: 'string' },
     'rclone-write-back': { type: 'string', default: '0s' },
     // real, demo: seconds for one workload; what takes longer is reported as that.
-    limit: { type: 'string', default: '60' },
+    limit: { type: 'string', default: '30' },
     only: { type: 'string', default: '' },
     // driver: a small run, to see that all of it works; nothing is kept.
     quick: { type: 'boolean', default: false },
