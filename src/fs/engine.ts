@@ -254,8 +254,9 @@ class MountEngine implements Engine {
     const sender = this.sender = new Sender({
       tree, durability, conflictCopies, backups, confirmer, journal, locks, logger,
       freeName: async (folder, name, inode) => {
-        await removals.cancel(folder, name, (etags) => sender.mayShow(inode, etags))
         await this.uploader.freed(folder, name, inode)
+        // What was to leave can have become another one's content meanwhile.
+        await removals.cancel(folder, name, (etags) => sender.mayShow(inode, etags))
       },
       onMissing: (inode, draft, error) => contents.bases.failed(inode, draft, error),
       onDue: (inode) => this.uploader.add(inode),

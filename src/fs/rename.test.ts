@@ -183,6 +183,23 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('b')).toString(), 'text')
   }))
 
+  for (const how of ['deleted', 'renamed over another one'] as const) it(`a new file under the name of one that is ${how} while it is being moved away is no conflict`, withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    for (const name of ['a', 'c']) await fs.writeFile(name, name)
+    await engine.sync()
+    const held = hold(world, 'statMany')
+    await fs.rename('a', 'b')
+    await held.reached
+    await fs.writeFile('a', 'new')
+    while (engine.status({ verbose: true }).changes?.some(({ path, state }) => path === 'a' && state === 'sending') !== true) await pause(5)
+    const away = how === 'deleted' ? fs.unlink('b') : fs.rename('b', 'c')
+    setImmediate(held.go)
+    await away
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), (await fs.readdir('')).sort()], [['a', 'c'], ['a', 'c']])
+    assert.deepEqual([(await fs.readFile('a')).toString(), (await fs.readFile('c')).toString()], ['new', how === 'deleted' ? 'c' : 'a'])
+  }))
+
   it('deletes a file that was moved out of a folder with the folder', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await world.server.mkdir([world.path('d')])

@@ -107,13 +107,14 @@ export class TreeLane {
     const { tree, unlinks, removals, confirmer } = this.deps
     const leaving = unlinks.folderAt(folder, name)
     if (leaving !== undefined) await this.empty(leaving, chain)
-    if (unlinks.pendingAt(folder, name)) throw new Later(() => this.deleted(folder, name))
-    if (removals.pendingAt(folder, name)) throw new Later(() => removals.setAside(folder, name, this.deps.stop))
     const holder = tree.places.elsewhereHere(folder, name)
     if (holder !== undefined && holder !== inode && !holder.unlinked) {
       if (chain.includes(holder)) await this.stepAside(holder)
       else await this.sendMove(holder, chain)
     }
+    // Deleted, or another one's content, meanwhile.
+    if (unlinks.pendingAt(folder, name)) throw new Later(() => this.deleted(folder, name))
+    if (removals.pendingAt(folder, name)) throw new Later(() => removals.setAside(folder, name, this.deps.stop))
     await confirmer.nameFree(folder, name, this.deps.stop)
   }
 
@@ -138,7 +139,6 @@ export class TreeLane {
 
   /** Resolves when nothing of ours has a place on the server, to which the content of `inode` is to be sent: neither what is deleted here nor what lives elsewhere. */
   async freed(folder: Inode, name: string, inode: Inode): Promise<void> {
-    await this.deleted(folder, name)
     const { places } = this.deps.tree
     for (let holder = places.toLeave(folder, name, inode); holder !== undefined; holder = places.toLeave(folder, name, inode)) {
       const leaving = holder
@@ -146,6 +146,8 @@ export class TreeLane {
       await this.lane.run(() => this.sendMove(leaving, []))
       if (leaving.heldAt === heldAt && leaving.movingTo === movingTo) throw new FsError('EIO', `${leaving.name} is still in the way on the server`)
     }
+    // Last: what was to leave can have been deleted meanwhile.
+    await this.deleted(folder, name)
   }
 
   /** Of names that wait for each other: one goes through a third name. */
