@@ -129,6 +129,27 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.deepEqual((await fs.readdir('e')).sort(), ['a', 'deep', 'f'])
   }))
 
+  it('a folder is deleted whose file was just being deleted when it was', withWorld({ indexDelayMs: 20 }, async (world) => {
+    let ask = (): void => {}
+    const asked = new Promise<void>((resolve) => { ask = resolve })
+    await left(world, 'rm', async (fs) => {
+      world.before.remove = () => {
+        ask()
+        return gone()
+      }
+      await fs.unlink('d/c')
+      await asked
+      await fs.rmdir('d')
+    }, async (fs) => {
+      await fs.mkdir('d')
+      await fs.writeFile('d/c', 'c')
+    })
+    const { engine, fs } = await world.open('rm')
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    assert.equal(await world.onServer('d'), false)
+    assert.deepEqual(await fs.readdir(''), [])
+  }))
+
   it('a file that was renamed over another one and deleted does not come back under its old name', withWorld({ indexDelayMs: 1_500 }, async (world) => {
     const first = await world.open('over')
     await first.fs.writeFile('doc', 'first')
