@@ -144,7 +144,8 @@ export class RecoveredNames {
       if (inode?.unlinked === true) continue
       unlinks.add(place, inode, {
         unshown: inode === undefined ? [tree.places.pathAt(place.folder, place.name)] : [],
-        deleted: (record.below ?? []).map((etags) => ({ etags: new Set(etags), expected: undefined })),
+        // What it was when it was deleted: the server may have had no content of it when it was looked up.
+        deleted: [...(record.etags === undefined ? [] : [record.etags]), ...(record.below ?? [])].map((etags) => ({ etags: new Set(etags), expected: undefined })),
       })
       if (inode === undefined) {
         tree.leave(place.folder, place.name)

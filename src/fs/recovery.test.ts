@@ -150,6 +150,21 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.deepEqual(await fs.readdir(''), [])
   }))
 
+  it('a file is deleted that the server had no content of yet when it was asked for', withWorld({ indexDelayMs: 2_500 }, async (world) => {
+    const first = await world.open('early')
+    await first.fs.writeFile('f', 'new')
+    while (first.engine.status().unconfirmed === 0) await pause(10)
+    world.before.remove = gone
+    await first.fs.unlink('f')
+    await first.engine.close(AbortSignal.timeout(50))
+    delete world.before.remove
+    await world.dropCache('early')
+    const { engine, fs } = await world.open('early')
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    assert.equal(await world.onServer('f'), false)
+    assert.deepEqual(await fs.readdir(''), [])
+  }))
+
   it('a file that was renamed over another one and deleted does not come back under its old name', withWorld({ indexDelayMs: 1_500 }, async (world) => {
     const first = await world.open('over')
     await first.fs.writeFile('doc', 'first')

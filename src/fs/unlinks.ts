@@ -150,9 +150,9 @@ export class Unlinks {
 
   private record(unlink: Unlink): void {
     const { tree, journal } = this.deps
-    const [own] = unlink.inode?.type === 'folder' ? [] : unlink.deleted
+    const own = unlink.inode?.type === 'folder' ? [] : unlink.deleted.flatMap((it) => [...it.etags])
     void tree.deps.store.unlinks.put(unlink.id, {
-      path: journal.serverPath(unlink), ...(unlink.uuid === '' ? {} : { uuid: unlink.uuid }), ...(own === undefined ? {} : { etags: [...own.etags] }), ...(unlink.unshown.length === 0 ? {} : { unshown: true }),
+      path: journal.serverPath(unlink), ...(unlink.uuid === '' ? {} : { uuid: unlink.uuid }), ...(own.length === 0 ? {} : { etags: own }), ...(unlink.unshown.length === 0 ? {} : { unshown: true }),
       ...(unlink.inode?.type === 'folder' ? { below: unlink.deleted.map((it) => [...it.etags, ...(it.expected === undefined ? [] : [it.expected.md5])]) } : {}),
     })
   }
