@@ -161,13 +161,13 @@ export class CrashHarness {
     return report
   }
 
-  /** Kills a busy process at a random moment, `times` times; `again`: and the one after it at some point. */
-  async randomMoments(times: number, seed: number, again = false): Promise<CrashReport> {
+  /** Kills a busy process at a random moment of the first `withinMs`, `times` times; `again`: and the one after it at some point. */
+  async randomMoments(times: number, seed: number, { again = false, withinMs = 1_500 } = {}): Promise<CrashReport> {
     const report = this.newReport(again ? 'random moments, and again' : 'random moments')
     const random = randomFrom(seed)
     await Promise.all(Array.from({ length: times }, async () => {
       const load: Scenario[] = [0, 1, 2].map((it) => ({ name: 'load', before: [], steps: randomSteps(Math.floor(random() * 2 ** 31), 200, `w${it}`) }))
-      const ms = random() * 1_500
+      const ms = random() * withinMs
       const next = again ? 1 + Math.floor(random() * RECOVERY_POINTS * 3) : 0
       await this.once(load, 'at-once', { what: `after ${Math.round(ms)} ms${again ? `, and again at ${next}` : ''}`, afterMs: ms, ...(again && { again: { CELLSFS_CRASH_AT: String(next) } }) }, report)
     }))
