@@ -171,6 +171,7 @@ export class Confirmer {
    * for. Resolves when ours is the server's version, and no longer a draft.
    */
   async left(inode: Inode, node: CellsNode): Promise<void> {
+    if (inode.unconfirmed && inode.type === 'folder' && node.kind === 'folder' && (inode.uuid === '' || inode.uuid === node.uuid)) this.settleFolder(inode, node)
     if (!inode.unconfirmed || inode.expected === undefined || compareWithNode(inode.expected, node) !== 'same') return
     if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return
     this.settleFile(inode, node)

@@ -43,6 +43,24 @@ describe('what has left its place before the server showed it there', { timeout:
     }))
   }
 
+  for (const what of ['file', 'folder'] as const) it(`is deleted with the folder that the ${what} is in`, withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    await world.server.mkdir([world.path('mount/d'), world.path('elsewhere')])
+    await world.server.waitFor(world.path('mount/d'), (it) => it !== undefined)
+    const { engine, fs } = await world.open('a', world.path('mount'))
+    await fs.readdir('d')
+    world.passes = () => false
+    if (what === 'file') await fs.writeFile('d/f', 'ours')
+    else await fs.mkdir('d/f')
+    await world.server.waitFor(world.path('mount/d/f'), (it) => it !== undefined && it.etag !== ETAG_TEMPORARY)
+    while (engine.status().pending.count > 0) await pause(5)
+    const node = await moved(world, 'mount/d', 'elsewhere/d')
+    world.tell({ type: 'path', source: node, target: { ...node, path: world.path('elsewhere/d') } })
+    await confirmed(engine)
+    assert.deepEqual((await engine.sync()).failed, [])
+    await shows(fs, [])
+    assert.equal(await world.onServer('mount/d'), false)
+  }))
+
   it('is deleted right after an event has shown it', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await world.open('a')
     world.passes = () => false

@@ -63,26 +63,33 @@ export class TreeEvents {
   }
 
   /**
-   * A node has left its place, and if that was ours, no other word comes of it: neither is it waited for nor sent again. What had no content yet is
-   * looked at where it is now.
+   * A node has left its place, and if that was ours, or a folder with something of ours in it, no other word comes of it: neither is it waited for nor sent
+   * again. What had no content yet, and what is in a folder, is looked at where it is now.
    */
   private left(was: CellsNode, now?: CellsNode): void {
-    const { deps: { server }, places, echoes } = this.tree
+    const { places, echoes } = this.tree
     const place = places.locate(was.path)
-    const ours = (): Inode | undefined => {
-      const live = place === undefined ? undefined : places.atServerPlace(place.folder, place.name)
-      return live?.unconfirmed === true && echoes.isAbout(live, was) ? live : undefined
-    }
-    const live = ours()
-    if (live === undefined) return
+    const live = place === undefined ? undefined : places.atServerPlace(place.folder, place.name)
+    if (live === undefined || !echoes.isAbout(live, was)) return
+    const inside = was.kind === 'folder' && now !== undefined ? [...unconfirmedIn(live)].map((inode) => ({ inode, path: places.pathOf(inode) })) : []
+    for (const { inode, path } of inside) this.look(() => this.taken(inode, path, now!.path + path.slice(was.path.length)))
+    if (!live.unconfirmed) return
     this.look(async () => {
-      const last = was.etag !== ETAG_TEMPORARY ? was : now === undefined ? undefined : await server.waitFor(now.path, (it) => it?.etag !== ETAG_TEMPORARY, { timeoutMs: INDEXED_MS })
-      if (last?.uuid !== was.uuid || ours() !== live) return
-      await this.tree.left(live, { ...last, path: was.path })
+      if (!await this.taken(live, was.path, now?.path, was)) return
       // Known for ours, it is looked for where it is now.
-      if (now === undefined) this.changed(was.path, undefined)
-      else this.moved(was.path, { ...now, etag: last.etag })
+      if (now !== undefined) this.moved(was.path, { ...now, etag: live.version?.etag ?? now.etag })
     })
+  }
+
+  /** Somebody has taken ours from a path to another one: what is there is what it was. `was`: as far as the event tells. False if it is not known for ours then. */
+  private async taken(inode: Inode, path: string, to: string | undefined, was?: CellsNode): Promise<boolean> {
+    const { deps: { server }, places } = this.tree
+    const last = was !== undefined && (was.kind === 'folder' || was.etag !== ETAG_TEMPORARY) ? was : to === undefined ? undefined
+      : await server.waitFor(to, (it) => it !== undefined && it.etag !== ETAG_TEMPORARY, { timeoutMs: INDEXED_MS })
+    if (last === undefined || (was !== undefined && last.uuid !== was.uuid) || !inode.unconfirmed || !places.hasPath(inode) || places.pathOf(inode) !== path) return false
+    await this.tree.left(inode, { ...last, path })
+    this.changed(path, undefined)
+    return true
   }
 
   private moved(from: string, target: CellsNode): void {
@@ -99,6 +106,16 @@ export class TreeEvents {
   /** Asks in the background. */
   private look(question: () => Promise<unknown>): void {
     question().catch((error: unknown) => this.tree.deps.logger.debug('asking about a change failed, will be asked when it is used', { error }))
+  }
+}
+
+/** All in a folder that was sent and not shown. */
+function * unconfirmedIn(folder: Inode): Generator<Inode> {
+  if (!folder.hasNames) return
+  for (const inode of new Set([...folder.local.values(), ...folder.children.values()])) {
+    if (inode === null || inode.heldAt !== undefined) continue
+    if (inode.unconfirmed) yield inode
+    if (inode.type === 'folder') yield * unconfirmedIn(inode)
   }
 }
 

@@ -95,6 +95,11 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['write', 'a', 14], ['their delete', 'a'], ['sync']],
   }))
 
+  it('M1: what somebody deletes before the server shows it, and of which no event comes, is no longer waited for', { todo: 'a dot-name on a 2.x server, or an event that is lost: it is waited for until it is sent again (S33) after two minutes', skip: true }, () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [['write', '.h', 14], ['their delete', '.h'], ['sync']],
+  }))
+
   it('a file that is open and deleted by somebody is read to the hole at its end', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['open', 1, 'd/.h', 'c'], ['htruncate', 1, 55], ['their delete', 'd/.h'], ['hread', 1]],

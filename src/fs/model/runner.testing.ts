@@ -70,7 +70,11 @@ export class Runner {
     const { remote, state } = await this.site.place()
     this.remote = remote
     this.state = state
-    this.second = new SecondClient({ site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id) })
+    this.second = new SecondClient({
+      site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id),
+      untold: (path) => /(^|\/)\./.test(path) && this.run.setting.server === 2 || ['lost', 'wild'].includes(this.run.setting.events),
+      confirmed: () => this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 2))),
+    })
     this.trouble.calm()
     await this.open()
     this.trouble.resume()
