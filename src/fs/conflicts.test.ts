@@ -174,6 +174,9 @@ const MEETINGS: Record<string, Meeting> = {
     theirs: async (s) => { await s.remove('d'); await s.make({ d: null, 'd/t': 'theirs' }) },
     after: { d: null, 'd/n': 'ours', 'd/s': null, 'd/s/m': null, 'd/s/m/n': 'ours below', 'd/t': 'theirs' },
   },
+  'S46: folder deleted and made anew here, added to there': {
+    before: { d: null, 'd/a': 'a' }, ours: async (s) => { await removeFolder(s, 'd'); await s.fs.mkdir('d') }, theirs: (s) => s.put('d/n', 'theirs'), after: { d: null, 'd/n': 'theirs' },
+  },
   'S40: folder deleted and made anew there, moved out of it here': {
     before: { d: null, 'd/a': 'a' }, ours: (s) => s.fs.rename('d/a', 'b'), theirs: async (s) => { await s.remove('d'); await s.make({ d: null, 'd/t': 'theirs' }) },
     after: { d: null, 'd/t': 'theirs' },

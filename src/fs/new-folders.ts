@@ -71,7 +71,7 @@ export class NewFolders {
       await clear(place, it)
       freed.set(it, place)
     }
-    await this.besideFiles(all)
+    const present = await this.besideFiles(all)
     const frozen = all.find((it) => tree.transit.isFrozen(it))
     if (frozen !== undefined) throw new Later(() => tree.transit.thawed(frozen))
     // Renamed meanwhile, it may be where a folder is still to be deleted: the server would take that one for it, and then delete it.
@@ -102,6 +102,8 @@ export class NewFolders {
           continue
         }
         tree.deps.inodes.setUuid(it, node?.uuid ?? '')
+        // It was there: what is in it nobody has told us.
+        if (present.has(paths[i]!)) tree.deps.metadata.doubtFolder(it.ino)
         if (!hasMoved(it)) tree.places.hold(it, undefined)
         if (it.uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
         confirmer.awaitPresent(it)
@@ -116,8 +118,11 @@ export class NewFolders {
     }
   }
 
-  /** A folder whose name somebody has given to a file meanwhile goes beside it. (A server asked to make it may never answer: trap 10.) */
-  private async besideFiles(folders: readonly Inode[]): Promise<void> {
+  /**
+   * A folder whose name somebody has given to a file meanwhile goes beside it. (A server asked to make it may never answer: trap 10.) Returns the paths at which
+   * there is a folder.
+   */
+  private async besideFiles(folders: readonly Inode[]): Promise<ReadonlySet<string>> {
     const { tree, conflictCopies } = this.deps
     const places = new Map(folders.filter((it) => !it.unlinked && it.parent !== undefined).map((it) => [tree.places.pathAt(it.parent!, it.name), it]))
     const nodes = await tree.deps.server.statMany([...places.keys()], { signal: this.deps.stop })
@@ -127,6 +132,7 @@ export class NewFolders {
       const place: Place = { folder: folder.parent, name: folder.name }
       conflictCopies.aside(folder, await conflictCopies.asideOf(place), place, node, 'new node')
     }
+    return new Set([...nodes.values()].filter(({ kind }) => kind === 'folder').map(({ path }) => path))
   }
 
   /** Nothing has to be done before the folder, and those above it, can be made. */
