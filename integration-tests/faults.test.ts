@@ -227,6 +227,24 @@ describe('reading through faults', { concurrency: 8, timeout: 400_000 }, () => {
     })
   }
 
+  it('no answer ever, and no events: what is known not to be there is answered without asking again', async () => {
+    await withWorld(async (world) => {
+      const { fs, proxy } = world
+      assert.deepEqual(await look(world), [])
+      await fs.readdir('folder')
+      const rule = proxy.fault(ALL, { stall: 'forever' })
+      proxy.cut()
+      // One who asks finds out that there is no answer. (What is known has to be old for that.)
+      while (rule.hits === 0) await fs.readdir('folder')
+      await fs.readdir('folder')
+      const { hits } = rule
+      for (const name of ['folder/.hidden', 'folder/absent']) await assert.rejects(fs.stat(name), { code: 'ENOENT' })
+      assert.equal(rule.hits, hits)
+      proxy.heal()
+      await recovered(world)
+    })
+  })
+
   for (const [name, match, fault] of PASSING) {
     it(`${name} goes unseen`, async () => {
       await withWorld(async (world) => {

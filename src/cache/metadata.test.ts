@@ -17,3 +17,19 @@ it('an answer that comes after a listing which was asked for later does not brin
   cache.set(1, 'f', node, 130)
   assert.equal((cache.lookup(1, 'f') as CellsNode).uuid, 'u')
 })
+
+it('that a name is not there is not believed for long when it was asked for alone: a busy 2.x server says so of what it has announced', () => {
+  let now = 100
+  const cache = new MetadataCache(10, () => {}, () => now)
+  cache.streamConnected()
+  cache.set(1, 'absent', undefined, now)
+  cache.set(1, 'f', node, now)
+  now += 19_000
+  assert.equal(cache.lookup(1, 'absent'), undefined)
+  now += 2_000
+  assert.equal(cache.lookup(1, 'absent'), 'unknown')
+  assert.equal((cache.lookup(1, 'f') as CellsNode).uuid, 'u')
+  cache.setAll(1, new Map(), now)
+  now += 100_000
+  assert.equal(cache.lookup(1, 'absent'), undefined)
+})

@@ -15,6 +15,11 @@ import type { CellsNode } from '../cells/types.js'
 const POLL_TTL_MS = 2_000
 /** With a stream, too: an event can be lost on the way (the server drops some beyond a rate). */
 const PUSH_TTL_MS = 120_000
+/**
+ * ... and an absence that was asked for by name, soon: a server that is busy indexing can say it of what it has announced before, and does not announce
+ * it again. (That a listing is without a name is believed as the listing is: programs look for very many names that are not there.)
+ */
+export const ABSENT_TTL_MS = 20_000
 
 /** `at` of what was read from the disk: known, and never believed without asking the server if it can be asked. */
 export const RECALLED = -1
@@ -124,6 +129,7 @@ export class MetadataCache {
     const answer = listing.answers.get(name)
     const at = Math.max(answer?.at ?? RECALLED, listing.completeAt)
     if (!this.fresh(at, name)) return 'unknown'
+    if (answer !== undefined && answer.node === undefined && listing.completeAt < answer.at && this.now() - answer.at >= ABSENT_TTL_MS) return 'unknown'
     if (answer !== undefined) return answer.node
     return listing.completeAt > 0 ? undefined : 'unknown'
   }

@@ -8,8 +8,8 @@ export const TIMEOUTS = {
   connect: 10_000,
   /** One stat: 15 ms on an idle server, seconds while it indexes a burst. */
   stat: 15_000,
-  /** One page of a listing; 2,000 entries took up to 11 s on a busy server. */
-  page: 60_000,
+  /** One page of a listing; 2,000 entries took up to 11 s on a busy server. A program that lists what nobody knows yet waits for it. */
+  page: 30_000,
   /** The S3 listing of a folder (30-200 ms when idle). */
   s3List: 30_000,
   /** One folder; the server does not answer at all when a file has that name. */

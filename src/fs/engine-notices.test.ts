@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { ABSENT_TTL_MS } from '../cache/metadata.js'
 import { connect } from '../cells/client.js'
 import type { CellsServer } from '../cells/server.js'
 import { type DemoServer, startDemoServer } from '../demo/index.js'
@@ -105,7 +106,7 @@ describe('notices of the engine', { timeout: 120_000 }, () => {
     assert.deepEqual([entry.entryTimeoutMs, entry.attrTimeoutMs], [LONG_MS, LONG_MS])
     assert.equal((await engine.fs.getattr(entry.attr.ino, undefined, CALLER)).timeoutMs, LONG_MS)
     await assert.rejects(lookup('absent'), /does not exist/)
-    assert.equal(engine.fs.absentTimeoutMs, LONG_MS)
+    assert.equal(engine.fs.absentTimeoutMs, ABSENT_TTL_MS)
     await fs.readdir(dir)
     const again = await engine.fs.opendir(folderIno, CALLER)
     assert.deepEqual([again.cacheable, again.keepCache], [true, true])

@@ -221,7 +221,7 @@ class MountEngine implements Engine {
       onLost: (inode) => this.sender.sendAgain(inode),
       resendMs: this.options.resendMs ?? RESEND_MS,
     })
-    this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || (this.tree.patience.starting && this.tree.patience.paused))
+    this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || this.tree.patience.paused)
     this.connection.onChange = (state, error) => {
       if (state === 'login-needed') logger.error('signed out: run `cec config relog`; the mount goes on, and sends what was saved after it', { error })
       else logger.info(state === 'online' ? 'the server answers' : 'the server cannot be reached: going on with what is known', { error })

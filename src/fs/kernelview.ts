@@ -12,7 +12,7 @@
  *
  * Without such a driver or without the stream the times are short and nothing is told.
  */
-import type { MetadataCache } from '../cache/metadata.js'
+import { ABSENT_TTL_MS, type MetadataCache } from '../cache/metadata.js'
 import type { Ino, KernelNotices } from './drivers/driver.js'
 import type { Inode, InodeTable } from './inodes.js'
 
@@ -72,7 +72,7 @@ export class KernelView {
   }
 
   get absentMs(): number {
-    return this.live && this.absences.size < MAX_ABSENT ? LONG_MS : 0
+    return this.live && this.absences.size < MAX_ABSENT ? ABSENT_TTL_MS : 0
   }
 
   /** The kernel is about to hear that a name is absent. */
@@ -86,7 +86,7 @@ export class KernelView {
     if (this.absentMs === 0) return
     const key = `${folder.ino}/${spelled}`
     absences.delete(key)
-    absences.set(key, { folder: folder.ino, name: spelled, until: now + LONG_MS })
+    absences.set(key, { folder: folder.ino, name: spelled, until: now + ABSENT_TTL_MS })
     // It became doubtful while the answer was on its way: told after the answer, the kernel asks again.
     const sure = folder.local.get(name) === null || this.metadata.covered(folder.ino, name)
     if (!sure) this.notices.invalidateEntry?.(folder.ino, spelled)
