@@ -99,4 +99,13 @@ describe('absence', { timeout: 120_000 }, () => {
     assert.ok(await world.onServer('e/deep/new'), JSON.stringify(engine.status().failures))
     assert.equal((await fs.readFile('e/deep/new')).toString(), 'new')
   })
+
+  it('S23: the file that the server keeps in each folder is not there, and nobody can write over it', async () => {
+    const { fs } = await world.open('marker')
+    await world.server.mkdir([world.path('marked')])
+    await world.server.waitFor(world.path('marked/.pydio'), (node) => node !== undefined)
+    assert.equal(await fs.exists('marked/.pydio'), false)
+    await assert.rejects(fs.writeFile('marked/.pydio', 'ours'), code('EINVAL'))
+    assert.deepEqual(await fs.readdir('marked'), [])
+  })
 })

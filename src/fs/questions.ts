@@ -5,6 +5,7 @@
  */
 import type { MetadataCache } from '../cache/metadata.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
+import { MARKER } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
@@ -54,6 +55,8 @@ export class Questions {
    */
   async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
     const { metadata } = this.deps
+    // The server's own file in each folder, which it shows to whoever asks by name: nobody's to write over.
+    if (name === MARKER) return undefined
     const known = metadata.lookup(folder.ino, name)
     if (known !== 'unknown') return known
     if (!this.onServer(folder)) return undefined

@@ -2,6 +2,7 @@
  * What the server's events say about the tree: a proof of what we sent, an echo of what is known, or news. News end belief in the
  * name, and those who have the file open are told at once; the rest is asked when somebody wants to know.
  */
+import { MARKER } from '../cells/names.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Inode } from './inodes.js'
 import type { Tree } from './tree.js'
@@ -46,6 +47,7 @@ export class TreeEvents {
     const place = this.tree.places.locate(path)
     if (place === undefined) return
     const { folder, name } = place
+    if (name === MARKER) return
     const live = this.tree.places.atServerPlace(folder, name)
     const answer = metadata.listing(folder.ino)?.answers.get(name)
     const known = answer?.node
