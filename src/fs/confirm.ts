@@ -3,12 +3,11 @@
  * shows them, our own word stands (design, invariant 5; contract, traps 1, 2, 6, 12). The server's events and every listing
  * are proofs that cost nothing; what no event names is asked about in batches, ever more rarely, without end.
  */
-import type { BlockCache } from '../cache/blocks.js'
 import { compareWithNode } from '../cells/digest.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
-import type { Logger } from '../log.js'
+import { Conditions } from './conditions.js'
 import type { Inode } from './inodes.js'
-import type { Tree } from './tree.js'
+import { Settling, type SettlingDeps } from './settling.js'
 
 const FIRST_CHECK_MS = 2_500
 const FIRST_CHECK_WITHOUT_EVENTS_MS = 1_100
@@ -32,16 +31,11 @@ interface Waiting {
   warned: boolean
 }
 
-export interface ConfirmDeps {
-  readonly tree: Tree
-  readonly blocks: BlockCache
-  /** The server has told the inode's Uuid: records of a rename name it from now on. */
-  readonly onIdentified: (inode: Inode) => void
+export interface ConfirmDeps extends SettlingDeps {
   /** The server has answered to a content and does not know of it: it is to be sent again. */
   readonly onLost: (inode: Inode) => void
   /** After so long, milliseconds, the index of a server is thought to have caught up. */
   readonly resendMs: number
-  readonly logger: Logger
 }
 
 export class Confirmer {
@@ -53,12 +47,13 @@ export class Confirmer {
   private confirmedSince = 0
   private timer: NodeJS.Timeout | undefined
   private checking: Promise<void> | undefined
-  private readonly retiring = new Set<Promise<void>>()
+  private readonly settling: Settling
   private closed = false
-  private waiters: Array<{ done: () => boolean; resolve: () => void }> = []
+  private readonly changes = new Conditions()
 
   constructor(deps: ConfirmDeps) {
     this.deps = deps
+    this.settling = new Settling(deps)
   }
 
   /** Told of a content of ours that the server has never shown and never will. True if it is kept elsewhere, which drops the inode here. */
@@ -102,30 +97,25 @@ export class Confirmer {
     inode.unconfirmed = false
     inode.expected = undefined
     this.present.delete(inode)
-    this.wake()
+    this.changes.look()
   }
 
   /** Resolves when the server shows no node at this name any more (at once if none was deleted there). */
   async nameFree(folder: Inode, name: string, signal?: AbortSignal): Promise<void> {
     this.hurry([this.absent.get(folder)?.get(name)])
-    await this.until(() => this.absent.get(folder)?.has(name) !== true, signal)
+    await this.changes.until(() => this.absent.get(folder)?.has(name) !== true, signal)
   }
 
   /** Resolves when this inode is confirmed. */
   async confirmed(inode: Inode, signal?: AbortSignal): Promise<void> {
     this.hurry([this.present.get(inode)])
-    await this.until(() => !this.present.has(inode), signal)
-  }
-
-  /** Resolves when what was confirmed is held as the server's version, and no longer as a draft of ours. */
-  async retired(): Promise<void> {
-    await Promise.all(this.retiring)
+    await this.changes.until(() => !this.present.has(inode), signal)
   }
 
   /** Resolves when nothing in or below a folder is unconfirmed. */
   async confirmedBelow(folder: Inode, signal?: AbortSignal): Promise<void> {
     this.hurry([...this.present].filter(([inode]) => this.deps.tree.places.isWithinThere(inode, folder)).map(([, wait]) => wait))
-    await this.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.places.isWithinThere(it, folder)), signal)
+    await this.changes.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.places.isWithinThere(it, folder)), signal)
   }
 
   /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
@@ -133,7 +123,7 @@ export class Confirmer {
     const present = [...this.present].filter(([inode]) => concerns(inode))
     this.hurry(present.map(([, wait]) => wait))
     const absent = [...this.absent].filter(([folder]) => concerns(folder)).flatMap(([folder, names]) => [...names].map(([name, wait]) => ({ folder, name, wait })))
-    await this.until(() => present.every(([inode, wait]) => this.present.get(inode) !== wait)
+    await this.changes.until(() => present.every(([inode, wait]) => this.present.get(inode) !== wait)
       && absent.every(({ folder, name, wait }) => this.absent.get(folder)?.get(name) !== wait), signal)
   }
 
@@ -141,7 +131,7 @@ export class Confirmer {
     this.closed = true
     clearTimeout(this.timer)
     await this.checking
-    await Promise.all(this.retiring)
+    await this.settling.done()
   }
 
   /** The server shows `node` where `inode` is. True if the inode's own word still stands or has just been settled. */
@@ -175,7 +165,7 @@ export class Confirmer {
     if (!inode.unconfirmed || inode.expected === undefined || compareWithNode(inode.expected, node) !== 'same') return
     if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return
     this.settleFile(inode, node)
-    await this.retired()
+    await this.settling.done()
   }
 
   /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
@@ -206,98 +196,17 @@ export class Confirmer {
   }
 
   private settleFolder(inode: Inode, node: CellsNode): void {
-    const { tree } = this.deps
     this.drop(inode)
-    tree.deps.inodes.setUuid(inode, node.uuid)
-    this.deps.onIdentified(inode)
-    this.takeRights(inode, node)
-    tree.deps.store.updateFacts(node.uuid, inode.facts())
-    this.dropOverlay(inode, node, tree.deps.metadata.now())
-  }
-
-  private takeRights(inode: Inode, { readOnly }: CellsNode): void {
-    if (inode.readOnly === readOnly) return
-    inode.readOnly = readOnly
-    this.deps.tree.kernel.attributes(inode)
+    this.settling.folder(inode, node)
   }
 
   private settleFile(inode: Inode, node: CellsNode): void {
-    const { tree } = this.deps
-    const ours = this.agrees(inode, node)
     this.confirmedSince = Math.max(this.confirmedSince, this.present.get(inode)?.since ?? 0)
     inode.resent = 0
+    // (Before what was expected is forgotten.)
+    const ours = this.agrees(inode, node)
     this.drop(inode)
-    const at = inode.versionAt = tree.deps.metadata.now()
-    if (inode.base !== undefined) {
-      tree.echoes.remember(node.uuid, inode.base.etag)
-    }
-    for (const md5 of inode.sent) tree.echoes.remember(node.uuid, md5)
-    inode.sent.clear()
-    if (inode.uuid !== node.uuid) {
-      tree.deps.inodes.setUuid(inode, node.uuid)
-      this.deps.onIdentified(inode)
-    }
-    this.takeRights(inode, node)
-    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
-    if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })
-    if (inode.draft === undefined) {
-      if (ours) inode.version = version
-      else this.takeTheirs(inode, node)
-      this.dropOverlay(inode, node, at)
-      return
-    }
-    inode.base = version
-    // The draft may be let go before its content is among the blocks.
-    inode.version = version
-    const work = this.retireDraft(inode, node, ours, at)
-      .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
-      .finally(() => this.retiring.delete(work))
-    this.retiring.add(work)
-  }
-
-  /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
-  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean, at: number): Promise<void> {
-    const { tree, blocks } = this.deps
-    const { draft } = inode
-    if (draft === undefined) return
-    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
-    const { generation } = draft
-    if (ours && !draft.dirty) {
-      const snapshot = await draft.snapshot()
-      if (snapshot !== undefined) {
-        if (snapshot.generation === generation) await blocks.adopt(version, snapshot.handle)
-        await snapshot.done()
-      }
-    }
-    // Written to meanwhile, or even sent and confirmed again: the draft stays, over the version it was settled with.
-    if (inode.draft !== draft || draft.generation !== generation || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
-    inode.draft = undefined
-    inode.base = undefined
-    inode.version = version
-    inode.reader = undefined
-    if (!ours) this.takeTheirs(inode, node)
-    if (inode.recordId !== undefined && inode.recordId !== draft.id) await tree.deps.store.drafts.remove(inode.recordId)
-    inode.recordId = undefined
-    await tree.deps.store.drafts.remove(draft.id)
-    await draft.discard()
-    this.dropOverlay(inode, node, at)
-  }
-
-  /** Somebody has written over what we sent. */
-  private takeTheirs(inode: Inode, node: CellsNode): void {
-    const { tree } = this.deps
-    tree.attributes.apply(inode, node)
-    tree.kernel.content(inode)
-  }
-
-  /** `at`: when the server showed it. What has been heard of the name since is newer. */
-  private dropOverlay(inode: Inode, node: CellsNode, at: number): void {
-    const { metadata, inodes } = this.deps.tree.deps
-    const place = inode.serverPlace
-    // The kernel has known it all along.
-    if (place !== undefined) metadata.shown(place.folder.ino, place.name, node, at)
-    this.deps.tree.overlay(inode)
-    inodes.release(inode)
+    this.settling.file(inode, node, ours)
   }
 
   // -- asking
@@ -399,33 +308,6 @@ export class Confirmer {
     const names = this.absent.get(folder)
     names?.delete(name)
     if (names?.size === 0) this.absent.delete(folder)
-    this.wake()
-  }
-
-  private async until(done: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    if (done()) return
-    signal?.throwIfAborted()
-    await new Promise<void>((resolve, reject) => {
-      const leave = (): void => {
-        this.waiters = this.waiters.filter((it) => it !== waiter)
-        reject(signal?.reason as Error)
-      }
-      const waiter = {
-        done,
-        resolve: () => {
-          signal?.removeEventListener('abort', leave)
-          resolve()
-        },
-      }
-      this.waiters.push(waiter)
-      signal?.addEventListener('abort', leave, { once: true })
-    })
-  }
-
-  private wake(): void {
-    const ready = this.waiters.filter((waiter) => waiter.done())
-    if (ready.length === 0) return
-    this.waiters = this.waiters.filter((waiter) => !ready.includes(waiter))
-    for (const waiter of ready) waiter.resolve()
+    this.changes.look()
   }
 }

@@ -1,0 +1,123 @@
+/**
+ * The server shows what was sent, or what somebody has written over it: its node is the inode's from now on, and a draft that has done its work goes,
+ * after its content is kept as blocks.
+ */
+import type { BlockCache } from '../cache/blocks.js'
+import type { CellsNode } from '../cells/types.js'
+import type { Logger } from '../log.js'
+import type { Inode } from './inodes.js'
+import type { Tree } from './tree.js'
+
+export interface SettlingDeps {
+  readonly tree: Tree
+  readonly blocks: BlockCache
+  /** The server has told the inode's Uuid: records of a rename name it from now on. */
+  readonly onIdentified: (inode: Inode) => void
+  readonly logger: Logger
+}
+
+export class Settling {
+  private readonly deps: SettlingDeps
+  private readonly retiring = new Set<Promise<void>>()
+
+  constructor(deps: SettlingDeps) {
+    this.deps = deps
+  }
+
+  /** Resolves when what was settled is held as the server's version, and no longer as a draft of ours. */
+  async done(): Promise<void> {
+    await Promise.all(this.retiring)
+  }
+
+  /** The server shows a new folder of ours. */
+  folder(inode: Inode, node: CellsNode): void {
+    const { tree } = this.deps
+    tree.deps.inodes.setUuid(inode, node.uuid)
+    this.deps.onIdentified(inode)
+    this.takeRights(inode, node)
+    tree.deps.store.updateFacts(node.uuid, inode.facts())
+    this.dropOverlay(inode, node, tree.deps.metadata.now())
+  }
+
+  /** The server shows a content at a file of ours: the one that was sent (`ours`), or what somebody has written over it. */
+  file(inode: Inode, node: CellsNode, ours: boolean): void {
+    const { tree } = this.deps
+    const at = inode.versionAt = tree.deps.metadata.now()
+    if (inode.base !== undefined) {
+      tree.echoes.remember(node.uuid, inode.base.etag)
+    }
+    for (const md5 of inode.sent) tree.echoes.remember(node.uuid, md5)
+    inode.sent.clear()
+    if (inode.uuid !== node.uuid) {
+      tree.deps.inodes.setUuid(inode, node.uuid)
+      this.deps.onIdentified(inode)
+    }
+    this.takeRights(inode, node)
+    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })
+    if (inode.draft === undefined) {
+      if (ours) inode.version = version
+      else this.takeTheirs(inode, node)
+      this.dropOverlay(inode, node, at)
+      return
+    }
+    inode.base = version
+    // The draft may be let go before its content is among the blocks.
+    inode.version = version
+    const work = this.retireDraft(inode, node, ours, at)
+      .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
+      .finally(() => this.retiring.delete(work))
+    this.retiring.add(work)
+  }
+
+  private takeRights(inode: Inode, { readOnly }: CellsNode): void {
+    if (inode.readOnly === readOnly) return
+    inode.readOnly = readOnly
+    this.deps.tree.kernel.attributes(inode)
+  }
+
+  /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
+  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean, at: number): Promise<void> {
+    const { tree, blocks } = this.deps
+    const { draft } = inode
+    if (draft === undefined) return
+    const version = { uuid: node.uuid, etag: node.etag, size: node.size }
+    const { generation } = draft
+    if (ours && !draft.dirty) {
+      const snapshot = await draft.snapshot()
+      if (snapshot !== undefined) {
+        if (snapshot.generation === generation) await blocks.adopt(version, snapshot.handle)
+        await snapshot.done()
+      }
+    }
+    // Written to meanwhile, or even sent and confirmed again: the draft stays, over the version it was settled with.
+    if (inode.draft !== draft || draft.generation !== generation || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
+    inode.draft = undefined
+    inode.base = undefined
+    inode.version = version
+    inode.reader = undefined
+    if (!ours) this.takeTheirs(inode, node)
+    if (inode.recordId !== undefined && inode.recordId !== draft.id) await tree.deps.store.drafts.remove(inode.recordId)
+    inode.recordId = undefined
+    await tree.deps.store.drafts.remove(draft.id)
+    await draft.discard()
+    this.dropOverlay(inode, node, at)
+  }
+
+  /** Somebody has written over what we sent. */
+  private takeTheirs(inode: Inode, node: CellsNode): void {
+    const { tree } = this.deps
+    tree.attributes.apply(inode, node)
+    tree.kernel.content(inode)
+  }
+
+  /** `at`: when the server showed it. What has been heard of the name since is newer. */
+  private dropOverlay(inode: Inode, node: CellsNode, at: number): void {
+    const { metadata, inodes } = this.deps.tree.deps
+    const place = inode.serverPlace
+    // The kernel has known it all along.
+    if (place !== undefined) metadata.shown(place.folder.ino, place.name, node, at)
+    this.deps.tree.overlay(inode)
+    inodes.release(inode)
+  }
+}
