@@ -45,9 +45,7 @@ export class BlockCache {
   private readonly dir: string
   private readonly logger: Logger
   private readonly entries: LRUCache<string, OnDisk>
-  private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS, dispose: (data) => this.letGo(data) })
-  /** Blocks that are in memory, or being written, or both. */
-  private readonly uses = new Map<Buffer, number>()
+  private readonly memory = new LRUCache<string, Buffer>({ max: MEMORY_BLOCKS, dispose: (data) => blockMemory.give(data) })
   private readonly files = new LRUCache<string, FileHandle>({ max: OPEN_FILES, dispose: (handle) => void handle.close().catch(() => {}) })
   private readonly readNow = loadReadNow()
   private readonly evictions = new Set<Promise<void>>()
@@ -241,12 +239,15 @@ export class BlockCache {
     return handle
   }
 
-  /** Keeps a whole block, best of `blockMemory`, and owns it from now on. Never throws: a cache that cannot be written is only slower. */
+  /**
+   * Keeps a whole block, best of `blockMemory`. Never throws: a cache that cannot be written is only slower. `data` must not change afterwards; what
+   * the caller has of it he gives back himself.
+   */
   async put(key: VersionKey, index: number, data: Buffer): Promise<void> {
     const id = blockId(key, index)
     this.remember(id, data)
     if (this.find(id) !== undefined) return
-    this.hold(data)
+    blockMemory.share(data)
     try {
       const temporary = join(this.dir, 'tmp', String(this.counter++))
       // Room first, so that the bound is a bound.
@@ -260,29 +261,13 @@ export class BlockCache {
       if (!this.warnedFull) this.logger.warn('the block cache cannot be written, going on without', { error })
       this.warnedFull = true
     } finally {
-      this.letGo(data)
+      blockMemory.give(data)
     }
   }
-
-  // -- memory that is used again
 
   private remember(id: string, data: Buffer): void {
-    this.hold(data)
+    blockMemory.share(data)
     this.memory.set(id, data)
-  }
-
-  private hold(data: Buffer): void {
-    this.uses.set(data, (this.uses.get(data) ?? 0) + 1)
-  }
-
-  private letGo(data: Buffer): void {
-    const left = (this.uses.get(data) ?? 0) - 1
-    if (left > 0) {
-      this.uses.set(data, left)
-      return
-    }
-    this.uses.delete(data)
-    blockMemory.give(data)
   }
 
   /** Keeps a whole local file as a version's content (what was just uploaded need not be downloaded). */
@@ -291,8 +276,9 @@ export class BlockCache {
       if (this.has(key, index)) continue
       const data = blockMemory.take(blockLength(key.size, index))
       const { bytesRead } = await source.read(data, 0, data.length, index * BLOCK_SIZE)
-      if (bytesRead !== data.length) return blockMemory.give(data)
-      await this.put(key, index, data)
+      if (bytesRead === data.length) await this.put(key, index, data)
+      blockMemory.give(data)
+      if (bytesRead !== data.length) return
     }
   }
 

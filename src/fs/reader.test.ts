@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, describe, it } from 'node:test'
+import { blockMemory } from '../cache/block-memory.js'
 import { contentBuffers } from '../cache/buffer-pool.js'
 import { BLOCK_SIZE, BlockCache, type VersionKey } from '../cache/blocks.js'
 import type { CellsServer } from '../cells/server.js'
@@ -137,6 +138,32 @@ describe('bodies that a thread receives', () => {
       }
     })
   }
+})
+
+describe('memory that is used again', () => {
+  it('holds a block as long as it is read from there: one of a request is on the disk, and out of the cache\'s memory, before the others', async () => {
+    const world = await World.make(8 * BLOCK_SIZE)
+    const { blocks } = world
+    const put = blocks.put.bind(blocks)
+    let go = (): void => {}
+    const gate = new Promise<void>((resolve) => { go = resolve })
+    blocks.put = async (key, index, data) => {
+      if (index === 1) await gate
+      await put(key, index, data)
+    }
+    const reader = world.reader()
+    const pattern = newReadPattern()
+    await reader.read(0, 4096, pattern)
+    assert.deepEqual(world.requests.map(({ end }) => end + 1), [2 * BLOCK_SIZE])
+    for (let index = 0; index < 60; index++) {
+      const other = blockMemory.take(BLOCK_SIZE).fill(index)
+      await put({ uuid: 'other', etag: 'e', size: 60 * BLOCK_SIZE }, index, other)
+      blockMemory.give(other)
+    }
+    assert.ok((await reader.read(8192, 4096, pattern)).equals(world.content.subarray(8192, 12_288)))
+    go()
+    await reader.fetchAll(new AbortController().signal)
+  })
 })
 
 describe('reading ahead', () => {

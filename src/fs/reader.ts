@@ -8,6 +8,7 @@
  * version fails the read (design, invariant 3).
  */
 import { contentBuffers } from '../cache/buffer-pool.js'
+import { blockMemory } from '../cache/block-memory.js'
 import { BLOCK_SIZE, type BlockCache, blockLength, type VersionKey } from '../cache/blocks.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
@@ -203,6 +204,7 @@ export class VersionReader {
     const from = whole ? 0 : first
     const blocks: Array<[number, Filling]> = []
     const abort = new AbortController()
+    let came = false
     for (let i = from; i < from + count; i++) {
       const block = new Filling(blockLength(this.key.size, i), abort)
       blocks.push([i, block])
@@ -211,7 +213,7 @@ export class VersionReader {
     try {
       await receive({ ...this.deps, key: this.key, path: this.path }, blocks.map(([, block]) => block), from * BLOCK_SIZE, whole && PLAIN_MD5.test(this.key.etag), abort.signal)
       await Promise.all(blocks.map(([index, block]) => this.deps.blocks.put(this.key, index, block.data)))
-      return true
+      came = true
     } catch (error) {
       // To read(2) what is not there any more is another version like any other; ENOENT would be an answer about a name.
       const failure = isCellsError(error, 'precondition', 'not-found')
@@ -219,10 +221,13 @@ export class VersionReader {
         : error as Error
       if (isCellsError(error, 'timeout', 'network')) this.outage = { until: performance.now() + PAUSE_MS, failure }
       for (const [, block] of blocks) block.fail(failure)
-      return false
-    } finally {
-      for (const [index, block] of blocks) if (this.filling.get(index) === block) this.filling.delete(index)
-      this.deps.budget.give(count * BLOCK_SIZE)
     }
+    for (const [index, block] of blocks) {
+      if (this.filling.get(index) === block) this.filling.delete(index)
+      // (After a failure a thread may still write to it: the collector takes it.)
+      if (came) blockMemory.give(block.data)
+    }
+    this.deps.budget.give(count * BLOCK_SIZE)
+    return came
   }
 }
