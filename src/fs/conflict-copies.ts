@@ -17,6 +17,9 @@ import type { Journal } from './journal.js'
 import { part } from './parting.js'
 import type { Tree } from './tree.js'
 
+/** The index of a 2.x server follows a change by 1 to 2.5 s. */
+export const INDEX_MS = 4_000
+
 export interface ConflictCopiesDeps {
   readonly tree: Tree
   readonly durability: Durability
@@ -73,12 +76,28 @@ export class ConflictCopies {
   }
 
   private readonly overwritten = new WeakSet<Inode>()
+  /** Theirs as it was first shown in the place of ours (`expected`), and when. */
+  private readonly shown = new WeakMap<Inode, { readonly expected: ContentDigest | undefined; readonly etag: string; readonly at: number }>()
 
-  /** The server has taken ours and then, from somebody who did not know of it, theirs: ours goes beside it. False if there is nothing left of ours. */
+  /** Theirs can have come there right before ours, unknown to us when we asked, and ours is shown next: it would be there twice. */
+  private mayBeOlder(inode: Inode, { etag }: CellsNode): boolean {
+    const { tree } = this.deps
+    const { expected } = inode
+    const now = tree.deps.metadata.now()
+    const shown = this.shown.get(inode)
+    if (shown !== undefined && shown.expected === expected && shown.etag === etag) return now < shown.at + tree.pause(INDEX_MS)
+    this.shown.set(inode, { expected, etag, at: now })
+    return true
+  }
+
+  /**
+   * The server has taken ours and then, from somebody who did not know of it, theirs: ours goes beside it, when theirs is still shown after the index has had
+   * its time (the confirmer asks again until then). False if there is nothing left of ours.
+   */
   keepOverwritten(inode: Inode, theirs: CellsNode): boolean {
     const { draft, serverPlace } = inode
     if (draft === undefined || !draft.complete || serverPlace === undefined || inode.symlink !== undefined) return false
-    if (this.overwritten.has(inode)) return true
+    if (this.overwritten.has(inode) || this.mayBeOlder(inode, theirs)) return true
     this.overwritten.add(inode)
     const work = async (): Promise<void> => {
       const aside = await this.asideOf(serverPlace)

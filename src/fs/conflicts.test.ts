@@ -6,8 +6,11 @@
 import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { CellsNode } from '../cells/types.js'
 import { conflictName } from './conflict.js'
-import { Site } from './model/site.testing.js'
+import { withWorld } from './engine.testing.js'
+import { md5, Site } from './model/site.testing.js'
 import { type Cut, Sides, type Shape, until } from './sides.testing.js'
 
 interface Meeting {
@@ -271,6 +274,31 @@ for (const version of [2, 4] as const) {
     }
   })
 }
+
+describe('what somebody sent right before ours', { timeout: 60_000, concurrency: true }, () => {
+  for (const serverVersion of [2, 4] as const) it(`S30: is shown after ours was sent, server ${serverVersion}: ours has the name, and no copy`, withWorld({ serverVersion, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('f', 'base')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await fs.readdir(''), ['f'])
+    let theirs: CellsNode | undefined
+    // When the engine has asked what is there.
+    world.before.put = async () => {
+      delete world.before.put
+      world.passes = () => false
+      await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+      theirs = await world.server.waitFor(world.path('f'), (it) => it?.etag === md5('theirs'))
+    }
+    await fs.writeFile('f', 'ours')
+    await until('ours to be sent', () => engine.status().pending.count === 0)
+    world.before.statMany = () => pause(300)
+    world.tell({ type: 'content', node: theirs! })
+    await until('ours to be confirmed', async () => (await engine.sync()).failed.length === 0 && engine.status().unconfirmed === 0)
+    assert.deepEqual(await fs.readdir(''), ['f'])
+    assert.equal((await fs.readFile('f')).toString(), 'ours')
+    assert.deepEqual(engine.status().conflicts, [])
+  }))
+})
 
 function same(a: Shape, b: Shape): boolean {
   return JSON.stringify(a) === JSON.stringify(b)

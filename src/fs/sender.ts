@@ -10,7 +10,7 @@ import type { Logger } from '../log.js'
 import { abortable } from '../signals.js'
 import type { Backups } from './backup.js'
 import type { Confirmer } from './confirm.js'
-import { type ConflictCopies, judge, onlySent } from './conflict-copies.js'
+import { type ConflictCopies, INDEX_MS, judge, onlySent } from './conflict-copies.js'
 import type { Draft, Snapshot } from './drafts.js'
 import type { Durability } from './durability.js'
 import { digestFile } from './hashing.js'
@@ -21,8 +21,6 @@ import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import { upload, type UploadLedger } from './upload.js'
 
-/** The index of a 2.x server follows a change by 1 to 2.5 s. */
-const INDEX_MS = 4_000
 /** A body of at most this size is not taken back once it is on its way, bytes ... */
 const SMALL_BODY = 1024 * 1024
 /** ... unless the server takes longer than this. */
