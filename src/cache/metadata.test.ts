@@ -33,3 +33,19 @@ it('that a name is not there is not believed for long when it was asked for alon
   now += 100_000
   assert.equal(cache.lookup(1, 'absent'), undefined)
 })
+
+it('an event that comes while a name is asked for the first time is not forgotten', () => {
+  let now = 100
+  const cache = new MetadataCache(10, () => {}, () => now)
+  cache.streamConnected()
+  now = 120
+  cache.doubt(1, 'f')
+  cache.doubt(2, 'f')
+  cache.set(1, 'f', node, 110)
+  cache.setAll(2, new Map(), 110)
+  assert.equal(cache.lookup(1, 'f'), 'unknown')
+  assert.equal(cache.lookup(2, 'f'), 'unknown')
+  assert.equal(cache.complete(2), undefined)
+  cache.setAll(2, new Map([['f', node]]), 130)
+  assert.equal((cache.lookup(2, 'f') as CellsNode).uuid, 'u')
+})

@@ -195,10 +195,11 @@ export class MetadataCache {
     }
   }
 
-  /** A name's answer is no longer to be believed. */
+  /** A name's answer is no longer to be believed, nor one that is on its way. */
   doubt(folder: number, name: string): void {
-    const listing = this.listing(folder)
-    if (listing !== undefined) listing.doubted.set(name, this.now())
+    const listing = this.listing(folder) ?? new Listing()
+    listing.doubted.set(name, this.now())
+    this.listings.set(folder, listing)
   }
 
   doubtFolder(folder: number): void {

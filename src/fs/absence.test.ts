@@ -100,6 +100,44 @@ describe('absence', { timeout: 120_000 }, () => {
     assert.equal((await fs.readFile('e/deep/new')).toString(), 'new')
   })
 
+  it('a listing that was begun before somebody made a name does not say that it is absent', async () => {
+    await world.server.mkdir([world.path('joined')])
+    await world.server.waitFor(world.path('joined'), (node) => node !== undefined)
+    const { fs } = await world.open('joined')
+    // The second question about a folder lists it.
+    assert.equal(await fs.exists('joined/x'), false)
+    let handOn = (): void => {}
+    const released = new Promise<void>((resolve) => { handOn = resolve })
+    const told = new Promise<void>((resolve) => {
+      world.passes = (event) => {
+        if (event.type === 'create' && event.node.path.endsWith('joined/new')) setImmediate(resolve)
+        return true
+      }
+    })
+    const answered = new Promise<void>((resolve) => {
+      world.answered = () => {
+        resolve()
+        return released
+      }
+    })
+    try {
+      const earlier = fs.exists('joined/y')
+      await answered
+      delete world.answered
+      await world.server.mkdir([world.path('joined/new')])
+      await world.server.waitFor(world.path('joined/new'), (node) => node !== undefined)
+      await told
+      // Asked by name, while the folder is being listed; the next question waits for the listing.
+      assert.equal(await fs.exists('joined/z'), false)
+      const asked = fs.exists('joined/new')
+      handOn()
+      assert.deepEqual([await earlier, await asked], [false, true])
+    } finally {
+      delete world.answered
+      world.passes = () => true
+    }
+  })
+
   it('S23: the file that the server keeps in each folder is not there, and nobody can write over it', async () => {
     const { fs } = await world.open('marker')
     await world.server.mkdir([world.path('marked')])

@@ -58,6 +58,9 @@ export class World {
   /** Listings are empty, of files and of workspaces, and successful. */
   emptyListings = false
 
+  /** Listings that the server has answered wait for this before an engine gets them. */
+  answered: (() => Promise<void>) | undefined
+
   /** Nothing can be sent. */
   unreachable = false
 
@@ -72,7 +75,16 @@ export class World {
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
     // eslint-disable-next-line @typescript-eslint/require-await -- a listing is an async sequence
     const nothing = async function * (): AsyncGenerator<CellsNode[]> { yield [] }
-    const list: CellsServer['list'] = (...call) => this.emptyListings ? nothing() : server.list(...call)
+    const late = async function * (pages: AsyncIterable<CellsNode[]>, handedOn: () => Promise<void>): AsyncGenerator<CellsNode[]> {
+      const all: CellsNode[] = []
+      for await (const page of pages) all.push(...page)
+      await handedOn()
+      yield all
+    }
+    const list: CellsServer['list'] = (...call) => {
+      const pages = this.emptyListings ? nothing() : server.list(...call)
+      return this.answered === undefined ? pages : late(pages, this.answered)
+    }
     const workspaces: CellsServer['workspaces'] = (...call) => this.emptyListings ? Promise.resolve([]) : server.workspaces(...call)
     const own: Partial<CellsServer> = { events, put, list, workspaces }
     return new Proxy(server, {

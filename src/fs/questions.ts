@@ -83,20 +83,27 @@ export class Questions {
     const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
     const asked = this.asked.get(folder) ?? 0
     if (folder === this.deps.inodes.root && this.deps.remote === '') {
-      await this.load(folder)
+      await this.relist(folder)
     } else if (!listed && asked >= STATS_BEFORE_LISTING) {
       this.asked.set(folder, 0)
       await inTime(this.load(folder))
+      // The listing may have been begun before this question, and the name be another one's since.
+      if (metadata.lookup(folder.ino, name) === 'unknown') return this.askByName(folder, name, signal)
     } else {
       this.asked.set(folder, asked + 1)
-      const at = metadata.now()
-      const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal }))
-      this.learn(folder, name, node, at)
-      // A newer answer, or a confirmation of our own, may have come meanwhile.
-      const newest = metadata.listing(folder.ino)?.answers.get(name)
-      return newest !== undefined && newest.at > at ? newest.node : node
+      return this.askByName(folder, name, signal)
     }
     return metadata.listing(folder.ino)?.answers.get(name)?.node
+  }
+
+  private async askByName(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { metadata } = this.deps
+    const at = metadata.now()
+    const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal }))
+    this.learn(folder, name, node, at)
+    // A newer answer, or a confirmation of our own, may have come meanwhile.
+    const newest = metadata.listing(folder.ino)?.answers.get(name)
+    return newest !== undefined && newest.at > at ? newest.node : node
   }
 
   /** A folder made here that the server does not have yet has nothing to ask for. */
@@ -115,6 +122,13 @@ export class Questions {
       const elsewhere = this.deps.inodes.ofUuid(node.uuid)
       if (elsewhere !== undefined) this.deps.onAnswer(elsewhere, node, at)
     }
+  }
+
+  /** As `load`; a listing that was begun before this question and has been overtaken by events does not do. */
+  private async relist(folder: Inode): Promise<void> {
+    const earlier = this.loading.has(folder)
+    await this.load(folder)
+    if (earlier && this.deps.metadata.complete(folder.ino) === undefined) await this.load(folder)
   }
 
   /** Lists a folder, once at a time. @throws CellsError; FsError ENOENT when the folder itself is proven absent */
@@ -218,7 +232,7 @@ export class Questions {
       }
       if (metadata.complete(folder.ino) !== undefined) return
     }
-    await this.load(folder)
+    await this.relist(folder)
   }
 }
 
