@@ -45,8 +45,8 @@ export interface SenderDeps {
   /** Names on the server, held while they are being changed there. */
   readonly locks: TreeLock
   /**
-   * The name gets the inode's content: what was still to be deleted there is deleted, or stays to be written over, and what lives elsewhere here
-   * leaves.
+   * The name gets the inode's content: the folder is made, what was still to be deleted there is deleted, or stays to be written over, and what
+   * lives elsewhere here leaves.
    */
   readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<void>
   /** What is missing of a draft could not be fetched. */
@@ -148,7 +148,8 @@ export class Sender {
       await abortable(this.deps.freeName(place.folder, place.name, inode), signal)
       await this.deps.confirmer.nameFree(place.folder, place.name, signal)
       const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
-      if (isAt(inode, place) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
+      // (Where a folder is not there yet, another one can have its path.)
+      if (isAt(inode, place) && (tree.places.there(place.folder) || place.folder.unlinked) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
       release()
     }
   }

@@ -122,3 +122,33 @@ describe('what waits for each other', { concurrency: true, timeout: 120_000 }, (
     }
   }
 })
+
+describe('a file that is moved into a new folder, right before it is sent, is not sent into the folder that still has that name there', { concurrency: true, timeout: 120_000 }, () => {
+  for (const { what, work, after } of [
+    { what: 'because it is still to be moved', work: (fs: PathFs) => fs.rename('d/s', 'e'), after: ['d/', 'd/s/', 'd/s/a=a', 'e/'] },
+    { what: 'because it is still to be deleted', work: (fs: PathFs) => fs.rmdir('d/s'), after: ['d/', 'd/s/', 'd/s/a=a'] },
+  ]) {
+    it(what, withWorld({ serverVersion: 2, indexDelayMs: 50 }, async (world) => {
+      const { engine, fs } = await world.open('a')
+      await fs.mkdir('d')
+      await fs.mkdir('d/s')
+      await engine.sync()
+      await fs.writeFile('d/a', 'a')
+      let answer = (): void => {}
+      const held = new Promise<void>((resolve) => { answer = resolve })
+      await new Promise<void>((asked) => {
+        world.before.stat = (path) => {
+          if (path !== world.path('d/a')) return Promise.resolve()
+          asked()
+          return held
+        }
+      })
+      await work(fs)
+      await fs.mkdir('d/s')
+      await fs.rename('d/a', 'd/s/a')
+      answer()
+      assert.deepEqual(await engine.sync('', AbortSignal.timeout(LONG_MS)), { failed: [] })
+      assert.deepEqual(await there(world), after)
+    }))
+  }
+})

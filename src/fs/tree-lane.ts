@@ -53,11 +53,6 @@ export class TreeLane {
     await this.lane.run(() => this.folders.make(folder, this.clearing([])))
   }
 
-  /** Makes the folders above an inode. */
-  async makeAbove(inode: Inode): Promise<void> {
-    await this.lane.run(() => this.folders.above(inode, this.clearing([])))
-  }
-
   /** Brings the node to the name that it has here. */
   async move(inode: Inode): Promise<void> {
     await this.moves.shown(inode)
@@ -137,9 +132,13 @@ export class TreeLane {
     }
   }
 
-  /** Resolves when nothing of ours has a place on the server, to which the content of `inode` is to be sent: neither what is deleted here nor what lives elsewhere. */
+  /**
+   * Resolves when the folder is there, and nothing of ours has a place in it, to which the content of `inode` is to be sent: neither what is
+   * deleted here nor what lives elsewhere.
+   */
   async freed(folder: Inode, name: string, inode: Inode): Promise<void> {
     const { places } = this.deps.tree
+    if (!places.there(folder)) await this.makeFolder(folder)
     for (let holder = places.toLeave(folder, name, inode); holder !== undefined; holder = places.toLeave(folder, name, inode)) {
       const leaving = holder
       const { heldAt, movingTo } = leaving

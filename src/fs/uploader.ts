@@ -347,14 +347,11 @@ export class Uploader {
     }
     if (inode.heldAt !== undefined && (hasMoved(inode) || inode.movingTo !== undefined)) await this.lane.move(inode)
     // (What a program is only just writing is not sent with the move.)
-    if (!inode.unlinked && this.deps.durability.due(inode)) {
-      if (inode.parent !== undefined && !this.deps.tree.places.there(inode.parent)) await this.lane.makeAbove(inode)
-      await this.deps.sender.commit(inode, this.stop.signal)
-    }
+    if (!inode.unlinked && this.deps.durability.due(inode)) await this.deps.sender.commit(inode, this.stop.signal)
     inode.failure = undefined
   }
 
-  /** Resolves when nothing of ours has a place on the server, to which the content of `inode` is to be sent. */
+  /** Resolves when the folder is there and nothing of ours has a place in it, to which the content of `inode` is to be sent. */
   freed(folder: Inode, name: string, inode: Inode): Promise<void> {
     return this.lane.freed(folder, name, inode)
   }
