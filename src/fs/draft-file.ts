@@ -32,6 +32,8 @@ export class DraftFile implements Readable {
   /** No longer the draft's own: goes when the last reader goes. */
   orphan = false
   #handle: FileHandle | undefined
+  /** `#handle`, while the file is being opened. */
+  #opening: Promise<FileHandle> | undefined
   /** The content, zeros behind its end; undefined: in the file only. */
   #memory: Buffer | undefined
   /** There is a file, as long as `#memory` is there with the same bytes. */
@@ -139,17 +141,22 @@ export class DraftFile implements Readable {
   async close(): Promise<void> {
     this.toDisk()
     this.#forget()
-    await this.#handle?.close()
+    await (await this.#opened())?.close()
   }
 
   async discard(): Promise<void> {
     this.#forget()
-    await this.#handle?.close()
+    await (await this.#opened())?.close()
     if (this.#onDisk) await unlink(this.path)
   }
 
   async #open(): Promise<FileHandle> {
     if (this.#handle !== undefined) return this.#handle
+    this.#opening ??= this.#openNow().finally(() => { this.#opening = undefined })
+    return this.#opening
+  }
+
+  async #openNow(): Promise<FileHandle> {
     // Also if `toDisk` comes first, which writes the same.
     const handle = await open(this.path, constants.O_RDWR | constants.O_CREAT, 0o600)
     try {
@@ -165,6 +172,10 @@ export class DraftFile implements Readable {
     this.#handle = handle
     this.#forget()
     return handle
+  }
+
+  async #opened(): Promise<FileHandle | undefined> {
+    return this.#handle ?? await this.#opening?.catch(() => undefined)
   }
 
   #room(bytes: number): void {
