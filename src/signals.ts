@@ -36,11 +36,11 @@ export async function orLate<T, U>(ms: number, work: Promise<T>, late: () => U):
   }
 }
 
-/** What `work` gives, or a rejection with the signal's reason when it fires first; `work` goes on. */
-export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** What `work` gives, or a rejection when the signal fires first, with its reason or what is made of it; `work` goes on. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, error: (reason: unknown) => Error = (reason) => reason as Error): Promise<T> {
   if (signal === undefined) return work
   return new Promise<T>((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error)
+    const stop = (): void => reject(error(signal.reason))
     if (signal.aborted) stop()
     signal.addEventListener('abort', stop, { once: true })
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))

@@ -3,6 +3,7 @@
  * (cec-reference 3.1, 3.3). See types.ts for what callers may rely on.
  */
 import { silentLogger, type Logger } from '../log.js'
+import { abortable } from '../signals.js'
 import { AuthError, isAuthError } from './errors.js'
 import type { Account } from './goconfig.js'
 import type { Reach } from './http.js'
@@ -24,21 +25,7 @@ const RETRY_MS = 30_000
 
 const nowS = (): number => Date.now() / 1000
 
-/** Waits for `work`, or stops waiting (and only that) when the signal fires. */
-async function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work
-  let stop: (() => void) | undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(new AuthError('aborted', 'aborted', { cause: signal.reason }))
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    if (stop !== undefined) signal.removeEventListener('abort', stop)
-  }
-}
+const aborted = (cause: unknown): AuthError => new AuthError('aborted', 'aborted', { cause })
 
 /** A token that nobody can renew: PAT from a flag, the environment or an account. */
 export class FixedTokens implements TokenSource {
@@ -111,7 +98,7 @@ export class SessionTokens implements TokenSource {
     const margin = marginFor(session?.lifetime, (options.minValidityMs ?? DEFAULT_VALIDITY_MS) / 1000)
     if (this.#cache && session !== undefined && session.expiresAt > nowS() + margin) return session.token
     this.#pending ??= this.#logIn().finally(() => { this.#pending = undefined })
-    return (await waitFor(this.#pending, options.signal)).token
+    return (await abortable(this.#pending, options.signal, aborted)).token
   }
 
   async #logIn(): Promise<Session & { lifetime: number }> {
@@ -175,7 +162,7 @@ export class OAuthTokenSource implements TokenSource {
     if (this.#usable() && this.#secondsLeft() > marginFor(this.#current.lifetime, minValidity)) return this.#current.accessToken
     try {
       if (this.#patience.exhausted) await this.#lookForNewSignIn()
-      return (await waitFor(this.#refresh(minValidity), options.signal)).accessToken
+      return (await abortable(this.#refresh(minValidity), options.signal, aborted)).accessToken
     } catch (error) {
       // The server cannot be asked, but what we hold still works.
       if (this.#usable() && !isAuthError(error, 'aborted')) {

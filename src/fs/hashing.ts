@@ -5,7 +5,7 @@
  * meanwhile would wait for all of it on the main thread.
  */
 import { type ContentDigest, Digester } from '../cells/digest.js'
-import { Thread } from '../thread.js'
+import { TaskThread } from '../thread.js'
 import type { Readable } from './draft-file.js'
 
 const STEP = 1 << 20
@@ -27,7 +27,7 @@ export async function* readRange(handle: Readable, start: number, end: number, s
 
 /** Digests of `[0, size)`; the file must stay open, and must not change, until it resolves. */
 export async function digestFile(handle: Readable, size: number): Promise<ContentDigest> {
-  if (size > AT_ONCE) return thread.digest(handle.fd, size)
+  if (size > AT_ONCE) return thread.ask({ fd: handle.fd, size })
   const digester = new Digester()
   for await (const data of readRange(handle, 0, size, STEP)) digester.update(data)
   return digester.finish()
@@ -38,33 +38,4 @@ export interface DigestTask {
   readonly size: number
 }
 
-/** What the thread answers: in the order in which it was asked. */
-export type DigestAnswer = { readonly digest: ContentDigest } | { readonly code: string | undefined; readonly message: string }
-
-interface Waiting {
-  readonly resolve: (digest: ContentDigest) => void
-  readonly reject: (error: Error) => void
-}
-
-class DigestThread {
-  private readonly waiting: Waiting[] = []
-  private readonly thread = new Thread<DigestTask, DigestAnswer>({
-    program: new URL('./digest-thread.js', import.meta.url),
-    onAnswer: (answer) => {
-      const next = this.waiting.shift()
-      if ('digest' in answer) next?.resolve(answer.digest)
-      else next?.reject(Object.assign(new Error(answer.message), { code: answer.code }))
-      this.thread.done()
-    },
-    onEnd: (error) => { for (const { reject } of this.waiting.splice(0)) reject(error) },
-  })
-
-  digest(fd: number, size: number): Promise<ContentDigest> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject })
-      this.thread.begin({ fd, size })
-    })
-  }
-}
-
-const thread = new DigestThread()
+const thread = new TaskThread<DigestTask, ContentDigest>(new URL('./digest-thread.js', import.meta.url))

@@ -22,11 +22,9 @@ import type { Journal } from './journal.js'
 import { placeKey } from './places.js'
 import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
-import type { Covered } from './unlinks.js'
+import { type Covered, SHOWN_MS } from './unlinks.js'
 
 const RETRY_MS = 10_000
-/** The index of a server lags 1 to 2.5 s; what it does not show after this was never there. */
-const SHOWN_MS = 8_000
 
 interface Removal {
   /** Of the record. */

@@ -29,7 +29,7 @@ import { folderKey, type TreeLock } from './treelock.js'
 const QUIET_MS = 250
 const LONGEST_WAIT_MS = 8_000
 /** The index of a server lags 1 to 2.5 s; what it does not show after this was never there. */
-const SHOWN_MS = 8_000
+export const SHOWN_MS = 8_000
 /** Names of one call. */
 const BATCH = 100
 const RETRY_MS = 3_000
