@@ -3,15 +3,15 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import type { CellsNode } from '../cells/types.js'
 import { silentLogger as logger } from '../log.js'
+import { Known } from './known.js'
 import { MetadataCache } from './metadata.js'
 import { NamesStore } from './names.js'
 
-const node = (path: string, uuid: string): CellsNode => ({ uuid, path, kind: 'file', size: 5, mtime: 7, etag: 'e', hash: '', readOnly: false, meta: {} })
+const node = (uuid: string): Known => new Known({ uuid, kind: 'file', size: 5, mtime: 7, etag: 'e', hash: '', readOnly: false })
 
-function nodes(folder: string, count: number): Map<string, CellsNode> {
-  return new Map(Array.from({ length: count }, (_, n) => [`n${n}`, node(`${folder}/n${n}`, `${folder}-${n}`)]))
+function nodes(folder: string, count: number): Map<string, Known> {
+  return new Map(Array.from({ length: count }, (_, n) => [`n${n}`, node(`${folder}-${n}`)]))
 }
 
 describe('names on disk', () => {
@@ -21,13 +21,11 @@ describe('names on disk', () => {
 
   it('are there for the next process', async () => {
     const first = NamesStore.open(dir, 1000, logger)!
-    first.put('u', { complete: true, nodes: nodes('ws/a', 3), self: node('ws/a', 'u') })
+    first.put('u', { complete: true, nodes: nodes('ws/a', 3), self: node('u') })
     await first.close()
     const second = NamesStore.open(dir, 1000, logger)!
-    assert.deepEqual(second.get('u', 'ws/a'), { complete: true, nodes: nodes('ws/a', 3), self: node('ws/a', 'u') })
-    // The folder was moved meanwhile.
-    assert.equal(second.get('u', 'ws/b')?.nodes.get('n0')?.path, 'ws/b/n0')
-    assert.equal(second.get('other', ''), undefined)
+    assert.deepEqual(second.get('u'), { complete: true, nodes: nodes('ws/a', 3), self: node('u') })
+    assert.equal(second.get('other'), undefined)
     await second.close()
   })
 
@@ -36,8 +34,8 @@ describe('names on disk', () => {
     for (let n = 0; n < 20; n++) names.put(`u${n}`, { complete: true, nodes: nodes('x', 19) })
     await names.flushed()
     assert.equal(names.names, 100)
-    assert.equal(names.get('u0', 'x'), undefined)
-    assert.equal(names.get('u19', 'x')?.nodes.size, 19)
+    assert.equal(names.get('u0'), undefined)
+    assert.equal(names.get('u19')?.nodes.size, 19)
     await names.close()
     const again = NamesStore.open(dir, 100, logger)!
     assert.equal(again.names, 100)
@@ -56,13 +54,13 @@ describe('names on disk', () => {
       damage(join(dir, 'names.mdb'))
       const second = NamesStore.open(dir, 10_000, logger)!
       for (let n = 0; n < 50; n++) {
-        const known = second.get(`u${n}`, `x${n}`)
+        const known = second.get(`u${n}`)
         if (known !== undefined) assert.deepEqual(known.nodes, nodes(`x${n}`, 50))
       }
       second.put('new', { complete: false, nodes: nodes('y', 2) })
       await second.close()
       const third = NamesStore.open(dir, 10_000, logger)!
-      assert.equal(third.get('new', 'y')?.nodes.size, 2)
+      assert.equal(third.get('new')?.nodes.size, 2)
       await third.close()
     })
   }

@@ -6,9 +6,9 @@
 import { mkdirSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
-import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { check, isClean, markClean, openRoot } from './database.js'
+import { Known, type KnownNode } from './known.js'
 import { RecordTable } from './records.js'
 import { StoreRoom } from './room.js'
 
@@ -36,8 +36,8 @@ export interface KnownFolder {
   /** All names of the folder, as of then. */
   readonly complete: boolean
   /** The folder itself; kept only of the mount's root. */
-  readonly self?: CellsNode
-  readonly nodes: ReadonlyMap<string, CellsNode>
+  readonly self?: KnownNode
+  readonly nodes: ReadonlyMap<string, KnownNode>
 }
 
 export class NamesStore {
@@ -100,14 +100,13 @@ export class NamesStore {
     return this.total
   }
 
-  /** @param path of the folder on the server */
-  get(key: string, path: string): KnownFolder | undefined {
+  get(key: string): KnownFolder | undefined {
     const record = this.table.get(key)
     if (record === undefined || record.format !== FORMAT) return undefined
     return {
       complete: record.complete,
-      ...(record.self === undefined ? {} : { self: unpack(record.self, path) }),
-      nodes: new Map(record.nodes.map((it) => [it[0], unpack(it, path === '' ? it[0] : `${path}/${it[0]}`)])),
+      ...(record.self === undefined ? {} : { self: unpack(record.self) }),
+      nodes: new Map(record.nodes.map((it) => [it[0], unpack(it)])),
     }
   }
 
@@ -142,10 +141,10 @@ function freeBytes(path: string): number {
   return bavail * bsize
 }
 
-function pack(name: string, node: CellsNode): Packed {
+function pack(name: string, node: KnownNode): Packed {
   return [name, node.uuid, node.kind === 'folder' ? 1 : 0, node.size, node.mtime, node.etag, node.hash, node.readOnly ? 1 : 0]
 }
 
-function unpack([, uuid, folder, size, mtime, etag, hash, readOnly]: Packed, path: string): CellsNode {
-  return { uuid, path, kind: folder === 1 ? 'folder' : 'file', size, mtime, etag, hash, readOnly: readOnly === 1, meta: {} }
+function unpack([, uuid, folder, size, mtime, etag, hash, readOnly]: Packed): KnownNode {
+  return new Known({ uuid, kind: folder === 1 ? 'folder' : 'file', size, mtime, etag, hash, readOnly: readOnly === 1 })
 }

@@ -100,7 +100,7 @@ export function needsCellsHash(digest: ContentDigest, node: CellsNode): boolean 
  * - `other`: size or a comparable digest disagrees, or it is not indexed yet.
  * - `unknown`: the size agrees and there is no digest to compare with.
  */
-export function compareWithNode(digest: ContentDigest, node: CellsNode): 'same' | 'other' | 'unknown' {
+export function compareWithNode(digest: ContentDigest, node: Omit<CellsNode, 'path' | 'meta'>): 'same' | 'other' | 'unknown' {
   if (node.kind !== 'file' || node.size !== digest.size || node.etag === ETAG_TEMPORARY) return 'other'
   if (node.etag === digest.md5 || (node.hash !== '' && node.hash === digest.cellsHash)) return 'same'
   if (digest.partsEtag !== undefined && node.etag === digest.partsEtag) return 'same'

@@ -3,8 +3,9 @@
  * shows them, our own word stands (design, invariant 5; contract, traps 1, 2, 6, 12). The server's events and every listing
  * are proofs that cost nothing; what no event names is asked about in batches, ever more rarely, without end.
  */
+import type { KnownNode } from '../cache/known.js'
 import { compareWithNode } from '../cells/digest.js'
-import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import { Conditions } from './conditions.js'
 import type { Inode } from './inodes.js'
 import { Settling, type SettlingDeps } from './settling.js'
@@ -57,7 +58,7 @@ export class Confirmer {
   }
 
   /** Told of a content of ours that the server has never shown and never will. True if it is kept elsewhere, which drops the inode here. */
-  onOverwritten: (inode: Inode, theirs: CellsNode) => boolean = () => false
+  onOverwritten: (inode: Inode, theirs: KnownNode) => boolean = () => false
 
   get pending(): number {
     let names = 0
@@ -135,7 +136,7 @@ export class Confirmer {
   }
 
   /** The server shows `node` where `inode` is. True if the inode's own word still stands or has just been settled. */
-  offer(inode: Inode, node: CellsNode): boolean {
+  offer(inode: Inode, node: KnownNode): boolean {
     if (!inode.unconfirmed) return false
     if (inode.type === 'folder') {
       if (node.kind === 'folder') this.settleFolder(inode, node)
@@ -151,7 +152,7 @@ export class Confirmer {
     if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.echoes.isSpent(node)) return true
     // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
     if (this.onOverwritten(inode, node)) return true
-    this.deps.logger.info('content was replaced on the server right after it was sent', { path: node.path })
+    this.deps.logger.info('content was replaced on the server right after it was sent', { path: this.deps.tree.places.localPath(inode) })
     this.settleFile(inode, node)
     return true
   }
@@ -160,7 +161,7 @@ export class Confirmer {
    * The node has left the inode's place, by somebody else's doing, and this is what it was: if ours, the server has shown it, and nothing is to be waited
    * for. Resolves when ours is the server's version, and no longer a draft.
    */
-  async left(inode: Inode, node: CellsNode): Promise<void> {
+  async left(inode: Inode, node: KnownNode): Promise<void> {
     if (inode.unconfirmed && inode.type === 'folder' && node.kind === 'folder' && (inode.uuid === '' || inode.uuid === node.uuid)) this.settleFolder(inode, node)
     if (!inode.unconfirmed || inode.expected === undefined || compareWithNode(inode.expected, node) !== 'same') return
     if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return
@@ -169,7 +170,7 @@ export class Confirmer {
   }
 
   /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
-  private agrees(inode: Inode, node: CellsNode): boolean {
+  private agrees(inode: Inode, node: KnownNode): boolean {
     if (inode.expected === undefined) return false
     const verdict = compareWithNode(inode.expected, node)
     return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !this.deps.tree.echoes.isSpent(node))
@@ -195,12 +196,12 @@ export class Confirmer {
     return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false }
   }
 
-  private settleFolder(inode: Inode, node: CellsNode): void {
+  private settleFolder(inode: Inode, node: KnownNode): void {
     this.drop(inode)
     this.settling.folder(inode, node)
   }
 
-  private settleFile(inode: Inode, node: CellsNode): void {
+  private settleFile(inode: Inode, node: KnownNode): void {
     this.confirmedSince = Math.max(this.confirmedSince, this.present.get(inode)?.since ?? 0)
     inode.resent = 0
     // (Before what was expected is forgotten.)
@@ -231,7 +232,7 @@ export class Confirmer {
     try {
       const { tree, logger } = this.deps
       const now = tree.deps.metadata.now()
-      const due: Array<{ path: string; wait: Waiting; settle: (node: CellsNode | undefined) => void }> = []
+      const due: Array<{ path: string; wait: Waiting; settle: (node: KnownNode | undefined) => void }> = []
       for (const [inode, wait] of this.present) {
         if (wait.next > now) continue
         // Gone, or with the folder that it was in.
@@ -276,7 +277,7 @@ export class Confirmer {
    * The server has answered 200 to a content and has known nothing of it ever since (a proxy has answered in its place, a disk was full): it shows what was
    * there before, and has shown what was sent later, or there was time enough for the slowest index.
    */
-  private isLost(inode: Inode, { since }: Waiting, node: CellsNode | undefined): boolean {
+  private isLost(inode: Inode, { since }: Waiting, node: KnownNode | undefined): boolean {
     if (inode.type === 'folder' || inode.draft === undefined || inode.dirty) return false
     const unchanged = node === undefined ? inode.base === undefined : node.etag === inode.base?.etag
     const patience = this.deps.resendMs * 2 ** inode.resent
@@ -292,7 +293,7 @@ export class Confirmer {
   }
 
   /** The server was seen without the node. `theirs`: what somebody has put there since. */
-  settleAbsent(folder: Inode, name: string, theirs?: CellsNode): void {
+  settleAbsent(folder: Inode, name: string, theirs?: KnownNode): void {
     const { tree } = this.deps
     const { metadata, inodes } = tree.deps
     tree.echoes.vacate(folder, name)

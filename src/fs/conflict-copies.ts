@@ -5,8 +5,9 @@
  */
 import { hostname } from 'node:os'
 import type { VersionKey } from '../cache/blocks.js'
+import type { KnownNode } from '../cache/known.js'
 import type { ContentDigest } from '../cells/digest.js'
-import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
 import { conflictName } from './conflict.js'
@@ -50,7 +51,7 @@ export class ConflictCopies {
    * Theirs keeps the place on the server; ours, with its open handles, goes beside it, here too if the place is its own here: as a
    * node of its own, or as the node that it is and that was to be moved there.
    */
-  aside(inode: Inode, aside: Place, place: Place, theirs: CellsNode | undefined, as: 'new node' | 'same node'): void {
+  aside(inode: Inode, aside: Place, place: Place, theirs: KnownNode | undefined, as: 'new node' | 'same node'): void {
     const { tree, journal, logger } = this.deps
     const { folder, name } = place
     const ours = tree.places.pathAt(aside.folder, aside.name)
@@ -80,7 +81,7 @@ export class ConflictCopies {
   private readonly shown = new WeakMap<Inode, { readonly expected: ContentDigest | undefined; readonly etag: string; readonly at: number }>()
 
   /** Theirs can have come there right before ours, unknown to us when we asked, and ours is shown next: it would be there twice. */
-  private mayBeOlder(inode: Inode, { etag }: CellsNode): boolean {
+  private mayBeOlder(inode: Inode, { etag }: KnownNode): boolean {
     const { tree } = this.deps
     const { expected } = inode
     const now = tree.deps.metadata.now()
@@ -94,7 +95,7 @@ export class ConflictCopies {
    * The server has taken ours and then, from somebody who did not know of it, theirs: ours goes beside it, when theirs is still shown after the index has had
    * its time (the confirmer asks again until then). False if there is nothing left of ours.
    */
-  keepOverwritten(inode: Inode, theirs: CellsNode): boolean {
+  keepOverwritten(inode: Inode, theirs: KnownNode): boolean {
     const { draft, serverPlace } = inode
     if (draft === undefined || !draft.complete || serverPlace === undefined || inode.symlink !== undefined) return false
     if (this.overwritten.has(inode) || this.mayBeOlder(inode, theirs)) return true
@@ -117,7 +118,7 @@ export class ConflictCopies {
  * May our content take the place of what the server has now (`theirs`)? `sent`: md5s of ours that the server may show; `base`: the version that ours was
  * made from.
  */
-export function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: CellsNode | undefined, digest: ContentDigest, size: number): 'send' | 'same' | 'conflict' {
+export function judge(sent: ReadonlySet<string>, base: VersionKey | undefined, theirs: KnownNode | undefined, digest: ContentDigest, size: number): 'send' | 'same' | 'conflict' {
   // New here, or deleted there and edited here: the edit survives under its name.
   if (theirs === undefined) return 'send'
   if (theirs.kind !== 'file') return 'conflict'

@@ -95,11 +95,11 @@ export class DotNames {
 
   /** Names of which the server shows something else than is known. Where there is something of ours our word stands. */
   private changed(folder: Inode, shown: ReadonlyMap<string, string>): string[] {
-    const known = this.tree.deps.metadata.listing(folder.ino)?.answers
-    const names = new Set([...shown.keys(), ...[...known ?? []].filter(([name, { node }]) => name.startsWith('.') && node !== undefined).map(([name]) => name)])
+    const known = this.tree.deps.metadata.listing(folder.ino)?.nodes
+    const names = new Set([...shown.keys(), ...[...known ?? []].filter(([name, node]) => name.startsWith('.') && node !== undefined).map(([name]) => name)])
     return [...names].filter((name) => {
       if (folder.local.has(name)) return false
-      const node = known?.get(name)?.node
+      const node = known?.get(name)
       return node === undefined ? shown.has(name) : shown.get(name) !== (node.kind === 'folder' ? '' : node.etag)
     })
   }

@@ -4,7 +4,8 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { VersionKey } from '../cache/blocks.js'
-import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import type { KnownNode } from '../cache/known.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Inode } from './inodes.js'
 
 /** An event can be this late on a busy server; bounded. */
@@ -12,6 +13,9 @@ const SPENT_MS = 120_000
 const MAX_SPENT = 50_000
 /** Names that a node has left lately are remembered, this many. */
 const MAX_VACATED = 20_000
+
+/** A bound by size makes no room before there is anything; `max` makes all of it, megabytes. */
+const bounded = (most: number): { maxSize: number; sizeCalculation: () => number } => ({ maxSize: most, sizeCalculation: () => 1 })
 
 export class Echoes {
   private readonly now: () => number
@@ -26,7 +30,7 @@ export class Echoes {
    * By node, not by inode: the kernel can forget an inode before the last event is here, and a rename over a file hands the node on. Not for ever:
    * after a while it is somebody who brought an old version back.
    */
-  private readonly spent = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
+  private readonly spent = new LRUCache<string, true>({ ...bounded(MAX_SPENT), ttl: SPENT_MS })
 
   /** The node had this content, or may show it for a moment. */
   remember(uuid: string, etag: string): void {
@@ -34,24 +38,24 @@ export class Echoes {
   }
 
   /** Is it a content of the node that we sent or wrote over a while ago? */
-  isSpent(node: CellsNode): boolean {
+  isSpent(node: KnownNode): boolean {
     return this.spent.has(`${node.uuid}/${node.etag}`)
   }
 
-  private readonly born = new LRUCache<string, true>({ max: MAX_SPENT, ttl: SPENT_MS })
+  private readonly born = new LRUCache<string, true>({ ...bounded(MAX_SPENT), ttl: SPENT_MS })
 
   /**
    * An event says that a node exists and has no content yet, while the one that we sent is known there (`present`). A 2.x server tells so of each new
    * node, once, a second after it came, which is often later than its listing shows the content: then this is old news. The second word of
    * this kind is not, nor one of another size.
    */
-  isBirth(node: CellsNode, present: VersionKey | undefined): boolean {
+  isBirth(node: KnownNode, present: VersionKey | undefined): boolean {
     if (node.etag !== ETAG_TEMPORARY || this.born.has(node.uuid)) return false
     this.born.set(node.uuid, true)
     return present !== undefined && present.uuid === node.uuid && present.size === node.size && this.spent.has(`${present.uuid}/${present.etag}`)
   }
 
-  private readonly vacated = new LRUCache<string, number>({ max: MAX_VACATED })
+  private readonly vacated = new LRUCache<string, number>(bounded(MAX_VACATED))
 
   /** A node of the server has left this name, or is about to, because of us. */
   vacate(folder: Inode, name: string): void {
@@ -63,7 +67,7 @@ export class Echoes {
    * where another node was a moment ago, an answer asked for before that one left, or an event, which may be late, can be
    * about that one; and if the two have the same content, nothing else tells them apart.
    */
-  isAbout(live: Inode | undefined, node: CellsNode, askedAt?: number): live is Inode {
+  isAbout(live: Inode | undefined, node: KnownNode, askedAt?: number): live is Inode {
     // Somebody has made a file where a folder of ours is to be, or the other way round.
     if (live === undefined || (live.type === 'folder') !== (node.kind === 'folder')) return false
     const place = live.serverPlace

@@ -7,20 +7,12 @@
 import { createHash } from 'node:crypto'
 import type { VersionKey } from '../cache/blocks.js'
 import type { Facts } from '../cache/store.js'
-import type { ContentDigest } from '../cells/digest.js'
-import type { Draft } from './drafts.js'
 import { type Attr, type FileType, type Ino, ROOT_INO } from './drivers/driver.js'
-import type { VersionReader } from './reader.js'
+import { InodeState, type Place } from './inode-state.js'
 
-const DONE: Promise<void> = Promise.resolve()
+export type { Place } from './inode-state.js'
 
-/** A name in a folder. */
-export interface Place {
-  readonly folder: Inode
-  readonly name: string
-}
-
-export class Inode {
+export class Inode extends InodeState {
   readonly ino: Ino
   readonly type: FileType
   parent: Inode | undefined
@@ -36,63 +28,16 @@ export class Inode {
   atime = 0n
   mtime = 0n
   ctime = 0n
-  symlink: string | undefined
   lookups = 0
   /** Operations under way that rely on it: the kernel may forget it, and an event may make it do so, at any time. */
   pins = 0
   /** Open handles. */
   opens = 0
-  /** Of which may write. */
-  writers = 0
-  /** Writes under way: the draft must not be taken away. */
-  writing = 0
   /** No name leads here any more; lives on for its open handles. */
   unlinked = false
-  /** Never sent (localnames.ts). */
-  localOnly = false
-  draft: Draft | undefined
-  /** Key of the draft's record, or of the special file's. */
-  recordId: string | undefined
-  /** The version the draft was made over; undefined: the file is new. */
-  base: VersionKey | undefined
-  /** Content that the server has answered 200 to and does not show yet. */
-  expected: ContentDigest | undefined
-  /** Before this moment (metadata.now()) the server may show `expected` because it had the same content once before. */
-  trustAfter = 0
-  /** How often what the server did not keep was sent again. */
-  resent = 0
-  /** When the server confirmed `version` (metadata.now()): what was asked before may be about an older one. */
-  versionAt = 0
-  /** A content or a folder of ours that the server does not show yet. */
-  unconfirmed = false
-  /**
-   * The server has the node, or is being sent it, under this name, which is not its name here (any more). Undefined: under
-   * the same name, or not at all. Set through Tree.hold.
-   */
-  heldAt: Place | undefined
-  /** The server has been told to move it there, and has not answered, or the answer was lost. */
-  movingTo: Place | undefined
-  /** A rename that looks like an editor's: until this moment (metadata.now()) the node may stay with the place it came from (backup.ts). */
-  graceUntil = 0
-  /** Why the last attempt to send failed, for people. */
-  failure: string | undefined
-  reader: VersionReader | undefined
-  /** Counts changes of the content that did not come through the kernel. */
-  content = 0
-  /** The `content` whose pages the kernel may hold (pages.ts). */
-  pages: number | undefined
-  /** Counts changes of a folder's names that the kernel did not ask for ... */
-  listingChanges = 0
-  /** ... and how many there were when the kernel was last given the names to keep. */
-  listingKept = -1
-  /** Tail of the queue of commits. */
-  commits = DONE
-  // Made when first asked for: almost all inodes are files that are only looked at, by the thousand.
-  #sent: Set<string> | undefined
-  #children: Map<string, Inode> | undefined
-  #local: Map<string, Inode | null> | undefined
 
   constructor(ino: Ino, type: FileType, parent: Inode | undefined, name: string, owner: { mode: number; uid: number; gid: number }) {
+    super()
     this.ino = ino
     this.type = type
     this.parent = parent
@@ -102,26 +47,6 @@ export class Inode {
     this.gid = owner.gid
   }
 
-  /** md5s sent since the server last agreed: any of them may show up on the server. */
-  get sent(): Set<string> {
-    return this.#sent ??= new Set()
-  }
-
-  /** Live children by name: the dentries. */
-  get children(): Map<string, Inode> {
-    return this.#children ??= new Map()
-  }
-
-  /** Names where our truth differs from the server's last word: null is "not there". */
-  get local(): Map<string, Inode | null> {
-    return this.#local ??= new Map()
-  }
-
-  /** Has it live children, or names of ours? */
-  get hasNames(): boolean {
-    return (this.#children?.size ?? 0) > 0 || (this.#local?.size ?? 0) > 0
-  }
-
   get size(): number {
     if (this.symlink !== undefined) return Buffer.byteLength(this.symlink)
     return this.draft?.size ?? this.version?.size ?? 0
@@ -129,7 +54,7 @@ export class Inode {
 
   /** The server has, or is being sent, a node for it. */
   get onServer(): boolean {
-    return this.uuid !== '' || this.sent.size > 0 || this.heldAt !== undefined
+    return this.uuid !== '' || this.hasSent || this.heldAt !== undefined
   }
 
   /** Where the server has it, or will have it. Undefined for the root and for what has no name any more. */

@@ -132,7 +132,7 @@ export class Moves {
     if (lower === name.toUpperCase() || source.toLowerCase() === target.toLowerCase()) return false
     const { metadata } = tree.deps
     if (!metadata.coveredWhole(folder.ino)) await tree.questions.load(folder)
-    for (const [other, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+    for (const [other, node] of metadata.listing(folder.ino)?.nodes ?? []) {
       if (node !== undefined && other !== name && other.toLowerCase() === lower) return true
     }
     return false
@@ -143,15 +143,14 @@ export class Moves {
     const { tree, journal } = this.deps
     const { metadata } = tree.deps
     const at = metadata.now()
-    const known = metadata.listing(from.folder.ino)?.answers.get(from.name)?.node
-    const path = tree.places.pathAt(place.folder, place.name)
+    const known = metadata.listing(from.folder.ino)?.nodes.get(from.name)
     inode.graceUntil = 0
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.places.hold(inode, home ? undefined : place)
     tree.places.aim(inode, undefined)
     metadata.ours(from.folder.ino, from.name, undefined, at)
-    if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, { ...known, path }, at)
+    if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, known, at)
     else metadata.doubt(place.folder.ino, place.name)
     tree.echoes.vacate(from.folder, from.name)
     tree.uncoverHidden(from.folder, from.name)

@@ -2,8 +2,8 @@
  * The attributes of nodes: what the server tells of one, what it cannot hold (mode, owner, times, the target of a link; kept by
  * Uuid as facts), and the mount's own owner where nothing is known.
  */
+import { Known, type KnownNode } from '../cache/known.js'
 import type { Facts, Store } from '../cache/store.js'
-import type { CellsNode } from '../cells/types.js'
 import type { Attr, FileType } from './drivers/driver.js'
 import { fromPair, type Inode, inoOfUuid, type InodeTable } from './inodes.js'
 
@@ -34,7 +34,7 @@ export class NodeAttributes {
   }
 
   /** Attributes of a node that has no live inode. */
-  of(node: CellsNode): Attr {
+  of(node: KnownNode): Attr {
     const facts = this.factsOf(node)
     const type = typeOf(node, facts)
     const owner = this.ownership(type)
@@ -55,19 +55,19 @@ export class NodeAttributes {
   }
 
   /** The server gives no time for workspaces and bins: the mount's own is better than 1970. */
-  private timeOf(node: CellsNode): bigint {
+  private timeOf(node: KnownNode): bigint {
     return node.mtime === 0 ? this.deps.inodes.root.mtime : BigInt(node.mtime) * 1_000_000_000n
   }
 
   /** What we keep of a node; times and link target only while they belong to the version shown. */
-  factsOf(node: CellsNode): Facts {
+  factsOf(node: KnownNode): Facts {
     const facts = this.deps.store.facts.get(node.uuid) ?? {}
     if (node.kind === 'folder' || facts.version === node.etag) return facts
     return { mode: facts.mode, uid: facts.uid, gid: facts.gid, ino: facts.ino }
   }
 
   /** The inode is, from now on, what the server shows. */
-  apply(inode: Inode, node: CellsNode, facts = this.factsOf(node)): void {
+  apply(inode: Inode, node: KnownNode, facts = this.factsOf(node)): void {
     if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
     inode.readOnly = node.readOnly
     if (facts.mode !== undefined) inode.mode = facts.mode
@@ -78,14 +78,14 @@ export class NodeAttributes {
     inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
     if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
     if (inode.type !== 'folder') {
-      inode.version = { uuid: node.uuid, etag: node.etag, size: node.size }
+      inode.version = node instanceof Known ? node : { uuid: node.uuid, etag: node.etag, size: node.size }
       inode.reader = undefined
     }
   }
 }
 
 /** `facts`: what `factsOf` gave. */
-export function typeOf(node: CellsNode, { symlink }: Facts): 'file' | 'folder' | 'symlink' {
+export function typeOf(node: KnownNode, { symlink }: Facts): 'file' | 'folder' | 'symlink' {
   if (node.kind === 'folder') return 'folder'
   return symlink === undefined ? 'file' : 'symlink'
 }

@@ -254,12 +254,12 @@ export class Pins {
     await tree.deps.inodes.pinned([inode], async () => {
       for (const { name, attr } of await tree.list(inode, this.stop.signal)) {
         const local = inode.local.get(name)
-        const node = local === undefined ? tree.deps.metadata.listing(inode.ino)?.answers.get(name)?.node : undefined
+        const node = local === undefined ? tree.deps.metadata.listing(inode.ino)?.nodes.get(name) : undefined
         if (attr.type === 'folder') {
           const folder = tree.listedChild(inode, name)
           if (folder !== undefined) await this.visit(folder, wanted, own)
         } else if (node !== undefined) {
-          if (node.etag !== '' && node.etag !== ETAG_TEMPORARY) wanted.push({ key: { uuid: node.uuid, etag: node.etag, size: node.size }, path: node.path })
+          if (node.etag !== '' && node.etag !== ETAG_TEMPORARY) wanted.push({ key: { uuid: node.uuid, etag: node.etag, size: node.size }, path: tree.places.pathAt(inode, name) })
         } else if (local !== undefined && local !== null && !local.special) {
           await this.visit(local, wanted, own)
         }

@@ -3,6 +3,7 @@
  * when, because it cannot be asked, the last answer has to do (patience.ts). Answers go to the cache of names, and whoever is live under
  * one is told.
  */
+import type { KnownNode } from '../cache/known.js'
 import type { MetadataCache } from '../cache/metadata.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import { MARKER } from '../cells/names.js'
@@ -36,7 +37,7 @@ export interface QuestionsDeps {
   /** Is the server out of reach, so that the last complete listing of a folder is the best word about a name that is not in it? */
   readonly cutOff: () => boolean
   /** The server's word about a live inode, asked for at that time. */
-  readonly onAnswer: (live: Inode, node: CellsNode, askedAt: number) => void
+  readonly onAnswer: (live: Inode, node: KnownNode, askedAt: number) => void
   readonly logger: Logger
 }
 
@@ -53,7 +54,7 @@ export class Questions {
    * What the server has at a name: as it is known, if that is fresh, else asked for. Undefined: proven absent.
    * @throws CellsError when it cannot be asked and nothing was known
    */
-  async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+  async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     // The server's own file in each folder, which it shows to whoever asks by name: nobody's to write over.
     if (name === MARKER) return undefined
@@ -61,7 +62,7 @@ export class Questions {
     if (known !== 'unknown') return known
     if (!this.onServer(folder)) return undefined
     const stale = metadata.stale(folder.ino, name)
-    const ask = (): Promise<CellsNode | undefined> => this.ask(folder, name, signal)
+    const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, signal)
     try {
       // Absence would need a new proof, and a program that creates a file rather waits a while than fails.
       const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !(stale === undefined && this.deps.cutOff())
@@ -78,7 +79,7 @@ export class Questions {
     }
   }
 
-  private async ask(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+  private async ask(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
     const asked = this.asked.get(folder) ?? 0
@@ -93,16 +94,16 @@ export class Questions {
       this.asked.set(folder, asked + 1)
       return this.askByName(folder, name, signal)
     }
-    return metadata.listing(folder.ino)?.answers.get(name)?.node
+    return metadata.listing(folder.ino)?.nodes.get(name)
   }
 
-  private async askByName(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+  private async askByName(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     const at = metadata.now()
     const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal }))
     this.learn(folder, name, node, at)
     // A newer answer, or a confirmation of our own, may have come meanwhile.
-    const newest = metadata.listing(folder.ino)?.answers.get(name)
+    const newest = metadata.listing(folder.ino)?.answer(name)
     return newest !== undefined && newest.at > at ? newest.node : node
   }
 
@@ -112,7 +113,7 @@ export class Questions {
   }
 
   /** Takes the server's answer about one name in. */
-  learn(folder: Inode, name: string, node: CellsNode | undefined, at: number): void {
+  learn(folder: Inode, name: string, node: KnownNode | undefined, at: number): void {
     this.deps.metadata.set(folder.ino, name, node, at)
     // What is just being indexed will look different in a second.
     if (node?.etag === ETAG_TEMPORARY) this.deps.metadata.doubt(folder.ino, name)
@@ -162,7 +163,7 @@ export class Questions {
     const workspaces = folder === this.deps.inodes.root && remote === ''
     if (nodes.size > 0 && !workspaces) return
     const missing: string[] = []
-    for (const [name, { node }] of metadata.listing(folder.ino)?.answers ?? []) {
+    for (const [name, node] of metadata.listing(folder.ino)?.nodes ?? []) {
       if (node !== undefined && !nodes.has(name)) missing.push(this.deps.places.pathAt(folder, name))
       if (missing.length === PROOFS) break
     }
@@ -205,7 +206,7 @@ export class Questions {
     const { metadata, logger } = this.deps
     if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
       const known = metadata.listing(folder.ino)
-      const inHand = known !== undefined && known.completeAt !== 0 && (known.answers.size > 0 || this.deps.cutOff())
+      const inHand = known !== undefined && known.completeAt !== 0 && (known.nodes.size > 0 || this.deps.cutOff())
       const ask = (): Promise<void> => this.settleDoubts(folder, signal)
       try {
         await (inHand ? this.deps.patience.ask(ask) : ask())

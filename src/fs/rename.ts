@@ -270,7 +270,7 @@ export class Renamer {
   /** Another node of the folder differs from the name only in case: the server would make `name-1` of it. */
   private clashes(source: Inode, to: Inode, newName: string): boolean {
     const lower = newName.toLowerCase()
-    for (const [name, { node }] of this.deps.tree.deps.metadata.listing(to.ino)?.answers ?? []) {
+    for (const [name, node] of this.deps.tree.deps.metadata.listing(to.ino)?.nodes ?? []) {
       if (node !== undefined && name !== newName && name.toLowerCase() === lower && node.uuid !== source.uuid && !to.local.has(name)) return true
     }
     return false

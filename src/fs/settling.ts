@@ -3,7 +3,7 @@
  * after its content is kept as blocks.
  */
 import type { BlockCache } from '../cache/blocks.js'
-import type { CellsNode } from '../cells/types.js'
+import type { KnownNode } from '../cache/known.js'
 import type { Logger } from '../log.js'
 import type { Inode } from './inodes.js'
 import type { Tree } from './tree.js'
@@ -30,7 +30,7 @@ export class Settling {
   }
 
   /** The server shows a new folder of ours. */
-  folder(inode: Inode, node: CellsNode): void {
+  folder(inode: Inode, node: KnownNode): void {
     const { tree } = this.deps
     tree.deps.inodes.setUuid(inode, node.uuid)
     this.deps.onIdentified(inode)
@@ -40,7 +40,7 @@ export class Settling {
   }
 
   /** The server shows a content at a file of ours: the one that was sent (`ours`), or what somebody has written over it. */
-  file(inode: Inode, node: CellsNode, ours: boolean): void {
+  file(inode: Inode, node: KnownNode, ours: boolean): void {
     const { tree } = this.deps
     const at = inode.versionAt = tree.deps.metadata.now()
     if (inode.base !== undefined) {
@@ -65,19 +65,19 @@ export class Settling {
     // The draft may be let go before its content is among the blocks.
     inode.version = version
     const work = this.retireDraft(inode, node, ours, at)
-      .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: node.path, error }))
+      .catch((error: unknown) => this.deps.logger.warn('a sent draft could not be retired', { path: tree.places.localPath(inode), error }))
       .finally(() => this.retiring.delete(work))
     this.retiring.add(work)
   }
 
-  private takeRights(inode: Inode, { readOnly }: CellsNode): void {
+  private takeRights(inode: Inode, { readOnly }: KnownNode): void {
     if (inode.readOnly === readOnly) return
     inode.readOnly = readOnly
     this.deps.tree.kernel.attributes(inode)
   }
 
   /** The draft's content is the server's version now: keep it as blocks, then let the draft go. */
-  private async retireDraft(inode: Inode, node: CellsNode, ours: boolean, at: number): Promise<void> {
+  private async retireDraft(inode: Inode, node: KnownNode, ours: boolean, at: number): Promise<void> {
     const { tree, blocks } = this.deps
     const { draft } = inode
     if (draft === undefined) return
@@ -105,14 +105,14 @@ export class Settling {
   }
 
   /** Somebody has written over what we sent. */
-  private takeTheirs(inode: Inode, node: CellsNode): void {
+  private takeTheirs(inode: Inode, node: KnownNode): void {
     const { tree } = this.deps
     tree.attributes.apply(inode, node)
     tree.kernel.content(inode)
   }
 
   /** `at`: when the server showed it. What has been heard of the name since is newer. */
-  private dropOverlay(inode: Inode, node: CellsNode, at: number): void {
+  private dropOverlay(inode: Inode, node: KnownNode, at: number): void {
     const { metadata, inodes } = this.deps.tree.deps
     const place = inode.serverPlace
     // The kernel has known it all along.

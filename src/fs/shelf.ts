@@ -3,8 +3,8 @@
  * number means. Written in batches, some time after the change, never while a program waits.
  */
 import { type MetadataCache, RECALLED } from '../cache/metadata.js'
+import type { KnownNode } from '../cache/known.js'
 import type { KnownFolder, NamesStore } from '../cache/names.js'
-import type { CellsNode } from '../cells/types.js'
 import type { Inode } from './inodes.js'
 import type { Tree } from './tree.js'
 
@@ -19,7 +19,7 @@ export class Shelf {
   private readonly dirty = new Set<number>()
   private timer: NodeJS.Timeout | undefined
   /** The mount's root as the server last showed it. */
-  root: CellsNode | undefined
+  root: KnownNode | undefined
 
   constructor(names: NamesStore, tree: Tree) {
     this.names = names
@@ -40,7 +40,7 @@ export class Shelf {
     const inode = this.tree.deps.inodes.get(ino)
     const key = inode === undefined ? undefined : this.keyOf(inode)
     if (inode === undefined || key === undefined) return undefined
-    return this.names.get(key, this.tree.places.pathOf(inode))
+    return this.names.get(key)
   }
 
   changed(ino: number): void {
@@ -62,9 +62,9 @@ export class Shelf {
       const key = inode === undefined ? undefined : this.keyOf(inode)
       const listing = this.metadata.peek(ino)
       // Nothing is known that was not read from here.
-      if (key === undefined || listing === undefined || (listing.completeAt === RECALLED && listing.answers.size === 0)) continue
-      const nodes = new Map<string, CellsNode>()
-      for (const [name, { node }] of listing.answers) if (node !== undefined) nodes.set(name, node)
+      if (key === undefined || listing === undefined || (listing.completeAt === RECALLED && listing.nodes.size === 0)) continue
+      const nodes = new Map<string, KnownNode>()
+      for (const [name, node] of listing.nodes) if (node !== undefined) nodes.set(name, node)
       written += nodes.size + 1
       this.names.put(key, { complete: listing.completeAt !== 0, nodes, ...(key === ROOT && this.root !== undefined ? { self: this.root } : {}) })
     }

@@ -2,6 +2,7 @@
  * What the server's events say about the tree: a proof of what we sent, an echo of what is known, or news. News end belief in the
  * name, and those who have the file open are told at once; the rest is asked when somebody wants to know.
  */
+import type { KnownNode } from '../cache/known.js'
 import { MARKER } from '../cells/names.js'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Inode } from './inodes.js'
@@ -49,7 +50,7 @@ export class TreeEvents {
     const { folder, name } = place
     if (name === MARKER) return
     const live = this.tree.places.atServerPlace(folder, name)
-    const answer = metadata.listing(folder.ino)?.answers.get(name)
+    const answer = metadata.listing(folder.ino)?.answer(name)
     const known = answer?.node
     const birth = node !== undefined && this.tree.echoes.isBirth(node, live === undefined ? known : live.version)
     if (node !== undefined && this.tree.echoes.isAbout(live, node) && this.tree.offer(live, node)) return
@@ -121,6 +122,6 @@ function * unconfirmedIn(folder: Inode): Generator<Inode> {
   }
 }
 
-function same(a: CellsNode, b: CellsNode): boolean {
+function same(a: KnownNode, b: KnownNode): boolean {
   return a.uuid === b.uuid && a.etag === b.etag && a.size === b.size && a.readOnly === b.readOnly
 }

@@ -7,6 +7,7 @@
  * be asked, the last known answer stands; where there is none, the error goes to the program.
  */
 import { hostname } from 'node:os'
+import type { KnownNode } from '../cache/known.js'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
 import type { CellsServer } from '../cells/server.js'
@@ -55,7 +56,7 @@ export class Tree {
   readonly transit: Transit
   readonly questions: Questions
   /** Told of every node the server shows; true if that settled something unconfirmed. */
-  offer: (inode: Inode, node: CellsNode) => boolean = () => false
+  offer: (inode: Inode, node: KnownNode) => boolean = () => false
   /** Told of what a node was when somebody took it away from an inode's place; resolves when that is taken in. */
   left: (inode: Inode, node: CellsNode) => Promise<void> = () => Promise.resolve()
   /** Did we delete or move away a node that the server may still show at this name? */
@@ -108,7 +109,7 @@ export class Tree {
     else if (parent.local.get(name) === inode) {
       parent.local.delete(name)
       // What is known of the name may be older than what has just been confirmed.
-      const known = this.deps.metadata.listing(parent.ino)?.answers.get(name)?.node
+      const known = this.deps.metadata.listing(parent.ino)?.nodes.get(name)
       if (known?.uuid !== inode.uuid || (inode.version !== undefined && known.etag !== inode.version.etag)) this.deps.metadata.doubt(parent.ino, name)
     }
   }
@@ -134,7 +135,7 @@ export class Tree {
   listedChild(folder: Inode, name: string): Inode | undefined {
     const local = folder.local.get(name)
     if (local !== undefined) return local ?? undefined
-    const node = this.deps.metadata.listing(folder.ino)?.answers.get(name)?.node
+    const node = this.deps.metadata.listing(folder.ino)?.nodes.get(name)
     return node === undefined ? undefined : this.inodeFor(folder, name, node)
   }
 
@@ -146,7 +147,7 @@ export class Tree {
 
   private merged(folder: Inode): Listed[] {
     const found: Listed[] = []
-    for (const [name, { node }] of this.deps.metadata.listing(folder.ino)?.answers ?? []) {
+    for (const [name, node] of this.deps.metadata.listing(folder.ino)?.nodes ?? []) {
       if (node === undefined || folder.local.has(name)) continue
       const live = folder.children.get(name)
       found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attributes.of(node) })
@@ -154,7 +155,7 @@ export class Tree {
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
     if (folder.hasNames) {
       for (const [name, inode] of folder.children) {
-        if (inode.type !== 'folder' || !inode.hasNames || folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.answers.get(name)?.node !== undefined) continue
+        if (inode.type !== 'folder' || !inode.hasNames || folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.nodes.get(name) !== undefined) continue
         if (this.keptFolder(folder, name) !== undefined) found.push({ name, attr: inode.attr() })
       }
     }
@@ -173,7 +174,7 @@ export class Tree {
   }
 
   /** The live inode for what the server shows at a name. */
-  inodeFor(folder: Inode, name: string, node: CellsNode): Inode {
+  inodeFor(folder: Inode, name: string, node: KnownNode): Inode {
     const { inodes } = this.deps
     const here = folder.children.get(name)
     if (here !== undefined && !here.unlinked) {
@@ -206,7 +207,7 @@ export class Tree {
   }
 
   /** A folder that was deleted and made again there, in which there is something of ours: that is in the new one (S44). */
-  private madeAnew(here: Inode, node: CellsNode): boolean {
+  private madeAnew(here: Inode, node: KnownNode): boolean {
     if (here.type !== 'folder' || node.kind !== 'folder' || here.heldAt !== undefined || !this.holdsOurs(here)) return false
     const { inodes, metadata } = this.deps
     const moved = inodes.ofUuid(node.uuid)
@@ -215,7 +216,7 @@ export class Tree {
       this.kernel.name(moved.parent, moved.name)
       inodes.detach(moved)
     }
-    for (const name of metadata.listing(here.ino)?.answers.keys() ?? []) this.kernel.name(here, name)
+    for (const name of metadata.listing(here.ino)?.nodes.keys() ?? []) this.kernel.name(here, name)
     metadata.doubtFolder(here.ino)
     inodes.setUuid(here, node.uuid)
     this.kernel.attributes(here)
@@ -256,7 +257,7 @@ export class Tree {
   }
 
   /** The server's word about a live inode. */
-  refresh(inode: Inode, node: CellsNode, askedAt = Infinity): void {
+  refresh(inode: Inode, node: KnownNode, askedAt = Infinity): void {
     if (this.offer(inode, node)) return
     if (inode.draft !== undefined || inode.unconfirmed || inode.unlinked) return
     const { version } = inode

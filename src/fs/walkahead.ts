@@ -5,8 +5,8 @@
  *
  * What is fetched ahead goes into the caches and nowhere else; a mistake costs a few requests.
  */
+import type { KnownNode } from '../cache/known.js'
 import type { Listing } from '../cache/metadata.js'
-import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Contents } from './contents.js'
 import type { Inode } from './inodes.js'
@@ -16,6 +16,8 @@ import type { Tree } from './tree.js'
 const STEP_MS = 5_000
 const FOLDERS_AHEAD = 12
 const FOLDERS_AT_ONCE = 5
+/** Listings whose order is kept: of the folders from the root down to where a program walks, and some beside. */
+const MAX_ORDERS = 32
 const FILES_AHEAD = 24
 const FILES_AT_ONCE = 8
 /** A larger file is left to its reader, bytes. */
@@ -37,7 +39,8 @@ export class WalkAhead {
   private readonly listedAt = new WeakMap<Inode, number>()
   /** Small files opened one after the other, each near the one before. */
   private reading: { at: number; folder: Inode; name: string; streak: number } | undefined
-  private readonly orders = new WeakMap<Listing, Order>()
+  /** Of the folders that were looked at last. */
+  private readonly orders = new Map<Listing, Order>()
   private folderQueue: Array<{ parent: Inode; name: string }> = []
   private foldersBusy = 0
   private filesBusy = 0
@@ -53,6 +56,7 @@ export class WalkAhead {
     this.closed = true
     this.folderQueue = []
     this.fileQueue = []
+    this.orders.clear()
   }
 
   /** A program has listed a folder. */
@@ -109,15 +113,20 @@ export class WalkAhead {
     const listing = this.deps.tree.deps.metadata.listing(folder.ino)
     if (listing === undefined || listing.completeAt === 0) return undefined
     let order = this.orders.get(listing)
-    if (order === undefined || order.names.length !== listing.answers.size) {
-      const names = [...listing.answers.keys()]
+    if (order === undefined || order.names.length !== listing.nodes.size) {
+      const names = [...listing.nodes.keys()]
       order = { names, index: new Map(names.map((name, index) => [name, index])) }
-      this.orders.set(listing, order)
+    }
+    this.orders.delete(listing)
+    this.orders.set(listing, order)
+    for (const oldest of this.orders.keys()) {
+      if (this.orders.size <= MAX_ORDERS) break
+      this.orders.delete(oldest)
     }
     return order
   }
 
-  private node(folder: Inode, name: string): CellsNode | undefined {
+  private node(folder: Inode, name: string): KnownNode | undefined {
     const { metadata } = this.deps.tree.deps
     const node = metadata.lookup(folder.ino, name)
     return node === 'unknown' || folder.local.has(name) ? undefined : node
@@ -164,7 +173,7 @@ export class WalkAhead {
   }
 
   /** Never rejects. */
-  private async fetch(folder: Inode, name: string, work: (node: CellsNode, deps: WalkAheadDeps) => Promise<void>): Promise<void> {
+  private async fetch(folder: Inode, name: string, work: (node: KnownNode, deps: WalkAheadDeps) => Promise<void>): Promise<void> {
     try {
       const node = this.node(folder, name)
       if (node !== undefined && !folder.unlinked) await work(node, this.deps)
