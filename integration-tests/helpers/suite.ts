@@ -107,6 +107,11 @@ export class Suite {
     return drive
   }
 
+  /** The last lines of what the mounts logged: what a test that fails seldom leaves behind. */
+  #said(): string {
+    return this.#drives.map(({ service }) => `a mount said last:\n${service.stderr.split('\n').slice(-30).join('\n')}`).join('\n')
+  }
+
   /** A folder of a test's own, made through the mount. */
   async corner(name: string, drive = this.drive): Promise<Corner> {
     await run('mkdir', ['-p', join(drive.dir, name)])
@@ -126,6 +131,7 @@ export class Suite {
       return Buffer.concat(chunks)
     }
     const script = (text: string, own: RunOptions = {}): Promise<string> => sh(text, { cwd: dir, ...own, env: { ...env, ...own.env } })
+      .catch((error: unknown) => { throw new Error(`${String(error)}\n${this.#said()}`, { cause: error }) })
     return {
       dir, remote,
       sh: script,
