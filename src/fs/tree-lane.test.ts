@@ -82,6 +82,27 @@ const cases: readonly Case[] = [
     after: ['d=e/g', 'e=d/f'],
   },
   {
+    name: 'a file was deleted, the folder around it left another one, and that was deleted',
+    before: ['d/', 'd/e/', 'd/e/f', 'd/e/g'],
+    work: async (fs) => {
+      await fs.unlink('d/e/f')
+      await fs.rename('d/e', 'e')
+      await fs.rmdir('d')
+    },
+    after: ['e/', 'e/g=d/e/g'],
+  },
+  {
+    name: 'a file and its folder were deleted in a folder that left another one, which was deleted, too',
+    before: ['d/', 'd/e/', 'd/e/s/', 'd/e/s/f', 'd/e/g'],
+    work: async (fs) => {
+      await fs.unlink('d/e/s/f')
+      await fs.rmdir('d/e/s')
+      await fs.rename('d/e', 'e')
+      await fs.rmdir('d')
+    },
+    after: ['e/', 'e/g=d/e/g'],
+  },
+  {
     name: 'more new files than are sent at once have the names of deleted folders, out of which files are to be moved',
     before: Array.from({ length: 8 }, (_, i) => [`d${i}/`, `d${i}/f`]).flat(),
     work: async (fs) => {

@@ -159,7 +159,7 @@ export class Unlinks {
 
   /** The folder itself is being deleted: what waits in and below it goes with it. Folders have their paths until then: something may still be moved out of them. */
   coverBelow(folder: Inode): Covered {
-    const covered = [...this.waiting.values()].filter((it) => this.deps.tree.places.isWithinThere(it.folder, folder))
+    const covered = [...this.waiting.values()].filter((it) => goesWith(it, folder))
     for (const unlink of covered) this.end(unlink)
     return {
       unshown: covered.flatMap((it) => it.unshown),
@@ -406,4 +406,11 @@ export class Unlinks {
     tree.uncoverHidden(folder, name)
     unlink.settle()
   }
+}
+
+/** Is it deleted with a folder around it? Not if a folder in between is elsewhere here: that one, with all that is in it, leaves before. */
+function goesWith(unlink: Unlink, folder: Inode): boolean {
+  let at: Inode | undefined = unlink.folder
+  while (at !== undefined && at !== folder && at.unlinked) at = at.serverPlace?.folder
+  return at === folder
 }
