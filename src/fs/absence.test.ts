@@ -1,7 +1,7 @@
 /** Names that a listing does not show any more: gone only when a second question says so, and never with what was not sent. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { CellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import { code, World } from './engine.testing.js'
 
 describe('absence', { timeout: 120_000 }, () => {
@@ -136,6 +136,39 @@ describe('absence', { timeout: 120_000 }, () => {
       delete world.answered
       world.passes = () => true
     }
+  })
+
+  it('what is not known while the server is gone is asked for now and then, not each time: a walk does not wait at every folder', async () => {
+    for (const name of ['one', 'two', 'three']) {
+      await world.server.mkdir([world.path(`away/${name}`)])
+      await world.server.waitFor(world.path(`away/${name}`), (node) => node !== undefined)
+    }
+    const { fs, engine } = await world.open('away')
+    assert.deepEqual((await fs.readdir('away')).sort(), ['one', 'three', 'two'])
+    const isGone = (error: unknown): boolean => isCellsError(error, 'network')
+    let asked = 0
+    const gone = (): Promise<never> => {
+      asked++
+      return Promise.reject(new CellsError('network', 'gone'))
+    }
+    world.answered = world.before.stat = world.before.statMany = gone
+    try {
+      world.tellState({ state: 'disconnected', reason: 'gone' })
+      await assert.rejects(fs.readdir('away/one'), isGone)
+      const before = asked
+      for (const name of ['one', 'two', 'three']) {
+        await assert.rejects(fs.readdir(`away/${name}`), isGone)
+        await assert.rejects(fs.stat(`away/${name}/x`), isGone)
+      }
+      assert.equal(asked, before)
+      assert.equal(engine.status().connection, 'offline')
+    } finally {
+      delete world.answered
+      delete world.before.stat
+      delete world.before.statMany
+    }
+    world.tellState({ state: 'connected' })
+    assert.deepEqual(await fs.readdir('away/two'), [])
   })
 
   it('S23: the file that the server keeps in each folder is not there, and nobody can write over it', async () => {

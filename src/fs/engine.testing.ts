@@ -52,6 +52,9 @@ export class World {
   /** Tells the engine that was opened last of something, as the server's event stream would. */
   tell: (event: CellsEvent) => void = () => {}
 
+  /** Tells it how its event stream is. */
+  tellState: Parameters<CellsServer['events']>[0]['onState'] = () => {}
+
   /** Which events of the server the engines get. */
   passes: (event: CellsEvent) => boolean = () => true
 
@@ -70,6 +73,7 @@ export class World {
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
+      this.tellState = (state) => listener.onState(state)
       return server.events({ ...listener, onState: (state) => listener.onState(state), onEvent: (event) => { if (this.passes(event)) listener.onEvent(event) } })
     }
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)

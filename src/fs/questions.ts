@@ -64,8 +64,8 @@ export class Questions {
     const stale = metadata.stale(folder.ino, name)
     const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, signal)
     try {
-      // Absence would need a new proof, and a program that creates a file rather waits a while than fails.
-      const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !(stale === undefined && this.deps.cutOff())
+      // Absence would need a new proof, and a program that creates a file rather waits a while than fails: unless it would wait in vain.
+      const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !this.deps.cutOff()
       return await (waits ? ask() : this.deps.patience.ask(ask))
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
@@ -209,7 +209,7 @@ export class Questions {
       const inHand = known !== undefined && known.completeAt !== 0 && (known.nodes.size > 0 || this.deps.cutOff())
       const ask = (): Promise<void> => this.settleDoubts(folder, signal)
       try {
-        await (inHand ? this.deps.patience.ask(ask) : ask())
+        await (inHand || this.deps.cutOff() ? this.deps.patience.ask(ask) : ask())
       } catch (error) {
         if (!(saysNothing(error) && inHand)) throw error
         logger.warn('the folder cannot be listed, showing what is known', { path: this.deps.places.pathOf(folder), error })
