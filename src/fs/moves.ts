@@ -2,6 +2,7 @@
  * One move of a node on the server, to a place that is free as far as is known here (tree-lane.ts sees to that). The server neither replaces nor
  * refuses (contract, trap 4), so it is asked right before, with both places held; and where the answer is lost, it is asked where the node is.
  */
+import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { withinTime } from '../signals.js'
 import type { Confirmer } from './confirm.js'
@@ -64,7 +65,7 @@ export class Moves {
     const node = tree.places.hasPath(movingTo.folder) ? await tree.deps.server.stat(tree.places.pathAt(movingTo.folder, movingTo.name), { signal: this.deps.stop }) : undefined
     if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
     if (node !== undefined && node.uuid === inode.uuid) {
-      this.nowAt(inode, heldAt, movingTo)
+      this.nowAt(inode, heldAt, movingTo, node)
       return
     }
     tree.places.aim(inode, undefined)
@@ -118,7 +119,7 @@ export class Moves {
       // Deleted or renamed by somebody else: made again for what is put there.
       if (gone !== undefined) await server.mkdir([gone], { signal })
       const shown = arrived ? undefined : await server.move(source, path, { signal })
-      this.nowAt(inode, from, place)
+      this.nowAt(inode, from, place, shown)
       // Somebody took the name in that moment, and ours has got another one from the server: asked before anything is believed of it.
       if (shown !== undefined && inode.uuid !== '' && shown.uuid !== inode.uuid) tree.doubt(place.folder, place.name)
       logger.info('renamed', { to: path })
@@ -138,27 +139,40 @@ export class Moves {
     return false
   }
 
-  /** The server has the node at `place` now. */
-  private nowAt(inode: Inode, from: Place, place: Place): void {
+  /** The server has the node at `place` now. `shown`: as it was seen there. */
+  private nowAt(inode: Inode, from: Place, place: Place, shown?: CellsNode): void {
     const { tree, journal } = this.deps
     const { metadata } = tree.deps
     const at = metadata.now()
-    const known = metadata.listing(from.folder.ino)?.nodes.get(from.name)
+    const listing = metadata.listing(from.folder.ino)
+    const known = listing?.nodes.get(from.name)
+    // Somebody may have written to it on the way.
+    const same = known !== undefined && known.uuid === inode.uuid && (inode.type === 'folder' || (listing?.doubted.has(from.name) !== true && (shown === undefined || shown.etag === known.etag)))
     inode.graceUntil = 0
     // Moved again meanwhile: then this is only where the next step begins.
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.places.hold(inode, home ? undefined : place)
     tree.places.aim(inode, undefined)
     metadata.ours(from.folder.ino, from.name, undefined, at)
-    if (known !== undefined && known.uuid === inode.uuid) metadata.ours(place.folder.ino, place.name, known, at)
-    else metadata.doubt(place.folder.ino, place.name)
+    if (same) metadata.ours(place.folder.ino, place.name, known, at)
     tree.echoes.vacate(from.folder, from.name)
     tree.uncoverHidden(from.folder, from.name)
     journal.move(inode)
     if (inode.type === 'folder') journal.relocated(inode)
     tree.overlay(inode)
     if (!home) tree.uncoverHidden(place.folder, place.name)
+    if (!same && inode.type === 'folder') metadata.doubt(place.folder.ino, place.name)
+    else if (!same) this.lookAgain(inode, place)
     tree.deps.inodes.release(inode)
+  }
+
+  /** What is known of the node may be old. */
+  private lookAgain(inode: Inode, place: Place): void {
+    const { tree, logger } = this.deps
+    tree.doubt(place.folder, place.name)
+    tree.kernel.attributes(inode)
+    // Whoever has it open does not ask.
+    if (inode.opens > 0) tree.revalidate(inode).catch((error: unknown) => logger.debug('asking about what was renamed failed, will be asked when it is used', { error }))
   }
 
   /** The node is not where it was: somebody deleted or moved it. A change of ours survives under our name; a mere rename has nothing to rename. */

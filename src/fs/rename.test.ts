@@ -352,6 +352,25 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual((await listed).sort(), ['a', 'b'])
   }))
 
+  for (const told of ['before', 'after'] as const) it(`S37: what somebody writes to a file that is being moved is seen under its new name, announced ${told} the move`, withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs, held } = await moving(world, 'ours')
+    let put = false
+    world.passes = (event) => told === 'before' || !put || event.type !== 'content'
+    put = true
+    await world.server.put(world.path('old'), Buffer.from('theirs'), 6)
+    const node = await world.server.waitFor(world.path('old'), (it) => it?.size === 6 && it.etag !== 'temporary')
+    if (told === 'before') world.tell({ type: 'content', node: node! })
+    world.passes = () => false
+    held.go()
+    if (told === 'after') {
+      await until('it is at its new place', () => world.onServer('new'))
+      world.tell({ type: 'content', node: { ...node!, path: world.path('new') } })
+    }
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.equal((await fs.readFile('new')).toString(), 'theirs')
+    assert.deepEqual(await names(world), ['new'])
+  }))
+
   it('deletes what is being moved where it has been moved to', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs, held } = await moving(world, 'text')
     const gone = fs.unlink('new')
