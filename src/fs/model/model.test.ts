@@ -105,6 +105,13 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['mkdir', 'd'], ['open', 1, 'd/.h', 'c'], ['htruncate', 1, 55], ['their delete', 'd/.h'], ['hread', 1]],
   }))
 
+  it('a file that is open in a folder in which somebody else has been busy', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [
+      ['mkdir', 'd'], ['write', 'd/a', 48], ['sync'], ['open', 0, 'd/a', 'a'], ['their put', 'd/b', 15], ['chmod', 'd', 0o600], ['sync'], ['hwrite', 0, 0, 50], ['sync'],
+    ],
+  }))
+
   it('a dot-file of somebody else in a folder made here shows up', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['mkdir', 'd/s'], ['their put', 'd/s/.h', 13], ['sync']],

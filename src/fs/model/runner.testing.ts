@@ -478,7 +478,8 @@ export class Runner {
   private async quiesce(): Promise<void> {
     this.trouble.calm()
     for (const [slot, handle] of [...this.handles]) {
-      if (handle.loose) await this.handleClose(slot)
+      // Where a name is not certain, neither is whether it is still this file's.
+      if (handle.loose || this.model.isLoose(this.nameOf(handle) ?? handle.path)) await this.handleClose(slot)
       else if (handle.flags !== 'r') await this.handleSync(slot)
     }
     await this.second.arrived()
