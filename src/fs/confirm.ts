@@ -119,13 +119,14 @@ export class Confirmer {
     await this.changes.until(() => ![...this.present.keys(), ...this.absent.keys()].some((it) => this.deps.tree.places.isWithinThere(it, folder)), signal)
   }
 
-  /** Resolves when what is unconfirmed now is so no longer. What comes meanwhile is not waited for: a program may never stop writing. */
-  async drained(concerns: (inode: Inode) => boolean, signal?: AbortSignal): Promise<void> {
+  /** Resolves when what is unconfirmed now is so no longer, to the inodes of it. What comes meanwhile is not waited for: a program may never stop writing. */
+  async drained(concerns: (inode: Inode) => boolean, signal?: AbortSignal): Promise<Inode[]> {
     const present = [...this.present].filter(([inode]) => concerns(inode))
     this.hurry(present.map(([, wait]) => wait))
     const absent = [...this.absent].filter(([folder]) => concerns(folder)).flatMap(([folder, names]) => [...names].map(([name, wait]) => ({ folder, name, wait })))
     await this.changes.until(() => present.every(([inode, wait]) => this.present.get(inode) !== wait)
       && absent.every(({ folder, name, wait }) => this.absent.get(folder)?.get(name) !== wait), signal)
+    return present.map(([inode]) => inode)
   }
 
   async close(): Promise<void> {
@@ -244,7 +245,7 @@ export class Confirmer {
           path: tree.places.pathOf(inode), wait,
           settle: (node) => {
             if (node !== undefined) this.offer(inode, node)
-            if (this.present.get(inode) === wait && this.isLost(inode, wait, node)) this.sendAgain(inode)
+            if (this.present.get(inode) === wait && this.isLost(inode, wait, node)) this.lost(inode)
           },
         })
       }
@@ -274,21 +275,31 @@ export class Confirmer {
   }
 
   /**
-   * The server has answered 200 to a content and has known nothing of it ever since (a proxy has answered in its place, a disk was full): it shows what was
-   * there before, and has shown what was sent later, or there was time enough for the slowest index.
+   * The server has answered 200 to a content and has known nothing of it ever since (a proxy has answered in its place, a disk was full), or somebody has
+   * taken it away, and no event told of it: the server shows something else, or nothing, and has shown what was sent later, or there was time enough for
+   * the slowest index.
    */
   private isLost(inode: Inode, { since }: Waiting, node: KnownNode | undefined): boolean {
-    if (inode.type === 'folder' || inode.draft === undefined || inode.dirty) return false
-    const unchanged = node === undefined ? inode.base === undefined : node.etag === inode.base?.etag
+    if (inode.type !== 'folder' && (inode.draft === undefined || inode.dirty)) return false
+    const coming = node !== undefined && (node.kind === 'folder') === (inode.type === 'folder') && (node.etag === ETAG_TEMPORARY || node.etag === '' || this.agrees(inode, node))
     const patience = this.deps.resendMs * 2 ** inode.resent
     const age = this.deps.tree.deps.metadata.now() - since
-    return unchanged && age > patience && (this.confirmedSince > since || age > patience * 4)
+    return !coming && age > patience && (this.confirmedSince > since || age > patience * 4)
   }
 
-  private sendAgain(inode: Inode): void {
-    this.deps.logger.warn('the server said that it has a content and does not know of it: sending it again', { path: this.deps.tree.places.localPath(inode) })
-    inode.resent++
+  private lost(inode: Inode): void {
+    const { tree, logger } = this.deps
+    const { serverPlace } = inode
     this.drop(inode)
+    // (It told the Uuid of a folder that it made.)
+    if (inode.type === 'folder' && serverPlace !== undefined) {
+      logger.warn('a folder that was made is not on the server any more', { path: tree.places.localPath(inode) })
+      tree.overlay(inode)
+      tree.doubt(serverPlace.folder, serverPlace.name)
+      return
+    }
+    logger.warn('the server said that it has a content and does not know of it: sending it again', { path: tree.places.localPath(inode) })
+    inode.resent++
     this.deps.onLost(inode)
   }
 

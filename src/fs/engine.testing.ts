@@ -8,7 +8,7 @@ import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsEvent, CellsNode } from '../cells/types.js'
 import { type DemoServer, startDemoServer } from '../demo/index.js'
-import { openEngine } from './engine.js'
+import { type EngineOptions, openEngine } from './engine.js'
 import { modelLogger as logger } from './model/site.testing.js'
 import { PathFs } from './posix.testing.js'
 import type { Engine } from './status.js'
@@ -104,10 +104,10 @@ export class World {
   }
 
   /** An engine with its own state; the same name is the same state. */
-  async open(name: string, remote = BASE): Promise<{ engine: Engine; fs: PathFs }> {
+  async open(name: string, remote = BASE, more: Partial<EngineOptions> = {}): Promise<{ engine: Engine; fs: PathFs }> {
     const engine = await openEngine({
       server: this.listenedTo(this.connect()), remote, stateDir: join(this.folder, name, 'state'), cacheDir: join(this.folder, name, 'cache'),
-      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
+      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger, ...more,
     })
     this.engines.push(engine)
     return { engine, fs: new PathFs(engine.fs) }

@@ -1,10 +1,14 @@
 /** What somebody deletes, or renames, before the server has shown it to us. */
 import assert from 'node:assert/strict'
+import { hostname } from 'node:os'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import { conflictName } from './conflict.js'
 import { withWorld, type World } from './engine.testing.js'
+import { md5 } from './model/site.testing.js'
 import type { PathFs } from './posix.testing.js'
+import { until } from './sides.testing.js'
 import type { Engine } from './status.js'
 
 /** Somebody has moved the node, which the engine has heard nothing of, and no event told of it. */
@@ -73,5 +77,90 @@ describe('what has left its place before the server showed it there', { timeout:
     await confirmed(engine)
     assert.deepEqual((await engine.sync()).failed, [])
     await shows(fs, [])
+  }))
+})
+
+describe('what somebody takes away before the server has shown it, and nobody tells of it', { timeout: 60_000, concurrency: true }, () => {
+  const open = async (world: World): ReturnType<World['open']> => {
+    world.passes = () => false
+    return world.open('a', undefined, { pace: 0.1, resendMs: 500 })
+  }
+  /** Ours is sent, and taken away before anybody asks for it. */
+  const taken = async (world: World, engine: Engine, name: string): Promise<void> => {
+    let go = (): void => {}
+    const gate = new Promise<void>((resolve) => { go = resolve })
+    for (; engine.status().pending.count > 0; await pause(1));
+    world.before.statMany = () => gate
+    await world.server.waitFor(world.path(name), (it) => it !== undefined && it.etag !== ETAG_TEMPORARY)
+    await world.server.remove([world.path(name)])
+    await world.server.waitFor(world.path(name), (it) => it === undefined)
+    delete world.before.statMany
+    go()
+  }
+  const synced = async (engine: Engine): Promise<void> => assert.deepEqual(await engine.sync('', AbortSignal.timeout(20_000)), { failed: [] })
+
+  for (const before of ['a new', 'an edited']) it(`S33: ${before} file is sent again`, withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    if (before === 'an edited') {
+      await fs.writeFile('f', 'base')
+      await synced(engine)
+    }
+    await fs.writeFile('f', 'ours')
+    await taken(world, engine, 'f')
+    await synced(engine)
+    assert.equal((await world.server.stat(world.path('f')))?.size, 4)
+    assert.equal((await fs.readFile('f')).toString(), 'ours')
+  }))
+
+  it('S48: a file in whose place there is a folder goes beside it', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    await fs.writeFile('f', 'ours')
+    await taken(world, engine, 'f')
+    await world.server.mkdir([world.path('f')])
+    await synced(engine)
+    await shows(fs, ['f', conflictName('f', hostname(), new Date(), 1)])
+    assert.equal((await fs.stat('f')).type, 'folder')
+  }))
+
+  it('a folder is gone', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    await fs.mkdir('d')
+    await taken(world, engine, 'd')
+    await synced(engine)
+    await shows(fs, [])
+  }))
+
+  it('a folder with a file in it is there again', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    await fs.mkdir('d')
+    await fs.writeFile('d/f', 'ours')
+    await taken(world, engine, 'd')
+    await synced(engine)
+    assert.equal((await world.server.stat(world.path('d/f')))?.size, 4)
+    assert.equal((await fs.readFile('d/f')).toString(), 'ours')
+  }))
+})
+
+describe('what is asked for in a folder that somebody has just renamed', { timeout: 60_000, concurrency: true }, () => {
+  for (const how of ['by name', 'with others']) it(`is there under the new name of the folder, asked for ${how}`, withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    await world.server.mkdir([world.path('e/s')])
+    for (const path of ['e/f', 'e/s/f', 'e/s/g']) await world.server.put(world.path(path), Buffer.from('text'), 4)
+    await world.server.waitFor(world.path('e/s/g'), (it) => it !== undefined && it.etag !== ETAG_TEMPORARY)
+    const { engine, fs } = await world.open('a')
+    for (const folder of ['', 'e', 'e/s']) await fs.readdir(folder)
+    await until('events', () => engine.status().live)
+    world.passes = () => false
+    const folder = await world.server.stat(world.path('e'))
+    // Something has happened to them: they are asked for again.
+    for (const path of ['e/f', 'e/s/f']) {
+      const node = await world.server.stat(world.path(path))
+      world.tell({ type: 'content', node: { ...node!, etag: md5('other') } })
+    }
+    await world.server.move(world.path('e'), world.path('x'))
+    if (how === 'by name') assert.deepEqual([await fs.exists('e/f'), await fs.exists('e/s/f')], [false, false])
+    else for (const path of ['e', 'e/s']) await fs.readdir(path).catch(() => {})
+    world.tell({ type: 'path', source: folder!, target: { ...folder!, path: world.path('x') } })
+    assert.deepEqual([await fs.readdir(''), (await fs.readdir('x')).sort(), (await fs.readdir('x/s')).sort()], [['x'], ['f', 's'], ['f', 'g']])
+    assert.equal((await fs.readFile('x/s/f')).toString(), 'text')
   }))
 })

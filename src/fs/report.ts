@@ -26,6 +26,8 @@ import type { Uploader } from './uploader.js'
 const SYNC_CONFIRM_MS = 60_000
 /** ... and for what depends on a change that could not be sent: not for long. */
 const SYNC_FAILED_MS = 5_000
+/** What was waited for and is to be sent once more (lost on the server, or as a conflict copy) is waited for again, this often: a program may never stop writing. */
+const SYNC_ROUNDS = 3
 /** Pending changes in a status that asks for them. */
 const MOST_CHANGES = 500
 
@@ -77,15 +79,22 @@ export class Report {
     const open = [...tree.deps.inodes.all()].filter((it) => it.dirty && !it.unlinked && !it.localOnly && concerns(it))
     for (const inode of open) await durability.secure(inode)
     await this.deps.recovery().again()
-    const failed = [...this.waiting(prefix), ...await uploader.drain(concerns)]
-    const deadline = timeLimit(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS, signal)
-    try {
-      await abortable(unlinks.settled((it) => isBelow(it, prefix)), deadline)
-      await abortable(removals.settled(concerns), deadline)
-      await confirmer.drained(concerns, deadline)
-    } catch {
-      failed.push(...this.undeleted(prefix))
-      if (failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
+    const failed = this.waiting(prefix)
+    let which = concerns
+    for (let round = 1; round <= SYNC_ROUNDS; round++) {
+      failed.push(...await uploader.drain(which))
+      const deadline = timeLimit(failed.length === 0 ? SYNC_CONFIRM_MS : SYNC_FAILED_MS, signal)
+      try {
+        await abortable(unlinks.settled((it) => isBelow(it, prefix)), deadline)
+        await abortable(removals.settled(concerns), deadline)
+        const again = new Set((await confirmer.drained(which, deadline)).filter(({ pending }) => pending))
+        if (again.size === 0) break
+        which = (inode) => again.has(inode)
+      } catch {
+        failed.push(...this.undeleted(prefix))
+        if (failed.length === 0) failed.push({ path: prefix, reason: this.unshown() })
+        break
+      }
     }
     await this.deps.flush()
     await store.flushed()

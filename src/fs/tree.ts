@@ -196,6 +196,7 @@ export class Tree {
         folder.local.set(name, moved)
       }
       inodes.move(moved, folder, name)
+      this.askAgainBelow(moved)
       this.refresh(moved, node)
       return moved
     }
@@ -204,6 +205,15 @@ export class Tree {
     const inode = inodes.create(type, folder, name, node.uuid, facts.ino, this.attributes.ownership(type))
     this.attributes.apply(inode, node, facts)
     return inode
+  }
+
+  /** Somebody has moved a folder, and what was asked since, by paths that led nowhere, says nothing about what is in it. */
+  private askAgainBelow(folder: Inode): void {
+    if (folder.type !== 'folder') return
+    const { metadata } = this.deps
+    for (const [name, node] of metadata.peek(folder.ino)?.nodes ?? []) if (node === undefined) this.kernel.name(folder, name)
+    if (metadata.has(folder.ino)) metadata.doubtFolder(folder.ino)
+    if (folder.hasNames) for (const child of folder.children.values()) this.askAgainBelow(child)
   }
 
   /** A folder that was deleted and made again there, in which there is something of ours: that is in the new one (S44). */
