@@ -95,7 +95,7 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['write', 'a', 14], ['their delete', 'a'], ['sync']],
   }))
 
-  it('M1: what somebody deletes before the server shows it, and of which no event comes, is no longer waited for', { todo: 'a dot-name on a 2.x server, or an event that is lost: it is waited for until it is sent again (S33) after two minutes', skip: true }, () => replay({
+  it('a content that somebody deletes before the server shows it, and of which no event comes, is there again', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['write', '.h', 14], ['their delete', '.h'], ['sync']],
   }))
@@ -110,6 +110,16 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [
       ['mkdir', 'd'], ['write', 'd/a', 48], ['sync'], ['open', 0, 'd/a', 'a'], ['their put', 'd/b', 15], ['chmod', 'd', 0o600], ['sync'], ['hwrite', 0, 0, 50], ['sync'],
     ],
+  }))
+
+  it('a file is renamed out of a folder that somebody else has just renamed', () => replay({
+    setting: { server: 2, events: 'late', faults: 0, seed: 3 },
+    operations: [['mkdir', 'd'], ['mkdir', 'e'], ['write', 'e/a', 12], ['sync'], ['their move', 'e', 'x'], ['rename', 'e/a', 'd/b'], ['sync']],
+  }))
+
+  it('a dot-file is renamed out of a folder of which nobody has told yet that somebody else has renamed it', () => replay({
+    setting: { server: 2, events: 'late', faults: 0, seed: 3 },
+    operations: [['mkdir', 'd'], ['mkdir', 'e'], ['their put', 'e/.h', 12], ['sync'], ['list', 'e'], ['their move', 'e', 'x'], ['rename', 'e/.h', 'd/b'], ['sync']],
   }))
 
   it('a dot-file of somebody else in a folder made here shows up', () => replay({

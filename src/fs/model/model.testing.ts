@@ -115,7 +115,7 @@ export class Model {
     this.worlds = tried.map((it, index) => right[index] === true ? it.after : this.worlds[index]!)
     for (const path of paths) this.ours.add(path)
     const certain = !uncertain && !contended && right.every(Boolean)
-    if (!certain) for (const path of paths) this.loosenWithFolders(path)
+    if (!certain) for (const path of paths) for (const name of [path, ...this.namesThere(path)]) this.loosenWithFolders(name)
     return certain
   }
 
@@ -138,6 +138,25 @@ export class Model {
         if (it === from || isBelow(it, from)) found.push(to + it.slice(from.length))
         else if (isBelow(from, it)) found.push(to)
       }
+    }
+    return found
+  }
+
+  private theirMoves: { readonly from: string; readonly to: string }[] = []
+
+  /** They have moved something. */
+  theyMoved(from: string, to: string): void {
+    this.theirMoves.push({ from, to })
+  }
+
+  /** What we find at a path has these other names there, if we have not heard of a move of theirs. */
+  private namesThere(path: string): string[] {
+    const found: string[] = []
+    let at = path
+    for (const { from, to } of this.theirMoves) {
+      if (at !== from && !isBelow(at, from)) continue
+      at = to + at.slice(from.length)
+      found.push(at)
     }
     return found
   }
@@ -203,6 +222,7 @@ export class Model {
     this.ours = new Set()
     this.theirs = new Set()
     this.renames = []
+    this.theirMoves = []
   }
 }
 

@@ -72,8 +72,6 @@ export class Runner {
     this.state = state
     this.second = new SecondClient({
       site: this.site, model: this.model, wire: this.wire, remote, onNode: (id) => this.shared(id),
-      untold: (path) => /(^|\/)\./.test(path) && this.run.setting.server === 2 || ['lost', 'wild'].includes(this.run.setting.events),
-      confirmed: () => this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 2))),
     })
     this.trouble.calm()
     await this.open()

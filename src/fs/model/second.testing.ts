@@ -12,10 +12,6 @@ export interface SecondDeps {
   readonly model: Model
   readonly wire: Wire
   readonly remote: string
-  /** Of what is done at this path no event is sure to come. */
-  readonly untold: (path: string) => boolean
-  /** Resolves when the mount knows that the server shows all of ours. */
-  readonly confirmed: () => Promise<unknown>
   /** The content, or the place, of this node was changed. */
   readonly onNode: (id: number) => void
 }
@@ -113,8 +109,6 @@ export class SecondClient {
   async remove(path: string): Promise<void> {
     const { model, site } = this.deps
     if (model.newest.at(path) === undefined) return
-    // What is deleted before it was shown, and without a word, is sent again after two minutes: longer than a quiescence may take.
-    if (this.deps.untold(path) && model.meets([path])) await this.deps.confirmed()
     await this.act([path], async () => {
       this.release(path, model.isLoose(path))
       await site.other.remove([this.path(path)])
@@ -130,6 +124,7 @@ export class SecondClient {
     await this.act([from, to], async () => {
       await site.other.move(this.path(from), this.path(to))
       model.workMoved(from, to)
+      model.theyMoved(from, to)
     }, (world) => world.rename(from, to))
   }
 

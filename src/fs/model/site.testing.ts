@@ -17,6 +17,8 @@ import { MOUNT_HEADER } from './trouble.testing.js'
 export const INDEX_DELAY_MS = 20
 /** The engine's pauses, likewise; not by as much, because a busy machine is as slow as ever. */
 const PACE = 0.06
+/** Four times this passes within a quiescence, also on a busy machine. */
+const RESEND_MS = 1_000
 
 export const modelLogger: Logger = process.env['TEST_LOG'] === undefined ? silentLogger : createLogger('debug', (line) => process.stderr.write(line))
 
@@ -76,7 +78,7 @@ export class Site {
   engine(remote: string, state: string, watch: (server: CellsServer) => CellsServer, more: Partial<EngineOptions> = {}): Promise<Engine> {
     return openEngine({
       server: watch(clientOf(this.demo.url, this.tokens, { [MOUNT_HEADER]: 'mount' })), remote, stateDir: join(state, 'state'), cacheDir: join(state, 'cache'),
-      uid: 1, gid: 1, umask: 0o022, readOnly: false, pace: PACE, logger: modelLogger, ...more,
+      uid: 1, gid: 1, umask: 0o022, readOnly: false, pace: PACE, resendMs: RESEND_MS, logger: modelLogger, ...more,
     })
   }
 
