@@ -154,7 +154,7 @@ export class Objects {
     if (options.md5 !== undefined) headers['content-md5'] = Buffer.from(options.md5, 'hex').toString('base64')
     try {
       const reply = await this.#try({
-        method: 'PUT', key, query, headers, pool: 'data', deadline, whole: LONGEST_ANSWER,
+        method: 'PUT', key, query, headers, pool: 'data', deadline, whole: LONGEST_ANSWER, again: options.again,
         // A new stream for each attempt; an empty body has none, and one that is at hand needs none.
         ...(size === 0 ? {} : body instanceof Uint8Array ? { body } : { open: () => upload(body, size, deadline, options.onProgress) }),
       }, [200], 'write')
@@ -176,9 +176,10 @@ export class Objects {
   }
 
   /** One call with its retries; a reply with an expected status, or an error that says what is the matter. */
-  async #try(call: S3Call & { open?: () => AsyncIterable<Uint8Array> }, expected: readonly number[], use: Use, about: string = call.key): Promise<Reply> {
+  async #try({ again, ...call }: S3Call & { open?: () => AsyncIterable<Uint8Array>; again?: (() => Promise<void>) | undefined }, expected: readonly number[], use: Use, about: string = call.key): Promise<Reply> {
     let renewed = false
-    return retrying(call.deadline, use !== 'once', async () => {
+    return retrying(call.deadline, use !== 'once', async (number) => {
+      if (number > 0) await again?.()
       for (;;) {
         const answer = await this.#parts.s3.send(call.open === undefined ? call : { ...call, body: call.open() })
         if (expected.includes(answer.reply.status)) return answer.reply

@@ -24,6 +24,8 @@ export interface PutOptions extends CallOptions {
   /** Lower-case hex md5 of the whole body, when known: sent as Content-MD5 so that the server refuses a damaged body. */
   readonly md5?: string
   readonly onProgress?: (sentBytes: number) => void
+  /** Asked before it is sent once more, because it failed in passing or its answer was lost: somebody else may have written there since. What it throws ends it. */
+  readonly again?: () => Promise<void>
 }
 
 export interface GetOptions extends CallOptions {

@@ -5,7 +5,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ContentDigest } from '../cells/digest.js'
-import { CellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { abortable } from '../signals.js'
 import type { Backups } from './backup.js'
@@ -162,7 +163,9 @@ export class Sender {
     let path = tree.places.pathAt(place.folder, place.name)
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
     const before = { base: inode.base, sent: [...inode.sent] }
-    const theirs = await server.stat(path, { signal })
+    let theirs = await server.stat(path, { signal })
+    // Sent once without an answer, it may be there, and what is shown may be what was there right before: it would be there twice.
+    if (theirs !== undefined && before.sent.includes(digest.md5) && judge(new Set(before.sent), before.base, theirs, digest, snapshot.size) === 'conflict') theirs = await this.lastShown(path, theirs, signal)
     if (!isAt(inode, place)) return false
     const over = secured ?? inode.base
     const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
@@ -189,17 +192,32 @@ export class Sender {
     const started = performance.now()
     sending.bytes = snapshot.size
     try {
-      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, this.ledger(inode, sending), signal)
+      const again = async (): Promise<void> => {
+        if (judge(inode.sent, inode.base, await server.stat(path, { signal }), digest, snapshot.size) === 'conflict') throw new Overtaken('precondition', 'Somebody has written it meanwhile')
+      }
+      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, { ...this.ledger(inode, sending), again }, signal)
     } catch (error) {
       // It may have come there all the same; whoever looks next compares contents.
       this.settled(inode)
+      if (error instanceof Overtaken) return false
       throw error
     }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
     return true
   }
 
-  private ledger(inode: Inode, { stop }: Sending): UploadLedger {
+  /** What the server shows at a path when its index has had its time, or has moved on. */
+  private async lastShown(path: string, shown: CellsNode, signal: AbortSignal | undefined): Promise<CellsNode | undefined> {
+    const { tree } = this.deps
+    try {
+      return await tree.deps.server.waitFor(path, (node) => node?.etag !== shown.etag && node?.etag !== ETAG_TEMPORARY, { signal, timeoutMs: tree.pause(INDEX_MS) })
+    } catch (error) {
+      if (isCellsError(error, 'timeout')) return tree.deps.server.stat(path, { signal })
+      throw error
+    }
+  }
+
+  private ledger(inode: Inode, { stop }: Sending): Omit<UploadLedger, 'again'> {
     const draft = inode.draft!
     return {
       found: draft.upload,
@@ -262,6 +280,9 @@ export class Sender {
     this.deps.durability.rebase(inode)
   }
 }
+
+/** Somebody has written what we were about to send once more. */
+class Overtaken extends CellsError {}
 
 function isAt({ serverPlace }: Inode, place: Place): boolean {
   return serverPlace?.folder === place.folder && serverPlace.name === place.name

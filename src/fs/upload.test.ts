@@ -59,7 +59,7 @@ async function withFile(work: (send: (parts: Parts, kept: { upload: PartialUploa
   const file = await open(join(folder, 'f'))
   try {
     await work((parts, kept, path = 'ws/f', sum = md5) => {
-      const ledger: UploadLedger = { found: kept.upload, save: (it) => { kept.upload = it }, goesOn: () => true, partBytes: STEP }
+      const ledger: UploadLedger = { found: kept.upload, save: (it) => { kept.upload = it }, goesOn: () => true, again: () => Promise.resolve(), partBytes: STEP }
       return upload(parts.server, path, file, content.length, sum, ledger)
     })
   } finally {

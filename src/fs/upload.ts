@@ -34,6 +34,8 @@ export interface UploadLedger {
   readonly save: (upload: PartialUpload | undefined) => void
   /** After a failure: will the same content be sent there again? */
   readonly goesOn: () => boolean
+  /** Before a content that was sent without an answer is sent once more. What it throws ends the upload. */
+  readonly again: () => Promise<void>
   /** For tests; default: see `partSize` and 64 MiB. */
   readonly partBytes?: number | undefined
 }
@@ -52,7 +54,7 @@ export async function upload(server: CellsServer, path: string, file: Readable, 
     save(undefined)
   }
   if (size <= (ledger.partBytes ?? MULTIPART_ABOVE)) {
-    await server.put(path, size <= AT_ONCE ? await whole(file, size) : () => readRange(file, 0, size), size, { md5, signal })
+    await server.put(path, size <= AT_ONCE ? await whole(file, size) : () => readRange(file, 0, size), size, { md5, signal, again: ledger.again })
     return
   }
   let upload: PartialUpload = known ? found : { id: await server.multipartStart(path, { signal }), path, md5, size, step, parts: [] }
