@@ -156,6 +156,7 @@ export class Moves {
     metadata.ours(from.folder.ino, from.name, undefined, at)
     if (same) metadata.ours(place.folder.ino, place.name, known, at)
     tree.echoes.vacate(from.folder, from.name)
+    if (inode.type === 'folder') tree.places.movedFrom(from, inode)
     tree.uncoverHidden(from.folder, from.name)
     journal.move(inode)
     if (inode.type === 'folder') journal.relocated(inode)

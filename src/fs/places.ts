@@ -3,9 +3,14 @@
  * the server has the node elsewhere) and while the server is being told of it (`movingTo`: nobody knows yet). Nothing is asked here, and
  * the server's answers are not looked at: places follow from what this side has done.
  */
+import { LRUCache } from 'lru-cache'
 import { FsError } from './errno.js'
 import type { Inode, InodeTable, Place } from './inodes.js'
 import { folderKey } from './treelock.js'
+
+/** An event can be this late on a busy server. */
+const FORMER_MS = 120_000
+const MAX_FORMER = 1_000
 
 export class Places {
   private readonly inodes: InodeTable
@@ -132,14 +137,33 @@ export class Places {
     return child?.heldAt === undefined ? child : undefined
   }
 
+  private readonly former = new LRUCache<string, Inode>({ max: MAX_FORMER, ttl: FORMER_MS })
+
+  /** The server has moved a folder of ours away from a place. */
+  movedFrom(place: Place, folder: Inode): void {
+    this.former.set(placeKey(place), folder)
+  }
+
   /** The live folder and the name that a server path stands for, if that folder is known here. */
   locate(path: string): { folder: Inode; name: string } | undefined {
+    return this.walk(path, (folder, name) => this.atServerPlace(folder, name))
+  }
+
+  /** As `locate`, of a path in an event: the server can tell of a folder that it moves for us at its new place before it answers, and at the old one after that. */
+  locateTold(path: string): { folder: Inode; name: string } | undefined {
+    return this.walk(path, (folder, name) => {
+      const key = placeKey({ folder, name })
+      return this.atServerPlace(folder, name) ?? this.aims.get(key) ?? this.former.get(key)
+    })
+  }
+
+  private walk(path: string, step: (folder: Inode, name: string) => Inode | undefined): { folder: Inode; name: string } | undefined {
     const { remote, inodes } = this
     if (remote !== '' && !path.startsWith(`${remote}/`)) return undefined
     const names = (remote === '' ? path : path.slice(remote.length + 1)).split('/')
     const name = names.pop()!
     let folder: Inode | undefined = inodes.root
-    for (const step of names) folder = folder === undefined ? undefined : this.atServerPlace(folder, step)
+    for (const each of names) folder = folder === undefined ? undefined : step(folder, each)
     return folder === undefined || folder.type !== 'folder' ? undefined : { folder, name }
   }
 }

@@ -371,6 +371,27 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual(await names(world), ['new'])
   }))
 
+  for (const told of ['by its new path before the answer', 'by its old path after it'] as const) it(`S37: what somebody adds to a folder that is being moved is seen, announced ${told}`, withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('old')
+    await fs.mkdir('old/s')
+    await fs.writeFile('old/s/a', 'a')
+    await engine.sync()
+    await fs.readdir('old/s')
+    const held = hold(world, 'move')
+    await fs.rename('old', 'new')
+    await held.reached
+    world.passes = () => false
+    await world.server.put(world.path('old/s/x'), Buffer.from('theirs'), 6)
+    const node = await world.server.waitFor(world.path('old/s/x'), (it) => it?.size === 6 && it.etag !== 'temporary')
+    if (told === 'by its new path before the answer') world.tell({ type: 'create', node: { ...node!, path: world.path('new/s/x') } })
+    held.go()
+    assert.deepEqual((await engine.sync()).failed, [])
+    if (told === 'by its old path after it') world.tell({ type: 'create', node: node! })
+    assert.deepEqual([await names(world), (await fs.readdir('new/s')).sort()], [['new'], ['a', 'x']])
+    assert.equal((await fs.readFile('new/s/x')).toString(), 'theirs')
+  }))
+
   it('deletes what is being moved where it has been moved to', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs, held } = await moving(world, 'text')
     const gone = fs.unlink('new')

@@ -45,7 +45,7 @@ export class TreeEvents {
   /** Something happened at a path. `node` is what the server shows there now, as far as the event tells. */
   private changed(path: string, node: CellsNode | undefined): void {
     const { metadata } = this.tree.deps
-    const place = this.tree.places.locate(path)
+    const place = this.tree.places.locateTold(path)
     if (place === undefined) return
     const { folder, name } = place
     if (name === MARKER) return
@@ -71,7 +71,7 @@ export class TreeEvents {
    */
   private left(was: CellsNode, now?: CellsNode): void {
     const { places, echoes } = this.tree
-    const place = places.locate(was.path)
+    const place = places.locateTold(was.path)
     const live = place === undefined ? undefined : places.atServerPlace(place.folder, place.name)
     if (live === undefined || !echoes.isAbout(live, was)) return
     const inside = was.kind === 'folder' && now !== undefined ? [...unconfirmedIn(live)].map((inode) => ({ inode, path: places.pathOf(inode) })) : []
@@ -96,11 +96,11 @@ export class TreeEvents {
   }
 
   private moved(from: string, target: CellsNode): void {
-    const source = this.tree.places.locate(from)
+    const source = this.tree.places.locateTold(from)
     const live = source?.folder.children.get(source.name)
     this.changed(from, undefined)
     this.changed(target.path, target)
-    const place = this.tree.places.locate(target.path)
+    const place = this.tree.places.locateTold(target.path)
     if (place === undefined || live === undefined || live.uuid !== target.uuid || live.opens + live.lookups === 0) return
     // Programs use it where it is now without asking for a name.
     this.look(() => this.tree.child(place.folder, place.name))
