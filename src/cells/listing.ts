@@ -12,7 +12,7 @@
 import type { Logger } from '../log.js'
 import { CellsError } from './errors.js'
 import { baseOf, checkExistingPath, MARKER, parentOf } from './names.js'
-import { asCount, parseNode } from './node.js'
+import { asCount, parseBare, parseNode } from './node.js'
 import type { Objects } from './objects.js'
 import type { CallOptions, ListOptions } from './server.js'
 import { TIMEOUTS } from './timeouts.js'
@@ -119,7 +119,7 @@ export class Listing {
     const paths = baseOf(folder) === '*' ? [`${asked}/*`] : [asked, `${asked}/*`]
     const answer = await this.#tree.bulk({ NodePaths: paths, Limit: PAGE, Offset: offset }, doing, options.timeoutMs ?? TIMEOUTS.page, options.signal)
     const raw = nodesOf(answer)
-    const nodes = raw.map(parseNode).map((node) => (node === undefined || asked === folder ? node : { ...node, path: backFrom(asked, folder, node.path) }))
+    const nodes = raw.map((each) => (options.bare === true ? parseBare(each, [asked, folder]) : parseNode(each))).map((node) => (node === undefined || asked === folder ? node : { ...node, path: backFrom(asked, folder, node.path) }))
     nodes.forEach((node, i) => {
       // What else is listed with a folder whose name is a pattern lies elsewhere and means no harm.
       const stray = node !== undefined && node.path !== folder && parentOf(node.path) !== folder && !hasWildcard(folder)

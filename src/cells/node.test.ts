@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { parseNode, parseWorkspace } from './node.js'
+import { parseBare, parseNode, parseWorkspace } from './node.js'
 
 describe('nodes from JSON', () => {
   it('reads a file as a 2.x server sends it', () => {
@@ -12,6 +12,13 @@ describe('nodes from JSON', () => {
       uuid: 'u', path: 'ws/d/x.txt', kind: 'file', size: 11, mtime: 1795340086, etag: '5eb6', hash: 'abc', readOnly: true,
       meta: { name: 'x.txt', node_readonly: 'true', 'x-cells-hash': 'abc', odd: '{not json' },
     })
+  })
+
+  it('leaves meta out where it is not wanted, and nothing else', () => {
+    const raw = { Uuid: 'u', Path: 'ws/d', Type: 'COLLECTION', MTime: '7', MetaStore: { name: '"d"', level_readonly: '"true"', 'x-cells-hash': '"abc"' } }
+    assert.deepEqual(parseBare(raw, ['ws/other']), { ...parseNode(raw), meta: {} })
+    assert.deepEqual(parseBare(raw, ['ws/other', 'ws/d']), parseNode(raw))
+    assert.equal(parseBare({ ...raw, Path: 'ws/../d' }, []), undefined)
   })
 
   it('takes the root of a workspace and fields that are left out', () => {

@@ -23,21 +23,30 @@ export function asCount(value: unknown): number {
 }
 
 /** MetaStore holds JSON text in each value: parse it, or keep the text. */
+function parseValue(value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  try {
+    return JSON.parse(value)
+  } catch {
+    return value
+  }
+}
+
 function parseMeta(raw: unknown): Record<string, unknown> {
   // No prototype: `__proto__` from a server is a key like any other.
   const meta: Record<string, unknown> = Object.create(null) as Record<string, unknown>
   if (!isObject(raw)) return meta
-  for (const [key, value] of Object.entries(raw)) {
-    if (typeof value !== 'string') {
-      meta[key] = value
-      continue
-    }
-    try {
-      meta[key] = JSON.parse(value)
-    } catch {
-      meta[key] = value
-    }
-  }
+  for (const [key, value] of Object.entries(raw)) meta[key] = parseValue(value)
+  return meta
+}
+
+/** Of which a node is told by fields of its own. */
+const TOLD = ['x-cells-hash', 'node_readonly', 'level_readonly'] as const
+const NO_META: CellsNode['meta'] = Object.freeze({})
+
+function parseTold(raw: unknown): Record<string, unknown> {
+  const meta: Record<string, unknown> = {}
+  if (isObject(raw)) for (const key of TOLD) if (raw[key] !== undefined) meta[key] = parseValue(raw[key])
   return meta
 }
 
@@ -47,10 +56,22 @@ function isTrue(value: unknown): boolean {
 
 /** The node in `raw`, or undefined when it has no path that can be trusted. */
 export function parseNode(raw: unknown): CellsNode | undefined {
-  if (!isObject(raw)) return undefined
-  const path = pathFromServer(raw['Path'])
-  if (path === undefined) return undefined
-  const meta = parseMeta(raw['MetaStore'])
+  return parse(raw, pathFrom(raw), false)
+}
+
+/** As `parseNode`, without `meta` but for nodes at `whole`. */
+export function parseBare(raw: unknown, whole: readonly string[]): CellsNode | undefined {
+  const path = pathFrom(raw)
+  return parse(raw, path, path !== undefined && !whole.includes(path))
+}
+
+function pathFrom(raw: unknown): string | undefined {
+  return isObject(raw) ? pathFromServer(raw['Path']) : undefined
+}
+
+function parse(raw: unknown, path: string | undefined, bare: boolean): CellsNode | undefined {
+  if (!isObject(raw) || path === undefined) return undefined
+  const meta = bare ? parseTold(raw['MetaStore']) : parseMeta(raw['MetaStore'])
   const kind = raw['Type'] === 'COLLECTION' ? 'folder' : 'file'
   return {
     uuid: asString(raw['Uuid']),
@@ -62,7 +83,7 @@ export function parseNode(raw: unknown): CellsNode | undefined {
     etag: asString(raw['Etag']),
     hash: asString(meta['x-cells-hash']),
     readOnly: isTrue(meta['node_readonly']) || isTrue(meta['level_readonly']),
-    meta,
+    meta: bare ? NO_META : meta,
   }
 }
 

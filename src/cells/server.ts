@@ -16,6 +16,8 @@ export interface CallOptions {
 }
 
 export interface ListOptions extends CallOptions {
+  /** `meta` of the nodes is not wanted and left empty: it takes more room and time than all the rest of a large listing. */
+  readonly bare?: boolean
   /** Told of entries of the answer that are left out because their path cannot be one of a child of the folder; maybe more than once of each. */
   readonly onUnusable?: (entry: string) => void
 }

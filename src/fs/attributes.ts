@@ -46,7 +46,7 @@ export class Attributes {
     if (size !== undefined) return { attr: { ...inode.attr(), size }, timeoutMs: 0 }
     if ((handle === undefined || kernel.live) && inode !== tree.deps.inodes.root) {
       try {
-        await tree.revalidate(inode, caller.signal)
+        await tree.revalidate(inode, caller)
       } catch (error) {
         // What was known a moment ago is a better answer than an error about the network (design, invariant 8).
         if (!saysNothing(error)) throw error

@@ -60,7 +60,7 @@ export class Filesystem implements FileSystem {
   async lookup(parent: Ino, name: string, caller: Caller): Promise<Entry> {
     const folder = this.folder(parent)
     const clean = cleanName(name)
-    const inode = await this.deps.tree.child(folder, clean, caller.signal)
+    const inode = await this.deps.tree.child(folder, clean, caller)
     if (inode !== undefined) return this.entry(inode, name)
     this.deps.tree.kernel.saidAbsent(folder, clean, name)
     throw absent(name)

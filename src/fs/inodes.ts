@@ -131,6 +131,7 @@ const FIRST_LOCAL = 2 ** 49
 
 export class InodeTable {
   private readonly byIno = new Map<Ino, Inode>()
+  /** Those whose number does not follow from their Uuid. */
   private readonly byUuid = new Map<string, Inode>()
   readonly root: Inode
   /** To be dropped unless somebody takes hold of them. */
@@ -153,7 +154,11 @@ export class InodeTable {
   }
 
   ofUuid(uuid: string): Inode | undefined {
-    return uuid === '' ? undefined : this.byUuid.get(uuid)
+    if (uuid === '') return undefined
+    const named = this.byUuid.get(uuid)
+    if (named !== undefined) return named
+    const numbered = this.byIno.get(inoOfUuid(uuid))
+    return numbered?.uuid === uuid ? numbered : undefined
   }
 
   get count(): number {
@@ -178,7 +183,9 @@ export class InodeTable {
   setUuid(inode: Inode, uuid: string): void {
     if (inode.uuid !== '' && this.byUuid.get(inode.uuid) === inode) this.byUuid.delete(inode.uuid)
     inode.uuid = uuid
-    if (uuid !== '') this.byUuid.set(uuid, inode)
+    if (uuid === '') return
+    if (inode.ino === inoOfUuid(uuid)) this.byUuid.delete(uuid)
+    else this.byUuid.set(uuid, inode)
   }
 
   /** Gives the inode another name; whoever had that name is detached first by the caller. */

@@ -9,6 +9,7 @@ import type { FolderTimes } from './folder-times.js'
 import type { Inode } from './inodes.js'
 import { isLocalOnly } from './localnames.js'
 import { cleanName, type NameRules } from './name-rules.js'
+import type { Asker } from './questions.js'
 import { type RenameDeps, Renamer } from './rename.js'
 import { absent } from './tree.js'
 import { folderKey, foldersOf, nameKey } from './treelock.js'
@@ -81,7 +82,7 @@ export class NameOperations {
   async create(folder: Inode, name: string, mode: number, exclusive: boolean, caller: Caller): Promise<{ inode: Inode; made: boolean }> {
     const { tree, rules } = this.deps
     const clean = rules.checkNew(folder, name)
-    const existing = await tree.child(folder, clean, caller.signal)
+    const existing = await tree.child(folder, clean, caller)
     if (existing !== undefined && !exclusive) return { inode: existing, made: false }
     const inode = await this.withNewName(folder, clean, caller, () => Promise.resolve(this.newFile('file', folder, clean, mode & 0o7777, caller)))
     return { inode, made: true }
@@ -109,7 +110,7 @@ export class NameOperations {
     const { tree, names, times } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] }, caller.signal)
     try {
-      if (await tree.child(folder, name, caller.signal) !== undefined) throw new FsError('EEXIST', `${name} exists`)
+      if (await tree.child(folder, name, caller) !== undefined) throw new FsError('EEXIST', `${name} exists`)
       const stale = folder.children.get(name)
       if (stale !== undefined) tree.deps.inodes.detach(stale)
       const made = await make()
@@ -133,7 +134,7 @@ export class NameOperations {
     const { tree, contents, sender, backups, unlinks, specials, names, journal, times } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean)] }, caller.signal)
     try {
-      const inode = await tree.child(folder, clean, caller.signal)
+      const inode = await tree.child(folder, clean, caller)
       if (inode === undefined) throw absent(name)
       if (inode.type === 'folder') throw new FsError('EISDIR', `${name} is a folder`)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
@@ -168,7 +169,7 @@ export class NameOperations {
 
   private async rmdirAt(folder: Inode, clean: string, name: string, caller: Caller): Promise<void> {
     const { tree, sender, unlinks, names, journal, times } = this.deps
-    const inode = await tree.child(folder, clean, caller.signal)
+    const inode = await tree.child(folder, clean, caller)
     if (inode === undefined) throw absent(name)
     if (inode.type !== 'folder') throw new FsError('ENOTDIR', `${name} is not a folder`)
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, clean), folderKey(inode)] }, caller.signal)
@@ -176,7 +177,7 @@ export class NameOperations {
     try {
       if (inode.parent !== folder || inode.unlinked) throw absent(name)
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
-      await this.provenEmpty(inode, caller.signal)
+      await this.provenEmpty(inode, caller)
       await sender.stopSending(inode)
       const place = inode.onServer ? inode.serverPlace : undefined
       if (place !== undefined) {
@@ -195,11 +196,11 @@ export class NameOperations {
     }
   }
 
-  private async provenEmpty(inode: Inode, signal: AbortSignal | undefined): Promise<void> {
+  private async provenEmpty(inode: Inode, asker: Asker): Promise<void> {
     const { tree } = this.deps
     if ([...inode.local.values()].some((it) => it !== null)) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
     // The server deletes a folder with all that is in it: what somebody adds meanwhile is looked for again before it is told (deleted.ts).
-    if ((await tree.listKnown(inode, signal)).length > 0) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
+    if ((await tree.listKnown(inode, asker)).length > 0) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
   }
 
   /** After a delete: the name leads nowhere. */

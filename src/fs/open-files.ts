@@ -73,7 +73,7 @@ export class OpenFiles {
 
   private async openPresent(inode: Inode, write: boolean, flags: number, caller: Caller): Promise<OpenResult> {
     try {
-      await this.deps.tree.revalidate(inode, caller.signal)
+      await this.deps.tree.revalidate(inode, caller)
     } catch (error) {
       if (!saysNothing(error)) throw error
     }

@@ -46,7 +46,7 @@ export class OpenFolders {
     if (offset === 0 || handle.snapshot === undefined) {
       const { inode } = handle
       const above = inode.parent ?? inode
-      const entries = await this.deps.tree.list(inode, caller.signal)
+      const entries = await this.deps.tree.list(inode, caller)
       this.deps.ahead.listed(inode)
       handle.snapshot = [{ name: '.', attr: inode.attr() }, { name: '..', attr: above.attr() }, ...entries]
     }

@@ -151,7 +151,7 @@ export class Pins {
   private async find(path: string): Promise<Inode | undefined> {
     const { tree } = this.deps
     let at: Inode | undefined = tree.deps.inodes.root
-    for (const name of path.split('/').filter((it) => it !== '')) at = at?.type === 'folder' ? await tree.child(at, name, this.stop.signal) : undefined
+    for (const name of path.split('/').filter((it) => it !== '')) at = at?.type === 'folder' ? await tree.child(at, name, this.stop) : undefined
     return at
   }
 
@@ -252,7 +252,7 @@ export class Pins {
       return
     }
     await tree.deps.inodes.pinned([inode], async () => {
-      for (const { name, attr } of await tree.list(inode, this.stop.signal)) {
+      for (const { name, attr } of await tree.list(inode, this.stop)) {
         const local = inode.local.get(name)
         const node = local === undefined ? tree.deps.metadata.listing(inode.ino)?.nodes.get(name) : undefined
         if (attr.type === 'folder') {

@@ -3,12 +3,12 @@
  * when, because it cannot be asked, the last answer has to do (patience.ts). Answers go to the cache of names, and whoever is live under
  * one is told.
  */
-import type { KnownNode } from '../cache/known.js'
+import { Known, type KnownNode } from '../cache/known.js'
 import type { MetadataCache } from '../cache/metadata.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
-import { MARKER } from '../cells/names.js'
+import { baseOf, MARKER } from '../cells/names.js'
 import type { CellsServer } from '../cells/server.js'
-import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import { orLate } from '../signals.js'
 import type { Echoes } from './echoes.js'
@@ -23,6 +23,11 @@ const LOOKUP_MS = 15_000
 const STATS_BEFORE_LISTING = 1
 /** Names asked for before all of a folder is believed to be gone. */
 const PROOFS = 20
+
+/** Who waits for an answer. The signal is asked for with a question to the server, and not before: to make one is more work than an answer that is known. */
+export interface Asker {
+  readonly signal?: AbortSignal
+}
 
 export interface QuestionsDeps {
   readonly server: CellsServer
@@ -54,7 +59,7 @@ export class Questions {
    * What the server has at a name: as it is known, if that is fresh, else asked for. Undefined: proven absent.
    * @throws CellsError when it cannot be asked and nothing was known
    */
-  async node(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
+  async node(folder: Inode, name: string, asker: Asker | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     // The server's own file in each folder, which it shows to whoever asks by name: nobody's to write over.
     if (name === MARKER) return undefined
@@ -62,7 +67,7 @@ export class Questions {
     if (known !== 'unknown') return known
     if (!this.onServer(folder)) return undefined
     const stale = metadata.stale(folder.ino, name)
-    const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, signal)
+    const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, asker)
     try {
       // Absence would need a new proof, and a program that creates a file rather waits a while than fails: unless it would wait in vain.
       const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !this.deps.cutOff()
@@ -79,7 +84,7 @@ export class Questions {
     }
   }
 
-  private async ask(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
+  private async ask(folder: Inode, name: string, asker: Asker | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
     const asked = this.asked.get(folder) ?? 0
@@ -89,18 +94,18 @@ export class Questions {
       this.asked.set(folder, 0)
       await inTime(this.load(folder))
       // The listing may have been begun before this question, and the name be another one's since.
-      if (metadata.lookup(folder.ino, name) === 'unknown') return this.askByName(folder, name, signal)
+      if (metadata.lookup(folder.ino, name) === 'unknown') return this.askByName(folder, name, asker)
     } else {
       this.asked.set(folder, asked + 1)
-      return this.askByName(folder, name, signal)
+      return this.askByName(folder, name, asker)
     }
     return metadata.listing(folder.ino)?.nodes.get(name)
   }
 
-  private async askByName(folder: Inode, name: string, signal: AbortSignal | undefined): Promise<KnownNode | undefined> {
+  private async askByName(folder: Inode, name: string, asker: Asker | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
     const at = metadata.now()
-    const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal }))
+    const node = await this.deps.transit.whileStill(folder, () => this.deps.server.stat(this.deps.places.pathAt(folder, name), { signal: asker?.signal }))
     this.learn(folder, name, node, at)
     // A newer answer, or a confirmation of our own, may have come meanwhile.
     const newest = metadata.listing(folder.ino)?.answer(name)
@@ -158,7 +163,7 @@ export class Questions {
    * A folder that had names and has none, a workspace that is gone: before that is believed, some of them are asked for by name.
    * @throws CellsError `unavailable` when one is there
    */
-  async proveAbsence(folder: Inode, nodes: ReadonlyMap<string, CellsNode>): Promise<void> {
+  async proveAbsence(folder: Inode, nodes: ReadonlyMap<string, KnownNode>): Promise<void> {
     const { metadata, server, remote } = this.deps
     const workspaces = folder === this.deps.inodes.root && remote === ''
     if (nodes.size > 0 && !workspaces) return
@@ -168,7 +173,7 @@ export class Questions {
       if (missing.length === PROOFS) break
     }
     if (missing.length === 0) return
-    let found: ReadonlyMap<string, CellsNode>
+    let found: ReadonlyMap<string, KnownNode>
     try {
       found = await server.statMany(missing)
     } catch (error) {
@@ -179,17 +184,18 @@ export class Questions {
     if (found.size > 0) throw new CellsError('unavailable', 'The server lists nothing where there is something')
   }
 
-  private async listed(folder: Inode): Promise<Map<string, CellsNode>> {
+  /** By name. What is not kept of an answer goes with its page: a large folder has many. */
+  private async listed(folder: Inode): Promise<Map<string, KnownNode>> {
     const { server } = this.deps
-    const nodes = new Map<string, CellsNode>()
+    const nodes = new Map<string, KnownNode>()
     const path = this.deps.places.pathOf(folder)
     if (path === '') {
       for (const workspace of await server.workspaces()) nodes.set(workspace.slug, workspace.node)
       return nodes
     }
     try {
-      for await (const page of server.list(path)) {
-        for (const node of page) nodes.set(node.path.slice(node.path.lastIndexOf('/') + 1), node)
+      for await (const page of server.list(path, { bare: true })) {
+        for (const node of page) nodes.set(baseOf(node.path), new Known(node))
       }
     } catch (error) {
       // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
@@ -202,12 +208,12 @@ export class Questions {
    * Brings what is known of a folder up to date, all of it. If the server says nothing, what was known has to do.
    * @throws CellsError when nothing was
    */
-  async complete(folder: Inode, signal?: AbortSignal): Promise<void> {
+  async complete(folder: Inode, asker?: Asker): Promise<void> {
     const { metadata, logger } = this.deps
     if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
       const known = metadata.listing(folder.ino)
       const inHand = known !== undefined && known.completeAt !== 0 && (known.nodes.size > 0 || this.deps.cutOff())
-      const ask = (): Promise<void> => this.settleDoubts(folder, signal)
+      const ask = (): Promise<void> => this.settleDoubts(folder, asker)
       try {
         await (inHand || this.deps.cutOff() ? this.deps.patience.ask(ask) : ask())
       } catch (error) {
@@ -218,13 +224,13 @@ export class Questions {
   }
 
   /** A few names in doubt are asked by name, else the folder is listed again. */
-  private async settleDoubts(folder: Inode, signal: AbortSignal | undefined): Promise<void> {
+  private async settleDoubts(folder: Inode, asker: Asker | undefined): Promise<void> {
     const { metadata, server } = this.deps
     const listing = metadata.listing(folder.ino)
     const doubted = [...(listing?.doubted.keys() ?? [])]
     if (doubted.length > 0 && doubted.length <= 20 && listing !== undefined && this.deps.places.pathOf(folder) !== '') {
       const at = metadata.now()
-      const answers = await this.deps.transit.namesWhileStill(folder, doubted, (paths) => server.statMany(paths, { signal }))
+      const answers = await this.deps.transit.namesWhileStill(folder, doubted, (paths) => server.statMany(paths, { signal: asker?.signal }))
       for (const name of doubted) {
         const node = answers.get(name)
         metadata.set(folder.ino, name, node, at)

@@ -51,12 +51,12 @@ export class Renamer {
   /** Resolves with the renamed inode when the rename is safe on disk. */
   async rename(from: Inode, name: string, to: Inode, newName: string, noReplace: boolean, caller: Caller): Promise<Inode | undefined> {
     const { tree } = this.deps
-    const first = await tree.child(from, name, caller.signal)
+    const first = await tree.child(from, name, caller)
     if (first === undefined) throw absent(name)
     if (from === to && name === newName) return undefined
     if (isWithin(to, first)) throw new FsError('EINVAL', 'A folder cannot be moved into itself')
     return tree.deps.inodes.pinned([from, to, first], async () => {
-      const known = await tree.child(to, newName, caller.signal)
+      const known = await tree.child(to, newName, caller)
       return tree.deps.inodes.pinned([known], () => this.renameKnown(from, name, first, to, newName, known, noReplace, caller))
     })
   }
@@ -69,8 +69,8 @@ export class Renamer {
     const shared = new Set([...foldersOf(from), ...foldersOf(to)])
     const release = await names.acquire({ shared: [...shared].filter((key) => !exclusive.has(key)), exclusive: [...exclusive] }, caller.signal)
     try {
-      const source = await tree.child(from, name, caller.signal)
-      const target = await tree.child(to, newName, caller.signal)
+      const source = await tree.child(from, name, caller)
+      const target = await tree.child(to, newName, caller)
       if (source === undefined) throw absent(name)
       if (source !== first || target !== known) throw new FsError('EBUSY', 'The names changed while they were being renamed')
       if (source === target) return undefined
@@ -94,7 +94,7 @@ export class Renamer {
     const { tree } = this.deps
     if (target !== undefined) {
       if (target.type !== 'folder') throw new FsError('ENOTDIR', `${newName} is not a folder`)
-      if ((await tree.listKnown(target, caller.signal)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
+      if ((await tree.listKnown(target, caller)).length > 0) throw new FsError('ENOTEMPTY', `${newName} is not empty`)
       await this.remove(target)
     }
     if (this.clashes(source, to, newName)) {

@@ -22,7 +22,7 @@ import { Patience, saysNothing } from './patience.js'
 import { type Inode, type InodeTable, isWithin } from './inodes.js'
 import { NodeAttributes, type Owner, typeOf } from './node-attributes.js'
 import { Places } from './places.js'
-import { Questions } from './questions.js'
+import { type Asker, Questions } from './questions.js'
 import { Transit } from './transit.js'
 
 export interface TreeDeps {
@@ -115,10 +115,10 @@ export class Tree {
   }
 
   /** The live inode at a name, or undefined if the name is proven absent. */
-  async child(folder: Inode, name: string, signal?: AbortSignal): Promise<Inode | undefined> {
+  async child(folder: Inode, name: string, asker?: Asker): Promise<Inode | undefined> {
     const local = folder.local.get(name)
     if (local !== undefined) return local ?? undefined
-    const node = await this.questions.node(folder, name, signal)
+    const node = await this.questions.node(folder, name, asker)
     // Our own change may have come while the server was asked.
     const now = folder.local.get(name)
     if (now !== undefined) return now ?? undefined
@@ -140,8 +140,8 @@ export class Tree {
   }
 
   /** Names and attributes of a folder: the server's, with our own changes over them. */
-  async list(folder: Inode, signal?: AbortSignal): Promise<Listed[]> {
-    await this.questions.complete(folder, signal)
+  async list(folder: Inode, asker?: Asker): Promise<Listed[]> {
+    await this.questions.complete(folder, asker)
     return this.merged(folder)
   }
 
@@ -163,9 +163,9 @@ export class Tree {
   }
 
   /** As `list`; where the server cannot be asked and the folder was listed once, the last answer stands, even if it was "empty". */
-  async listKnown(folder: Inode, signal?: AbortSignal): Promise<Listed[]> {
+  async listKnown(folder: Inode, asker?: Asker): Promise<Listed[]> {
     try {
-      return await this.list(folder, signal)
+      return await this.list(folder, asker)
     } catch (error) {
       const known = this.deps.metadata.listing(folder.ino)
       if (!saysNothing(error) || known === undefined || known.completeAt === 0) throw error
@@ -281,10 +281,10 @@ export class Tree {
   }
 
   /** Asks the server about an inode whose answer is no longer fresh. */
-  async revalidate(inode: Inode, signal?: AbortSignal): Promise<void> {
+  async revalidate(inode: Inode, asker?: Asker): Promise<void> {
     const { parent, name } = inode
     if (parent === undefined || inode.unlinked || inode.heldAt !== undefined || parent.local.get(name) === inode) return
-    const node = await this.questions.node(parent, name, signal)
+    const node = await this.questions.node(parent, name, asker)
     if (node !== undefined && node.uuid === inode.uuid) this.refresh(inode, node)
   }
 

@@ -6,6 +6,7 @@
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { CommandError, SilentFailure } from '../errors.js'
+import { YOUNG_HEAP } from './heap.js'
 import type { MountSettings } from './options.js'
 
 export interface WorkerSettings {
@@ -30,7 +31,7 @@ export async function startWorker({ settings, attached }: WorkerSettings): Promi
   // A session of its own in both cases: a Ctrl-C on the terminal is ours, and we pass it on in our order.
   // Node has four threads for all files: while some of them wait for the disk to sync, reading and writing would wait, too.
   const env = { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? '16' }
-  const child = fork(process.argv[1]!, ['mount-worker'], { detached: true, stdio: ['ignore', 'ignore', attached ? 'inherit' : 'ignore', 'ipc'], env })
+  const child = fork(process.argv[1]!, ['mount-worker'], { detached: true, stdio: ['ignore', 'ignore', attached ? 'inherit' : 'ignore', 'ipc'], execArgv: [...process.execArgv, YOUNG_HEAP], env })
   const stop = (): void => { child.kill('SIGTERM') }
   const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, stop)

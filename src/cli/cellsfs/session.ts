@@ -20,6 +20,7 @@ import { parseLevel } from '../logger.js'
 import { mountConnection } from './connection.js'
 import { followTroubles } from './desktop.js'
 import { chooseDriver } from './drivers.js'
+import { keepHeapSmall } from './heap.js'
 import { leftOver } from './left-over.js'
 import { hasState, identify, watchSignIn } from './identity.js'
 import type { MountSettings } from './options.js'
@@ -48,6 +49,7 @@ export interface SessionHooks {
  * @throws MountError, CellsError, AuthError before it is ready; CommandError when something could not be saved
  */
 export async function serveMount(settings: MountSettings, hooks: SessionHooks): Promise<void> {
+  keepHeapSmall()
   const { remote } = settings
   const mountpoint = await checkMountpoint(settings.mountpoint)
   let write = (_line: string): void => {}
