@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- driver` is in driver.ts, `npm run bench -- transfer` in transfer.ts.
+ * `npm run bench -- driver` is in driver.ts, `npm run bench -- transfer` in transfer.ts, `memory` and `start` in known.ts.
  *
  * `npm run bench -- real|demo`: the same workloads through a cellsfs mount and through rclone's mounts, side by side in one
  * run, in turn. Writes bench/results/<date>-<name>.json and prints a table.
@@ -37,6 +37,8 @@ const { values: flags, positionals: [name = ''] } = parseArgs({
     workloads: { type: 'string', default: '' },
     // driver: folder for CPU profiles of the mount processes.
     profile: { type: 'string', default: '' },
+    // memory, start: files that the mount knows.
+    files: { type: 'string' },
     // A shell command before each round: for a server that must be looked after.
     before: { type: 'string', default: '' },
   },
@@ -47,6 +49,12 @@ async function main(): Promise<void> {
     const { benchStartup } = await import('./startup.js')
     return benchStartup(Number(flags.repetitions ?? 21), (line) => process.stdout.write(`${line}\n`))
   }
+  if (name === 'memory' || name === 'start') {
+    const { benchMemory, benchStart } = await import('./known.js')
+    const print = (line: string): void => { process.stdout.write(`${line}\n`) }
+    if (name === 'memory') return benchMemory({ files: Number(flags.files ?? 100_000), repetitions: Number(flags.repetitions ?? 1), say: print })
+    return benchStart({ files: Number(flags.files ?? 10_000), repetitions: Number(flags.repetitions ?? 7), say: print })
+  }
   if (name === 'driver') {
     const { benchDrivers } = await import('./driver.js')
     return benchDrivers({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 5)), quick: flags.quick, only: flags.only, workloads: flags.workloads, profile: flags.profile, say })
@@ -55,7 +63,7 @@ async function main(): Promise<void> {
     const { benchTransfer } = await import('./transfer.js')
     return benchTransfer({ root: ROOT, repetitions: Number(flags.repetitions ?? (flags.quick ? 1 : 3)), quick: flags.quick, only: flags.only, latencyMs: Number(flags.latency ?? 0), profile: flags.profile, say })
   }
-  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver|transfer [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--limit S] [--before COMMAND]')
+  if (name !== 'real' && name !== 'demo') throw new Error('usage: npm run bench -- driver|transfer [--quick] [--repetitions N] [--only SIDE], or startup [--repetitions N], or memory|start [--files N] [--repetitions N], or real|demo [--driver NAME] [--latency MS] [--repetitions N] [--rclone-write-back 5s] [--only cellsfs] [--limit S] [--before COMMAND]')
   const repetitions = Number(flags.repetitions ?? 3)
   const server = name === 'real' ? await namedServer() : await embeddedServer(Number(flags.latency ?? 25))
   const work = await mkdtemp(join(tmpdir(), 'cellsfs-bench-'))

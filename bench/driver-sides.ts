@@ -15,6 +15,8 @@ const TICKS_PER_SECOND = 100
 /** What a mount process has used so far. */
 export interface Usage {
   readonly cpuSeconds: number
+  /** Resident now. */
+  readonly megabytes: number
   readonly peakMegabytes: number
 }
 
@@ -40,19 +42,21 @@ export interface SideOptions {
   readonly remote: string
   /** Folder for CPU profiles, or empty. */
   readonly profile: string
+  /** Where the mount keeps everything. It stays when the mount is closed, and the next one goes on with it. Default: a new folder each time. */
+  readonly home?: string
 }
 
 let mounts = 0
 
-export function mountSide(driver: string, version: string, { work, server, remote, profile }: SideOptions): DriverSide {
+export function mountSide(driver: string, version: string, { work, server, remote, profile, home: kept }: SideOptions): DriverSide {
   return {
     name: driver,
     description: version,
     open: async () => {
-      const home = join(work, `${driver}-${++mounts}`)
+      const home = kept ?? join(work, `${driver}-${++mounts}`)
       const path = join(home, 'drive')
       await mkdir(path, { recursive: true })
-      await mkdir(join(home, 'run'), { mode: 0o700 })
+      await mkdir(join(home, 'run'), { mode: 0o700, recursive: true })
       const env = {
         PATH: process.env['PATH'], HOME: home, XDG_CONFIG_HOME: join(home, 'config'), XDG_CACHE_HOME: join(home, 'cache'), XDG_STATE_HOME: join(home, 'state'),
         XDG_RUNTIME_DIR: join(home, 'run'), CEC_URL: server.url, CEC_LOGIN: server.login, CEC_PASSWORD: server.password,
@@ -70,7 +74,7 @@ export function mountSide(driver: string, version: string, { work, server, remot
         close: async () => {
           await process_.stop()
           if (await isMounted(path)) await timed('fusermount', ['-u', '-z', path])
-          await rm(home, { recursive: true, force: true, maxRetries: 5 })
+          if (kept === undefined) await rm(home, { recursive: true, force: true, maxRetries: 5 })
         },
       }
     },
@@ -99,8 +103,8 @@ async function usageOf(pid: number): Promise<Usage | undefined> {
     const [line, status] = await Promise.all([readFile(`/proc/${pid}/stat`, 'latin1'), readFile(`/proc/${pid}/status`, 'latin1')])
     // proc_pid_stat(5): utime and stime are fields 14 and 15; the name, field 2, may contain anything but ends with the last ')'.
     const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
-    const peak = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]
-    return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, peakMegabytes: Math.round(Number(peak) * 1024 / 1e6) }
+    const megabytes = (line: string): number => Math.round(Number(new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024 / 1e6)
+    return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, megabytes: megabytes('VmRSS'), peakMegabytes: megabytes('VmHWM') }
   } catch {
     return undefined
   }
