@@ -112,7 +112,7 @@ export class NamesStore {
 
   /** Durable some time later. */
   put(key: string, { complete, self, nodes }: KnownFolder): void {
-    if (this.room.full || (nodes.size > MANY && freeBytes(this.file) < LEAST_FREE + nodes.size * BYTES_A_NAME)) return
+    if (this.closed || this.room.full || (nodes.size > MANY && freeBytes(this.file) < LEAST_FREE + nodes.size * BYTES_A_NAME)) return
     const all = [...nodes].map(([name, node]) => pack(name, node))
     void this.table.put(key, { format: FORMAT, complete, ...(self === undefined ? {} : { self: pack('', self) }), nodes: all })
     void this.sizes.put(key, all.length + 1)
@@ -129,8 +129,12 @@ export class NamesStore {
     await this.root.flushed
   }
 
+  private closed = false
+
   async close(): Promise<void> {
     await this.root.flushed
+    this.closed = true
+    this.table.end()
     await this.root.close()
     markClean(this.file)
   }

@@ -88,7 +88,15 @@ export class RecordTable<T> {
     for (const { key, stored } of this.all()) if (stored !== DAMAGED) this.count(key, stored.crc)
   }
 
+  private over = false
+
+  /** The database is about to be closed. What looks at a closed one ends the process, and not all that is under way can be waited for: from now on nothing is there, and nothing is written. */
+  end(): void {
+    this.over = true
+  }
+
   private * all(): Generator<{ key: string; stored: Stored<T> | typeof DAMAGED }> {
+    if (this.over) return
     for (const { key, value } of this.db?.getRange() ?? []) yield { key, stored: decodeRecord<T>(value) }
   }
 
@@ -104,7 +112,7 @@ export class RecordTable<T> {
   }
 
   get(key: string): T | undefined {
-    const bytes = this.db?.get(key)
+    const bytes = this.over ? undefined : this.db?.get(key)
     if (bytes === undefined) return undefined
     let stored = this.decoded.get(bytes)
     if (stored === undefined) {
@@ -122,6 +130,7 @@ export class RecordTable<T> {
   }
 
   put(key: string, value: T): Promise<boolean> {
+    if (this.over) return Promise.resolve(false)
     const bytes = encodeRecord(this.name, key, value)
     const done = this.db!.put(key, bytes)
     if (this.sums !== undefined) {
@@ -132,6 +141,7 @@ export class RecordTable<T> {
   }
 
   remove(key: string): Promise<boolean> {
+    if (this.over) return Promise.resolve(false)
     const done = this.db!.remove(key)
     if (this.sums !== undefined) {
       this.count(key, undefined)

@@ -54,6 +54,21 @@ describe('the store', () => {
     await again.close()
   }))
 
+  it('is asked, and given, nothing when it is closed, by what has not ended by then, and says that nothing is safe', withFolder(async (dir) => {
+    const store = Store.open(dir)
+    store.saveDraft(draft('d0', 'file'))
+    await store.close()
+    assert.equal(store.drafts.get('d0'), undefined)
+    assert.deepEqual(store.drafts.getRange(), [])
+    store.saveDraft(draft('d1', 'another'))
+    assert.equal(await store.drafts.put('d2', draft('d2', 'third')), false)
+    assert.equal(await store.drafts.remove('d0'), false)
+    for (const safe of [() => store.flushed(), () => store.committed()]) await assert.rejects(safe, StoreError)
+    const again = Store.open(dir)
+    assert.deepEqual(again.drafts.getRange().map(({ key }) => key), ['d0'])
+    await again.close()
+  }))
+
   it('is one process\'s', withFolder(async (dir) => {
     const store = Store.open(dir)
     assert.throws(() => Store.open(dir), (error: unknown) => error instanceof StoreError && error.kind === 'in-use')

@@ -228,24 +228,32 @@ export class Store {
     return this.room.full
   }
 
-  /** Resolves when everything put so far is on disk. */
+  /** Resolves when everything put so far is on disk. @throws StoreError when the store is closed */
   async flushed(): Promise<void> {
+    this.checkOpen()
     this.room.look()
     crashPoint('before the store is flushed')
     await this.root.flushed
     crashPoint('after the store is flushed')
   }
 
-  /** Resolves when everything put so far survives the end of this process, though not a power cut. */
+  /** Resolves when everything put so far survives the end of this process, though not a power cut. @throws StoreError when the store is closed */
   async committed(): Promise<void> {
+    this.checkOpen()
     this.room.look()
     await this.root.committed
     crashPoint('after records are committed')
   }
 
+  /** What is put from here on is not kept: nobody may be told that it is safe. */
+  private checkOpen(): void {
+    if (this.closing) throw new StoreError('unusable', 'The store is closed')
+  }
+
   async close(): Promise<void> {
     this.closing = true
     await this.root.flushed
+    for (const table of [this.facts, this.drafts, this.moves, this.removals, this.unlinks, this.folders, this.specials]) table.end()
     await this.root.close()
     markClean(join(this.dir, FILE))
     this.unlock()
