@@ -3,7 +3,7 @@
  * a check of certificates, and with every failure turned into one sentence (AuthError).
  */
 import type { Dispatcher } from 'undici'
-import { undici } from '../undici.js'
+import { agentClass, requestAlone, undici } from '../undici.js'
 import { AuthError } from './errors.js'
 import { isLoopback } from './url.js'
 import { timeLimit } from '../signals.js'
@@ -12,6 +12,7 @@ import { timeLimit } from '../signals.js'
 export const AUTH_TIMEOUT_MS = 30_000
 /** No answer of the sign-in is longer; /a/frontend/state is some 300 KiB. */
 const BODY_LIMIT = 8 * 1024 * 1024
+const PROXIES = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
 
 export interface Reach {
   readonly url: string
@@ -26,9 +27,8 @@ export interface Reach {
 export function createDispatcher(reach: Reach, options: { connections?: number } = {}): Dispatcher {
   const tls = { rejectUnauthorized: !reach.skipVerify }
   const settings = { connect: { ...tls, timeout: 10_000 }, ...options }
-  const { Agent, EnvHttpProxyAgent } = undici()
-  if (isLoopback(reach.url)) return new Agent(settings)
-  return new EnvHttpProxyAgent({ ...settings, requestTls: tls })
+  if (isLoopback(reach.url) || PROXIES.every((name) => !process.env[name])) return new (agentClass())(settings)
+  return new (undici().EnvHttpProxyAgent)({ ...settings, requestTls: tls })
 }
 
 const codeOf = (error: unknown): string => {
@@ -89,7 +89,7 @@ export async function call(reach: Reach, path: string, options: {
   const dispatcher = createDispatcher(reach)
   const signal = timeLimit(options.timeoutMs ?? AUTH_TIMEOUT_MS, options.signal)
   try {
-    const response = await undici().request(reach.url + path, {
+    const response = await requestAlone()(reach.url + path, {
       dispatcher,
       signal,
       method: options.method ?? 'GET',

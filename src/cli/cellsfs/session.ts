@@ -20,7 +20,7 @@ import { parseLevel } from '../logger.js'
 import { mountConnection } from './connection.js'
 import { followTroubles } from './desktop.js'
 import { chooseDriver } from './drivers.js'
-import { keepHeapSmall } from './heap.js'
+import { keepHeapSmall, keepYoungHeapSmall } from './heap.js'
 import { leftOver } from './left-over.js'
 import { hasState, identify, watchSignIn } from './identity.js'
 import type { MountSettings } from './options.js'
@@ -49,7 +49,7 @@ export interface SessionHooks {
  * @throws MountError, CellsError, AuthError before it is ready; CommandError when something could not be saved
  */
 export async function serveMount(settings: MountSettings, hooks: SessionHooks): Promise<void> {
-  keepHeapSmall()
+  keepYoungHeapSmall()
   const { remote } = settings
   const mountpoint = await checkMountpoint(settings.mountpoint)
   let write = (_line: string): void => {}
@@ -91,6 +91,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
       ...(settings.metricsPort !== undefined && { metricsPort: settings.metricsPort }),
       logger,
     })
+    keepHeapSmall()
     const release = endOnSignals(session, hooks, logger)
     const bell = settings.notify === true ? followTroubles(session, logger) : undefined
     const unwatch = watchSignIn(new AccountsFile(configFolder(settings.globals.config)).path, () => session.status().connection, () => session.wake())
