@@ -37,8 +37,8 @@ function nextNumber(): number {
   return lastNumber = Math.max(lastNumber + 1, Date.now() * 1000)
 }
 
-export function encodeRecord(table: string, key: string, value: unknown): Buffer {
-  const text = Buffer.from(JSON.stringify([table, key, nextNumber(), value]))
+export function encodeRecord(table: string, key: string, value: unknown, number = nextNumber()): Buffer {
+  const text = Buffer.from(JSON.stringify([table, key, number, value]))
   const head = Buffer.allocUnsafe(HEADER)
   MAGIC.copy(head)
   head.writeUInt32BE(crc32(text), MAGIC.length)
@@ -131,7 +131,10 @@ export class RecordTable<T> {
 
   put(key: string, value: T): Promise<boolean> {
     if (this.over) return Promise.resolve(false)
-    const bytes = encodeRecord(this.name, key, value)
+    const number = nextNumber()
+    const bytes = encodeRecord(this.name, key, value, number)
+    // Most are read again soon.
+    this.decoded.set(bytes, { table: this.name, key, number, value, crc: bytes.readUInt32BE(MAGIC.length) })
     const done = this.db!.put(key, bytes)
     if (this.sums !== undefined) {
       this.count(key, bytes.readUInt32BE(MAGIC.length))

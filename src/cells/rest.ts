@@ -19,6 +19,8 @@ export interface RestCall extends CallOptions {
   /** Fits after "could not". */
   readonly doing: string
   readonly timeoutMs: number
+  /** The end of the call, in place of `timeoutMs` and `signal`, if it is a part of something larger. */
+  readonly within?: Deadline
   /** Whether it may be sent again when nobody knows if it was carried out; default true. */
   readonly idempotent?: boolean
   /** false: without a token (boot conf). */
@@ -43,11 +45,11 @@ export class Rest {
 
   /** The parsed JSON of a successful answer; `{}` for an empty one. */
   async call(call: RestCall): Promise<unknown> {
-    const deadline = this.http.deadline(call.timeoutMs, call.doing, call.signal)
+    const deadline = call.within ?? this.http.deadline(call.timeoutMs, call.doing, call.signal)
     try {
       return await retrying(deadline, call.idempotent ?? true, async () => this.#once(call, deadline), { attempts: call.attempts })
     } finally {
-      deadline.end()
+      if (call.within === undefined) deadline.end()
     }
   }
 

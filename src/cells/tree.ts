@@ -87,7 +87,7 @@ export class Tree {
   }
 
   async #ask(path: string, doing: string, deadline: Deadline): Promise<CellsNode> {
-    const answer = await this.#rest.call({ method: 'GET', path: `/a/tree/stat/${escapePath(path)}`, doing, signal: deadline.signal, timeoutMs: deadline.remaining, short: true })
+    const answer = await this.#rest.call({ method: 'GET', path: `/a/tree/stat/${escapePath(path)}`, doing, within: deadline, timeoutMs: deadline.remaining, short: true })
     const node = parseNode(isObject(answer) ? answer['Node'] : undefined)
     if (node === undefined) throw new CellsError('protocol', `could not ${doing}: the answer holds no node`)
     return node

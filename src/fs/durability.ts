@@ -23,8 +23,8 @@ const OPEN_RECORD_MS = 250
  */
 const RECORDED_BYTES = 8_192
 /**
- * A small content that is still here after this long goes to its file as well: what is damaged of the store costs no content then. Most have been
- * sent by then.
+ * A small content that is still to be sent after this long goes to its file as well: what is damaged of the store costs no content then. Most have been
+ * sent by then, and are only waited for until the server shows them.
  */
 const SECOND_COPY_MS = 1_000
 /** So many at a time, so that nobody has to wait for them. */
@@ -132,7 +132,8 @@ export class Durability {
   private readonly copiesDue = new Map<Inode, number>()
   private copyTimer: NodeJS.Timeout | undefined
 
-  private copySoon(inode: Inode): void {
+  /** A content that its record holds gets a file too, unless it is sent soon. */
+  copySoon(inode: Inode): void {
     this.copiesDue.set(inode, performance.now() + SECOND_COPY_MS)
     this.copyTimer ??= setInterval(() => this.copyDue(), SECOND_COPY_MS / 20).unref()
   }
@@ -144,7 +145,8 @@ export class Durability {
       if (due > now || left-- === 0) return
       this.copiesDue.delete(inode)
       const { draft } = inode
-      if (draft === undefined || draft.id !== inode.recordId) continue
+      // The server has taken it: here it is only to be shown until the server shows it.
+      if (draft === undefined || draft.id !== inode.recordId || !draft.dirty) continue
       try {
         draft.toDisk()
       } catch (error) {

@@ -81,7 +81,11 @@ export class Sender {
   /** False if the inode was given another name before anything was sent. */
   private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<boolean> {
     const release = await this.lockPlace(inode, signal)
-    const stop = new AbortController()
+    const [stop, either] = [new AbortController(), new AbortController()]
+    // (AbortSignal.any costs several times as much.)
+    const cancel = (): void => either.abort((stop.signal.aborted ? stop.signal : signal)?.reason)
+    for (const each of [stop.signal, signal]) each?.addEventListener('abort', cancel)
+    if (signal?.aborted === true) cancel()
     let over = (): void => {}
     const sending: Sending = { stop, over: new Promise<void>((resolve) => { over = resolve }), bytes: undefined }
     this.sending.set(inode, sending)
@@ -89,11 +93,12 @@ export class Sender {
       const place = inode.serverPlace
       // Sent meanwhile, or nobody's any more.
       if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return true
-      if (!await this.send(inode, place, snapshot, digest, sending, signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]))) return false
+      if (!await this.send(inode, place, snapshot, digest, sending, either.signal)) return false
       this.sent(inode, snapshot, digest)
       return true
     } finally {
       this.sending.delete(inode)
+      signal?.removeEventListener('abort', cancel)
       over()
       release()
     }
@@ -270,6 +275,7 @@ export class Sender {
     draft.committed = Math.min(draft.committed, draft.generation - 1)
     draft.secured = Math.max(draft.secured, draft.generation)
     this.deps.durability.record(inode, 'closed')
+    this.deps.durability.copySoon(inode)
     this.deps.tree.overlay(inode)
     this.deps.onDue(inode)
   }
