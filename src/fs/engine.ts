@@ -21,6 +21,7 @@ import { DotNames } from './dotnames.js'
 import type { KernelNotices } from './drivers/driver.js'
 import { Durability } from './durability.js'
 import { Filesystem } from './filesystem.js'
+import { Foreground } from './foreground.js'
 import { refuseAdding } from './full-disk.js'
 import { InodeTable } from './inodes.js'
 import { Instruments } from './instruments.js'
@@ -263,7 +264,8 @@ class MountEngine implements Engine {
       partBytes: this.options.partBytes,
     })
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
-    const uploader = this.uploader = new Uploader({ tree, durability, sender, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })
+    const foreground = new Foreground()
+    const uploader = this.uploader = new Uploader({ tree, durability, sender, foreground, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     const pins = this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.report = new Report({
@@ -272,7 +274,7 @@ class MountEngine implements Engine {
     })
     this.dotNames = new DotNames(tree, logger)
     this.fs = new Filesystem({
-      tree, contents, durability, sender, confirmer, backups, journal, uploader, removals, unlinks, specials, names, locks, logger,
+      tree, contents, durability, sender, confirmer, backups, journal, uploader, foreground, removals, unlinks, specials, names, locks, logger,
       ahead: new WalkAhead({ tree, contents, logger }), dotNames: this.dotNames,
       readOnly: this.options.readOnly,
       writeThrough: this.options.writeThrough === true,

@@ -10,6 +10,7 @@ import { Attributes, type AttributesDeps, type TimedAttr } from './attributes.js
 import type { AttrChange, Caller, DirEntry, Entry, FileRange, FileSystem, Ino, OpenFolderResult, OpenResult, RenameFlags, SpecialType, StatFs } from './drivers/driver.js'
 import { FsError } from './errno.js'
 import { FolderTimes } from './folder-times.js'
+import type { Foreground } from './foreground.js'
 import type { Inode } from './inodes.js'
 import { NameOperations, type NameOperationsDeps } from './name-operations.js'
 import { cleanName, NameRules, type NameRulesDeps } from './name-rules.js'
@@ -19,7 +20,9 @@ import { absent } from './tree.js'
 
 const O_EXCL = 0o200
 
-export type FilesystemDeps = AttributesDeps & NameRulesDeps & OpenFilesDeps & OpenFoldersDeps & Omit<NameOperationsDeps, 'rules' | 'times'>
+export type FilesystemDeps = AttributesDeps & NameRulesDeps & OpenFilesDeps & OpenFoldersDeps & Omit<NameOperationsDeps, 'rules' | 'times'> & {
+  readonly foreground: Foreground
+}
 
 export class Filesystem implements FileSystem {
   private readonly deps: FilesystemDeps
@@ -138,10 +141,12 @@ export class Filesystem implements FileSystem {
   }
 
   write(_ino: Ino, fh: number, offset: number, data: Buffer): Promise<number> {
+    this.deps.foreground.asked()
     return this.files.write(fh, offset, data)
   }
 
   flush(_ino: Ino, fh: number): Promise<void> {
+    this.deps.foreground.asked()
     return this.files.flush(fh)
   }
 
@@ -221,6 +226,7 @@ export class Filesystem implements FileSystem {
 
   private inode(ino: Ino): Inode {
     if (this.over) throw new FsError('ENOTCONN', 'The mount has ended')
+    this.deps.foreground.asked()
     const inode = this.deps.tree.deps.inodes.get(ino)
     if (inode === undefined) throw new FsError('ESTALE', `Inode ${ino} is not known`)
     return inode

@@ -18,6 +18,7 @@ import { GRACE_MS } from './backup.js'
 import type { Confirmer } from './confirm.js'
 import type { ConflictCopies } from './conflict-copies.js'
 import type { Durability } from './durability.js'
+import type { Foreground } from './foreground.js'
 import type { Inode } from './inodes.js'
 import type { Journal } from './journal.js'
 import { hasMoved } from './moves.js'
@@ -37,9 +38,13 @@ const MAX_RETRY_MS = 120_000
 /** What the server has refused for good is tried again this often. */
 const REFUSED_RETRY_MS = 15 * 60_000
 /** Lanes for contents on their way: a small one, which waits for answers more than it sends, takes one, ... */
-const LANES = 12
+const LANES = 16
 /** ... a larger one two. */
 const LANES_LARGE = 2
+/** So many are begun while a program asks for one thing after the other, which the same thread has to answer, ... */
+const LANES_BUSY = 4
+/** ... but what has been due for this long waits no more for that, milliseconds. */
+const PUT_OFF_MS = 2_000
 const SMALL_BYTES = 256 * 1024
 /** Somebody waits for what failed in passing: it is tried again this often, as long as the server answers to other things. */
 const DRAIN_RETRIES = 3
@@ -68,6 +73,7 @@ export interface UploaderDeps {
   readonly journal: Journal
   readonly removals: Removals
   readonly unlinks: Unlinks
+  readonly foreground: Foreground
   /** Names on the server, held while they are being changed there. */
   readonly locks: TreeLock
   readonly logger: Logger
@@ -87,6 +93,7 @@ export class Uploader {
     this.deps = deps
     // Each change that waits for something listens to it.
     setMaxListeners(0, this.stop.signal)
+    deps.foreground.onRest = () => this.pump()
     this.lane = new TreeLane({
       ...deps,
       stop: this.stop.signal,
@@ -263,7 +270,7 @@ export class Uploader {
     this.timer.unref()
   }
 
-  /** Begins what is due, oldest first. While all lanes are busy nothing is looked at: whichever ends pumps again. */
+  /** Begins what is due, oldest first; not much of it while a program is at work. While all lanes are busy nothing is looked at: whichever ends pumps again. */
   private pump(): void {
     if (this.closed || this.waits) return
     const now = performance.now()
@@ -283,6 +290,11 @@ export class Uploader {
       if (inode.type !== 'folder' && inode.heldAt === undefined && !this.deps.durability.due(inode)) {
         entry.due = Infinity
         continue
+      }
+      const latest = entry.due + this.deps.tree.pause(PUT_OFF_MS)
+      if (this.deps.foreground.busy && this.lanes + lanesFor(inode) > LANES_BUSY && now < latest) {
+        next = Math.min(next, latest)
+        break
       }
       void this.run(inode).catch(() => {})
     }
