@@ -11,7 +11,7 @@ const TOUCH_MS = 250
 export class FolderTimes {
   private readonly tree: Tree
   /** Folders whose time has changed and is not in the store yet. */
-  private readonly touched = new Set<Inode>()
+  private touched: Inode[] = []
   private timer: NodeJS.Timeout | undefined
 
   constructor(tree: Tree) {
@@ -23,9 +23,10 @@ export class FolderTimes {
     const now = BigInt(Date.now()) * 1_000_000n
     folder.mtime = now
     folder.ctime = now
-    if (folder.uuid === '' || this.touched.has(folder)) return
+    if (folder.uuid === '' || folder.touched) return
+    folder.touched = true
     folder.pins++
-    this.touched.add(folder)
+    this.touched.push(folder)
     this.timer ??= setTimeout(() => this.keep(), TOUCH_MS).unref()
   }
 
@@ -36,9 +37,10 @@ export class FolderTimes {
     this.timer = undefined
     for (const folder of this.touched) {
       store.updateFacts(folder.uuid, folder.facts())
+      folder.touched = false
       folder.pins--
       inodes.release(folder)
     }
-    this.touched.clear()
+    this.touched = []
   }
 }

@@ -19,6 +19,7 @@ class Names {
   local: Map<string, Inode | null> | undefined
   listingChanges = 0
   listingKept = -1
+  touched = false
 }
 
 class Reading {
@@ -91,6 +92,10 @@ export class InodeState {
   /** ... and how many there were when the kernel was last given the names to keep. */
   get listingKept(): number { return (this.#names ?? NO_NAMES).listingKept }
   set listingKept(value: number) { this.#setNames('listingKept', value) }
+
+  /** Its times are ours, and the store does not know them yet (folder-times.ts). */
+  get touched(): boolean { return (this.#names ?? NO_NAMES).touched }
+  set touched(value: boolean) { this.#setNames('touched', value) }
 
   // -- files that are read
 

@@ -74,9 +74,11 @@ export class NodeAttributes {
     inode.uid = facts.uid ?? inode.uid
     inode.gid = facts.gid ?? inode.gid
     inode.symlink = facts.symlink
-    inode.mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
-    inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
-    if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
+    if (!inode.touched) {
+      inode.mtime = facts.mtime === undefined ? this.timeOf(node) : fromPair(facts.mtime)
+      inode.atime = facts.atime === undefined ? inode.mtime : fromPair(facts.atime)
+      if (inode.ctime < inode.mtime || facts.mtime === undefined) inode.ctime = inode.mtime
+    }
     if (inode.type !== 'folder') {
       inode.version = node instanceof Known ? node : { uuid: node.uuid, etag: node.etag, size: node.size }
       inode.reader = undefined
