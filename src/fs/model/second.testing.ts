@@ -79,6 +79,14 @@ export class SecondClient {
     }
   }
 
+  /** A request that replaces or removes: what of ours is sent while it is under way may be there first. */
+  private async taking(path: string, request: () => Promise<unknown>): Promise<void> {
+    const meets = this.deps.model.isLoose(path)
+    this.release(path, meets)
+    await request()
+    if (meets) this.release(path, meets)
+  }
+
   async put(path: string, data: Buffer): Promise<void> {
     const { model, site } = this.deps
     const { newest } = model
@@ -87,8 +95,7 @@ export class SecondClient {
     const id = model.ids.next()
     model.everKnown.add(data.toString('latin1'))
     await this.act([path], async () => {
-      this.release(path, model.isLoose(path))
-      await site.other.put(this.path(path), async function* () { yield await Promise.resolve(data) }, data.length)
+      await this.taking(path, () => site.other.put(this.path(path), async function* () { yield await Promise.resolve(data) }, data.length))
       model.acknowledged('they', path, data)
       this.arriving.push(this.shown(path, data))
     }, (world) => {
@@ -110,8 +117,7 @@ export class SecondClient {
     const { model, site } = this.deps
     if (model.newest.at(path) === undefined) return
     await this.act([path], async () => {
-      this.release(path, model.isLoose(path))
-      await site.other.remove([this.path(path)])
+      await this.taking(path, () => site.other.remove([this.path(path)]))
     }, (world) => world.removeTree(path))
   }
 
