@@ -88,8 +88,8 @@ export function mountAgainstModel(mount: ReadonlyMap<string, Shown>, model: Mode
 export function besideConflict(model: Model, path: string, expected: unknown): boolean {
   if (expected !== undefined) return false
   const names = path.split('/')
-  // A rename that the server carried out in the moment in which somebody took the name.
-  if (model.isLoose(path.replace(/-\d+(\.[a-z]+)?$/, '$1'))) return true
+  // A rename, of it or of a folder around it, that the server carried out in the moment in which somebody took the name.
+  if (names.some((_, index) => model.isLoose(names.slice(0, index + 1).join('/').replace(/-\d+(\.[a-z]+)?$/, '$1')))) return true
   return names.some((name, index) => {
     if (!/ \((conflict|recovered)\b/.test(name)) return false
     const folder = names.slice(0, index).join('/')
