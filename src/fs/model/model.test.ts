@@ -122,6 +122,11 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['mkdir', 'd'], ['mkdir', 'e'], ['their put', 'e/.h', 12], ['sync'], ['list', 'e'], ['their move', 'e', 'x'], ['rename', 'e/.h', 'd/b'], ['sync']],
   }))
 
+  it('S59: a part of a file is changed whose rest cannot be had, and somebody replaces the file', () => replay({
+    setting: { server: 4, events: 'plain', faults: 85, seed: 5 },
+    operations: [['their put', 'a', 5_000], ['wait'], ['list', ''], ['list', ''], ['patch', 'a', 10, 20], ['their put', 'a', 30], ['sync']],
+  }))
+
   it('a dot-file of somebody else in a folder made here shows up', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['mkdir', 'd/s'], ['their put', 'd/s/.h', 13], ['sync']],

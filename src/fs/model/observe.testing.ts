@@ -1,7 +1,10 @@
 /** What the mount and the server show, as plain data, and how both are compared with each other and with the model. */
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Digester, compareWithNode } from '../../cells/digest.js'
 import type { CellsNode } from '../../cells/types.js'
 import type { PathFs } from '../posix.testing.js'
+import type { FailedChange } from '../status.js'
 import { type Model, shorten } from './model.testing.js'
 import { isBelow, type ModelNode, parentOf } from './world.testing.js'
 
@@ -95,4 +98,27 @@ export function besideConflict(model: Model, path: string, expected: unknown): b
     const folder = names.slice(0, index).join('/')
     return model.looseNames.some((it) => parentOf(it) === folder || it === folder || isBelow(folder, it))
   })
+}
+
+/**
+ * A part of a file was changed here whose rest somebody replaced before it had come: what was written lies in `lost+found`, each byte in its place (S59). As a
+ * person would, takes it from there; what it is a part of is not lost. Returns the failures of a sync that are no such report.
+ */
+export async function takeSetAside(failed: readonly FailedChange[], state: string, model: Model): Promise<readonly FailedChange[]> {
+  const told = failed.filter(({ path, reason }) => reason.startsWith('somebody replaced it on the server before') && model.isLoose(path))
+  if (told.length === 0) return failed
+  const folder = join(state, 'state', 'lost+found')
+  for (const { path } of told) {
+    const base = path.slice(path.lastIndexOf('/') + 1)
+    for (const name of (await readdir(folder)).filter((it) => it.slice(0, it.lastIndexOf('.')) === base)) {
+      const part = await readFile(join(folder, name))
+      for (const [key, { who }] of model.work) if (who === 'we' && isPartOf(part, Buffer.from(key, 'latin1'))) model.work.delete(key)
+      await rm(join(folder, name))
+    }
+  }
+  return failed.filter((it) => !told.includes(it))
+}
+
+function isPartOf(part: Buffer, whole: Buffer): boolean {
+  return part.length <= whole.length && part.some((byte) => byte !== 0) && part.every((byte, index) => byte === 0 || byte === whole[index])
 }

@@ -7,7 +7,7 @@ import { errnoCode } from '../errno.js'
 import { O_APPEND, O_CREAT, O_RDWR, O_WRONLY, type OpenFile, PathFs } from '../posix.testing.js'
 import type { Engine } from '../status.js'
 import { Mismatch, Model, type Outcome, shorten } from './model.testing.js'
-import { besideConflict, mountAgainstModel, mountAgainstServer, mountTree, type Shown, sameNode, showOf } from './observe.testing.js'
+import { besideConflict, mountAgainstModel, mountAgainstServer, mountTree, type Shown, sameNode, showOf, takeSetAside } from './observe.testing.js'
 import type { Operation, Run } from './operations.testing.js'
 import { INDEX_DELAY_MS, md5, modelLogger, type Site } from './site.testing.js'
 import { SecondClient } from './second.testing.js'
@@ -496,7 +496,8 @@ export class Runner {
   }
 
   private async disagreement(): Promise<string | Map<string, Shown>> {
-    const { failed } = await this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 3)))
+    const report = await this.engine.sync('', AbortSignal.timeout(Math.round(this.quiescenceMs / 3)))
+    const failed = await takeSetAside(report.failed, this.state, this.model)
     if (failed.length > 0) return `sync reports ${JSON.stringify(failed)}`
     try {
       const [mount, server] = [await mountTree(this.fs), await this.site.tree(this.remote)]
