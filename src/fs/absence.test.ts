@@ -77,6 +77,37 @@ describe('absence', { timeout: 120_000 }, () => {
     }
   })
 
+  it('what an earlier process left is looked for by a sync, also right after the server was seen to be gone', async () => {
+    const first = await world.open('left-gone')
+    await first.fs.mkdir('g')
+    await first.fs.writeFile('g/a', 'a')
+    await first.engine.sync()
+    world.before.move = () => Promise.reject(new CellsError('unavailable', 'not now'))
+    await first.fs.rename('g/a', 'g/b')
+    await first.engine.close(AbortSignal.timeout(100))
+    delete world.before.move
+    await world.dropCache('left-gone')
+    world.streams = false
+    let questions = 0
+    // (A mount begins with one that is answered.)
+    world.before.stat = world.before.statMany = world.answered = () => questions++ === 0 ? Promise.resolve() : Promise.reject(new CellsError('network', 'gone'))
+    try {
+      const second = await world.open('left-gone')
+      assert.equal(second.engine.status().connection, 'offline')
+      await assert.rejects(second.fs.readFile('g/b'), (error) => isCellsError(error, 'network'))
+      delete world.before.stat
+      delete world.before.statMany
+      delete world.answered
+      assert.deepEqual((await second.engine.sync()).failed, [])
+      assert.equal((await second.fs.readFile('g/b')).toString(), 'a')
+    } finally {
+      world.streams = true
+      delete world.before.stat
+      delete world.before.statMany
+      delete world.answered
+    }
+  })
+
   it('a folder that is gone stays here as long as something in it is not sent', async () => {
     const { engine, fs } = await world.open('unsent')
     await fs.mkdir('e')

@@ -55,6 +55,9 @@ export class World {
   /** Tells it how its event stream is. */
   tellState: Parameters<CellsServer['events']>[0]['onState'] = () => {}
 
+  /** Do the engines hear of their event streams? */
+  streams = true
+
   /** Which events of the server the engines get. */
   passes: (event: CellsEvent) => boolean = () => true
 
@@ -74,7 +77,7 @@ export class World {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
       this.tellState = (state) => listener.onState(state)
-      return server.events({ ...listener, onState: (state) => listener.onState(state), onEvent: (event) => { if (this.passes(event)) listener.onEvent(event) } })
+      return server.events({ ...listener, onState: (state) => { if (this.streams) listener.onState(state) }, onEvent: (event) => { if (this.passes(event)) listener.onEvent(event) } })
     }
     const put: CellsServer['put'] = (...call) => this.unreachable ? Promise.reject(new CellsError('network', 'not reachable')) : server.put(...call)
     // eslint-disable-next-line @typescript-eslint/require-await -- a listing is an async sequence

@@ -103,6 +103,9 @@ export class Recovery {
   }
 
   private async work(): Promise<void> {
+    const { patience } = this.deps.tree
+    // Each turn asks at least once: that nobody was answered a moment ago says nothing of now.
+    if (!patience.starting) patience.reset()
     this.left.clear()
     this.waitingAt.clear()
     // Places on the server are looked up before anything gets the name that it has here.
