@@ -50,6 +50,8 @@ export class Questions {
   private readonly deps: QuestionsDeps
   private readonly loading = new Map<Inode, Promise<void>>()
   private readonly asked = new WeakMap<Inode, number>()
+  /** Folders made here for what a restart found of theirs, which the server may have: until it is asked, nothing in them is absent. */
+  readonly unproven = new WeakSet<Inode>()
 
   constructor(deps: QuestionsDeps) {
     this.deps = deps
@@ -65,7 +67,10 @@ export class Questions {
     if (name === MARKER) return undefined
     const known = metadata.lookup(folder.ino, name)
     if (known !== 'unknown') return known
-    if (!this.onServer(folder)) return undefined
+    if (!this.onServer(folder)) {
+      if (this.unproven.has(folder)) throw new CellsError('network', 'What the server has in the folder could not be asked yet')
+      return undefined
+    }
     const stale = metadata.stale(folder.ino, name)
     const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, asker)
     try {

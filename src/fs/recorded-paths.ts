@@ -68,6 +68,7 @@ export class RecordedPaths {
       const there = await this.known(place)
       if (there === undefined || there === 'unknown') {
         folder = this.newFolder(place)
+        if (there === 'unknown') this.tree.questions.unproven.add(folder)
         // Safe before anything is in it.
         this.journal.folder(folder)
       } else if (there.type === 'folder') folder = there

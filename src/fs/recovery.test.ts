@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { CellsError } from '../cells/errors.js'
+import { CellsError, isCellsError } from '../cells/errors.js'
 import { withWorld, type World } from './engine.testing.js'
 import type { PathFs } from './posix.testing.js'
 import type { Engine } from './status.js'
@@ -30,8 +30,13 @@ async function openUnanswered(world: World, name: string): Promise<{ engine: Eng
   // The folder that is mounted is found: it is the next question that takes too long.
   const silent = (): Promise<void> => asked++ === 0 ? Promise.resolve() : gone()
   for (const each of QUESTIONS) world.before[each] = silent
+  world.answered = gone
   const { engine, fs } = await world.open(name)
-  return { engine, fs, answer: () => { for (const each of QUESTIONS) delete world.before[each] } }
+  const answer = (): void => {
+    for (const each of QUESTIONS) delete world.before[each]
+    delete world.answered
+  }
+  return { engine, fs, answer }
 }
 
 describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
@@ -66,6 +71,8 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     const { engine, fs, answer } = await openUnanswered(world, 'new')
     assert.equal((await fs.readFile('d/e/f')).toString(), 'new')
     assert.equal((await fs.readFile('old/g')).toString(), 'beside')
+    // What else the folder has on the server is not known, which is not to say that it is not there.
+    await assert.rejects(fs.readFile('old/a'), (error) => isCellsError(error, 'network'))
     // Sending may have been tried by now; nothing else has failed.
     assert.deepEqual(engine.status().failures.filter(({ reason }) => reason !== 'not now'), [])
     answer()
