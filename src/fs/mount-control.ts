@@ -99,7 +99,13 @@ export function metricsSocket(mountpoint: string): string {
  */
 export async function serveControl(mountpoint: string, handlers: ControlHandlers): Promise<{ close(): Promise<void> }> {
   const path = controlSocket(mountpoint)
-  const server = createServer((socket) => serve(socket, handlers))
+  /** Connections that have not asked for anything yet, and may never. */
+  const idle = new Set<Socket>()
+  const server = createServer((socket) => {
+    idle.add(socket)
+    socket.once('close', () => idle.delete(socket))
+    serve(socket, handlers, () => idle.delete(socket))
+  })
   if (await isServed(path)) throw new MountError('already-mounted', `${mountpoint} is already mounted: unmount it first with \`cellsfs umount ${mountpoint}\`.`)
   const umask = process.umask(0o177)
   try {
@@ -107,7 +113,11 @@ export async function serveControl(mountpoint: string, handlers: ControlHandlers
   } finally {
     process.umask(umask)
   }
-  return { close: () => new Promise((resolve) => server.close(() => resolve())) }
+  const close = (): Promise<void> => new Promise((resolve) => {
+    server.close(() => resolve())
+    for (const socket of idle) socket.destroy()
+  })
+  return { close }
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -131,7 +141,7 @@ async function isServed(path: string): Promise<boolean> {
   }
 }
 
-function serve(socket: Socket, handlers: ControlHandlers): void {
+function serve(socket: Socket, handlers: ControlHandlers, onRequest: () => void): void {
   let text = ''
   socket.setEncoding('utf8')
   socket.on('error', () => socket.destroy())
@@ -140,6 +150,7 @@ function serve(socket: Socket, handlers: ControlHandlers): void {
     const end = text.indexOf('\n')
     if (end < 0 && text.length <= LONGEST_REQUEST) return
     socket.pause()
+    onRequest()
     void answer(text.slice(0, Math.max(end, 0)), handlers).then((reply) => socket.end(`${JSON.stringify(reply)}\n`))
   })
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -141,6 +143,18 @@ describe('a mount session', () => {
     assert.deepEqual(await ask(socket, { op: 'unmount' }), { failed: [] })
     await mount.finished
     assert.equal(await ask(socket, { op: 'status' }), undefined)
+  })
+
+  it('ends although somebody holds a connection to its control socket and says nothing', async () => {
+    const { mount, mountpoint } = await session()
+    const held = createConnection(controlSocket(mountpoint))
+    await once(held, 'connect')
+    // One that it has taken: connections are taken in their order.
+    assert.ok(await ask(controlSocket(mountpoint), { op: 'status' }))
+    const hungUp = once(held, 'close')
+    assert.deepEqual(await ask(controlSocket(mountpoint), { op: 'unmount' }), { failed: [] })
+    await mount.finished
+    await hungUp
   })
 
   it('keeps its folders by account, remote folder and mountpoint', () => {
