@@ -4,85 +4,21 @@
  */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import type { TokenSource } from '../auth/types.js'
-import { connect } from '../cells/client.js'
-import type { CellsServer } from '../cells/server.js'
-import { type DemoServer, startDemoServer } from '../demo/index.js'
-import { createLogger, type Logger, silentLogger } from '../log.js'
-import { openEngine } from './engine.js'
-import { O_APPEND, O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY, PathFs } from './posix.testing.js'
-import type { Engine } from './status.js'
+import { EngineSite } from './engine-site.testing.js'
+import { code } from './engine.testing.js'
+import { O_APPEND, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY } from './posix.testing.js'
 
-const logger: Logger = process.env['TEST_LOG'] === undefined ? silentLogger : createLogger('debug', (line) => process.stderr.write(line))
 const md5 = (data: Buffer | string): string => createHash('md5').update(data).digest('hex')
 
-const code = (expected: string) => (error: unknown): boolean => {
-  assert.equal((error as { code?: string }).code, expected, String(error))
-  return true
-}
-
-async function login(url: string, name: string, password: string): Promise<TokenSource> {
-  const answer = await fetch(`${url}/a/frontend/session`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ AuthInfo: { type: 'credentials', login: name, password } }),
-  })
-  const { JWT } = await answer.json() as { JWT: string }
-  return { get: () => Promise.resolve(JWT), reject: () => {} }
-}
-
 describe('engine', { timeout: 300_000 }, () => {
-  let demo: DemoServer | undefined
-  let server: CellsServer
-  let folder: string
-  let base: string
-  let url: string
-  let tokens: TokenSource
-  const engines: Engine[] = []
-
-  const newServer = (): CellsServer => connect({ url, tokens, skipVerify: false, customHeaders: {}, accountId: 'a', authType: 'session' }, { logger })
-
-  const open = async (name: string, remote = base): Promise<{ engine: Engine; fs: PathFs }> => {
-    const engine = await openEngine({
-      server: newServer(), remote, stateDir: join(folder, name, 'state'), cacheDir: join(folder, name, 'cache'),
-      uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
-    })
-    engines.push(engine)
-    return { engine, fs: new PathFs(engine.fs) }
-  }
-
-  /** Content on the server, seen by another client. */
-  const onServer = async (path: string): Promise<{ uuid: string; text: string } | undefined> => {
-    const node = await server.waitFor(`${base}/${path}`, (it) => it === undefined || (it.etag !== 'temporary' && it.etag !== ''))
-    if (node === undefined) return undefined
-    const body = await server.get(`${base}/${path}`)
-    const parts: Buffer[] = []
-    for await (const part of body.stream) parts.push(part)
-    return { uuid: node.uuid, text: Buffer.concat(parts).toString() }
-  }
-
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'cellsfs-engine-'))
-    if (process.env['CELLS_URL'] === undefined) demo = await startDemoServer({})
-    url = process.env['CELLS_URL'] ?? demo!.url
-    tokens = await login(url, process.env['CELLS_LOGIN'] ?? 'alice', process.env['CELLS_PASSWORD'] ?? 'alice-P4ss')
-    server = newServer()
-    base = `personal-files/engine-${randomBytes(4).toString('hex')}`
-    await server.mkdir([base])
-    await server.waitFor(base, (it) => it !== undefined)
-  })
-
-  after(async () => {
-    for (const engine of engines) await engine.close().catch(() => {})
-    await server.remove([base], { permanently: true }).catch(() => {})
-    await server.close()
-    await demo?.close()
-    await rm(folder, { recursive: true, force: true })
-  })
+  let site: EngineSite
+  before(async () => { site = await EngineSite.start() })
+  after(() => site.close())
+  const open = (name: string, remote?: string): ReturnType<EngineSite['open']> => site.open(name, remote)
+  const onServer = (path: string): ReturnType<EngineSite['onServer']> => site.onServer(path)
 
   it('writes a file, reads it back at once, and the server has it after a sync', async () => {
     const { engine, fs } = await open('a')
@@ -141,7 +77,7 @@ describe('engine', { timeout: 300_000 }, () => {
     await fs.unlink('d/.env')
     await fs.rmdir('d')
     assert.equal(await fs.exists('d'), false)
-    await server.waitFor(`${base}/d`, (it) => it === undefined)
+    await site.server.waitFor(`${site.base}/d`, (it) => it === undefined)
     await engine.close()
   })
 
@@ -161,210 +97,14 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.close()
   })
 
-  it('sends no empty content before what a program writes next, and an empty file soon after', async () => {
-    const { engine, fs } = await open('empty')
-    const sent = (): number => demo?.requests.get('PUT s3') ?? 0
-    const before = sent()
-    // As a shell does for `echo text > file`: a copy of the descriptor is closed first.
-    const file = await fs.open('shell', O_WRONLY | O_CREAT | O_TRUNC)
-    await fs.fs.flush(file.ino, file.fh, { uid: 0, gid: 0, pid: 0 })
-    await fs.write(file, 0, 'text')
-    await fs.close(file)
-    await engine.sync()
-    if (demo !== undefined) assert.equal(sent() - before, 1)
-    await fs.writeFile('nothing', '')
-    await fs.writeFile('brief', '')
-    await fs.unlink('brief')
-    assert.equal((await fs.stat('nothing')).size, 0)
-    assert.equal((await server.waitFor(`${base}/nothing`, (it) => it !== undefined && it.etag === md5('')))?.size, 0)
-    if (demo !== undefined) assert.equal(sent() - before, 2)
-    assert.equal((await onServer('shell'))?.text, 'text')
-    await engine.close()
-  })
-
-  it('renames files and folders, over an existing file keeping its Uuid, and by case only', async () => {
-    const { engine, fs } = await open('d')
-    await fs.writeFile('old', 'content')
-    await fs.rename('old', 'new')
-    assert.deepEqual([await fs.exists('old'), await fs.exists('new')], [false, true])
-    await fs.writeFile('target', 'will be replaced')
-    await engine.sync()
-    const target = (await onServer('target'))!
-    await fs.rename('new', 'target')
-    assert.equal((await fs.readFile('target')).toString(), 'content')
-    await engine.sync()
-    assert.deepEqual(await onServer('target'), { uuid: target.uuid, text: 'content' })
-    assert.equal(await onServer('new'), undefined)
-    await fs.rename('target', 'TARGET')
-    await engine.sync()
-    assert.equal((await onServer('TARGET'))?.uuid, target.uuid)
-    await fs.mkdir('one')
-    await fs.writeFile('one/x', 'x')
-    await fs.rename('one', 'two')
-    assert.equal((await fs.readFile('two/x')).toString(), 'x')
-    await engine.sync()
-    assert.equal((await onServer('two/x'))?.text, 'x')
-    await assert.rejects(fs.rename('two', 'two/three'), code('EINVAL'))
-    await assert.rejects(fs.rename('two', 'TARGET'), code('ENOTDIR'))
-    await assert.rejects(fs.rename('TARGET', 'two'), code('EISDIR'))
-    await assert.rejects(fs.rename('missing', 'two'), code('ENOENT'))
-    await engine.close()
-  })
-
-  it('keeps the last content when a file goes to another one and back', async () => {
-    const { engine, fs } = await open('back')
-    await fs.writeFile('HEAD', 'main')
-    await engine.sync()
-    await fs.writeFile('HEAD', 'side')
-    await fs.writeFile('HEAD', 'main')
-    await fs.writeFile('HEAD.lock', 'back')
-    await fs.rename('HEAD.lock', 'HEAD')
-    await fs.writeFile('HEAD', 'main')
-    const synced = engine.sync()
-    let over = false
-    void synced.finally(() => { over = true })
-    while (!over) {
-      assert.equal((await fs.readFile('HEAD')).toString(), 'main')
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    assert.deepEqual(await synced, { failed: [] })
-    assert.equal((await onServer('HEAD'))?.text, 'main')
-    assert.equal((await fs.readFile('HEAD')).toString(), 'main')
-    await engine.close()
-  })
-
-  it('renames onto a name that somebody else has just taken', async () => {
-    // Connected to events that are late.
-    const late = new Proxy(newServer(), {
-      get: (target, name) => name !== 'events'
-        ? Reflect.get(target, name) as unknown
-        : (listener: Parameters<CellsServer['events']>[0]) => {
-            listener.onState({ state: 'connected' })
-            return { close: () => {} }
-          },
-    })
-    const engine = await openEngine({
-      server: late, remote: base, stateDir: join(folder, 'taken', 'state'), cacheDir: join(folder, 'taken', 'cache'), uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
-    })
-    engines.push(engine)
-    const fs = new PathFs(engine.fs)
-    await fs.writeFile('mine', 'mine')
-    await fs.mkdir('my folder')
-    await engine.sync()
-    assert.equal(await fs.exists('taken'), false)
-    // eslint-disable-next-line @typescript-eslint/require-await -- a body is an async sequence
-    await server.put(`${base}/taken`, async function * () { yield Buffer.from('theirs') }, 6)
-    const theirs = await onServer('taken')
-    await server.mkdir([`${base}/taken folder`])
-    await server.waitFor(`${base}/taken folder`, (it) => it !== undefined)
-    await fs.rename('mine', 'taken')
-    assert.equal((await fs.readFile('taken')).toString(), 'mine')
-    await fs.rename('my folder', 'taken folder')
-    // Nobody had seen that the names were taken: theirs keep them, ours go beside.
-    assert.deepEqual(await engine.sync(), { failed: [] })
-    assert.deepEqual(await onServer('taken'), theirs)
-    assert.equal((await fs.readFile('taken')).toString(), 'theirs')
-    const aside = (await fs.readdir('')).filter((it) => it.startsWith('taken'))
-    assert.deepEqual(aside.map((it) => it.replace(/\(conflict .*\)/, '(conflict)')), ['taken', 'taken (conflict)', 'taken folder', 'taken folder (conflict)'])
-    assert.equal((await onServer(aside[1]!))?.text, 'mine')
-    assert.equal(await server.stat(`${base}/taken-1`), undefined)
-    await engine.close()
-  })
-
-  it('keeps the Uuid when vim sets the old file aside', async () => {
-    const { engine, fs } = await open('e')
-    await fs.writeFile('doc', 'first')
-    await engine.sync()
-    const { uuid } = (await onServer('doc'))!
-    await fs.writeFile('4913', '')
-    await fs.unlink('4913')
-    await fs.rename('doc', 'doc~')
-    const file = await fs.open('doc', O_WRONLY | O_CREAT | O_EXCL)
-    await fs.write(file, 0, 'second')
-    assert.equal((await fs.readFile('doc~')).toString(), 'first')
-    await fs.fsync(file)
-    await fs.close(file)
-    assert.deepEqual((await fs.readdir('')).filter((it) => it.startsWith('doc')), ['doc', 'doc~'])
-    await fs.unlink('doc~')
-    assert.deepEqual(await engine.sync(), { failed: [] })
-    assert.deepEqual(await onServer('doc'), { uuid, text: 'second' })
-    assert.equal(await onServer('doc~'), undefined)
-    assert.equal(await onServer('4913'), undefined)
-    await engine.close()
-  })
-
-  it('keeps the Uuid when a save follows a save on a server whose index takes long', { skip: process.env['CELLS_URL'] !== undefined && 'a real server has the delay it has' }, async () => {
-    const { engine, fs } = await open('slow')
-    await fs.writeFile('slow', 'first')
-    await engine.sync()
-    const { uuid } = (await onServer('slow'))!
-    demo!.indexDelayMs = 9_000
-    try {
-      for (const text of ['second', 'third']) {
-        await fs.writeFile('3F2A1B00', text)
-        await fs.rename('slow', '5C4D.tmp')
-        await fs.rename('3F2A1B00', 'slow')
-        await fs.unlink('5C4D.tmp')
-      }
-    } finally {
-      demo!.indexDelayMs = 1_000
-    }
-    assert.deepEqual(await engine.sync(), { failed: [] })
-    assert.deepEqual(await onServer('slow'), { uuid, text: 'third' })
-    await engine.close()
-  })
-
-  it('keeps the Uuid and the backup when emacs leaves it', async () => {
-    const { engine, fs } = await open('f')
-    await fs.writeFile('doc2', 'first')
-    await engine.sync()
-    const { uuid } = (await onServer('doc2'))!
-    await fs.rename('doc2', 'doc2~')
-    await fs.writeFile('doc2', 'second')
-    assert.deepEqual(await engine.sync(), { failed: [] })
-    assert.deepEqual(await onServer('doc2'), { uuid, text: 'second' })
-    assert.equal((await onServer('doc2~'))?.text, 'first')
-    await engine.close()
-  })
-
-  it('tells the server a backup rename that nothing followed', async () => {
-    const { engine, fs } = await open('g')
-    await fs.writeFile('plain', 'x')
-    await engine.sync()
-    const { uuid } = (await onServer('plain'))!
-    await fs.rename('plain', 'plain.bak')
-    assert.deepEqual(await engine.sync(), { failed: [] })
-    assert.equal((await onServer('plain.bak'))?.uuid, uuid)
-    assert.equal(await onServer('plain'), undefined)
-    await engine.close()
-  })
-
-  it('keeps an unlinked file readable while it is open', async () => {
-    const { engine, fs } = await open('h')
-    await fs.writeFile('gone', 'still here')
-    await engine.sync()
-    const file = await fs.open('gone')
-    await fs.unlink('gone')
-    assert.equal(await fs.exists('gone'), false)
-    assert.equal((await fs.read(file, 0, 100)).toString(), 'still here')
-    await fs.close(file)
-    const fresh = await fs.open('never', O_RDWR | O_CREAT)
-    await fs.write(fresh, 0, 'tmp')
-    await fs.unlink('never')
-    assert.equal((await fs.read(fresh, 0, 100)).toString(), 'tmp')
-    await fs.close(fresh)
-    assert.equal(await onServer('never'), undefined)
-    await engine.close()
-  })
-
   it('keeps both versions when somebody else was faster', async () => {
     const { engine, fs } = await open('i')
     await fs.writeFile('shared.txt', 'base')
     await engine.sync()
     const file = await fs.open('shared.txt', O_WRONLY)
     await fs.write(file, 0, 'ours')
-    await server.put(`${base}/shared.txt`, async function* () { yield await Promise.resolve(Buffer.from('theirs!')) }, 7)
-    await server.waitFor(`${base}/shared.txt`, (it) => it?.etag === md5('theirs!'))
+    await site.server.put(`${site.base}/shared.txt`, async function* () { yield await Promise.resolve(Buffer.from('theirs!')) }, 7)
+    await site.server.waitFor(`${site.base}/shared.txt`, (it) => it?.etag === md5('theirs!'))
     await fs.close(file)
     await engine.sync()
     assert.equal((await onServer('shared.txt'))?.text, 'theirs!')
@@ -419,11 +159,8 @@ describe('engine', { timeout: 300_000 }, () => {
     await first.fs.writeFile('later', 'before')
     await first.engine.sync()
     await first.engine.close()
-    const broken = await openEngine({
-      server: new Proxy(newServer(), { get: (target, name) => name === 'put' ? () => Promise.reject(Object.assign(new Error('no network'), { code: 'EIO' })) : Reflect.get(target, name) as unknown }),
-      remote: base, stateDir: join(folder, 'l', 'state'), cacheDir: join(folder, 'l', 'cache'), uid: 1, gid: 1, umask: 0o022, readOnly: false, logger,
-    })
-    const fs = new PathFs(broken.fs)
+    const noPut = new Proxy(site.newServer(), { get: (target, name) => name === 'put' ? () => Promise.reject(Object.assign(new Error('no network'), { code: 'EIO' })) : Reflect.get(target, name) as unknown })
+    const { engine: broken, fs } = await site.open('l', site.base, noPut)
     await fs.writeFile('later', 'after')
     assert.equal((await fs.readFile('later')).toString(), 'after')
     assert.equal(broken.status().pending.count, 1)
@@ -470,29 +207,13 @@ describe('engine', { timeout: 300_000 }, () => {
     await other.engine.close()
   })
 
-  it('keeps scratch files here and makes them ordinary by a rename', async () => {
-    const { engine, fs } = await open('o')
-    await fs.writeFile('.~lock.x#', 'me')
-    await fs.writeFile('.goutputstream-ABC', 'saved')
-    assert.equal(await onServer('.~lock.x#'), undefined)
-    await fs.rename('.goutputstream-ABC', 'saved.txt')
-    await engine.sync()
-    assert.equal((await onServer('saved.txt'))?.text, 'saved')
-    await engine.close()
-    const again = await open('o')
-    assert.equal((await again.fs.readFile('.~lock.x#')).toString(), 'me')
-    await again.fs.unlink('.~lock.x#')
-    await again.engine.close()
-    assert.deepEqual(await readdir(join(folder, 'o', 'state', 'drafts')), [])
-  })
-
   it('S57: refuses a second engine in one folder and lets go afterwards', async () => {
     const { engine } = await open('p')
     await assert.rejects(open('p'), (error: Error) => /in use by another mount/.test(error.message))
     await engine.close()
     const again = await open('p')
     await again.engine.close()
-    assert.ok((await readFile(join(folder, 'p', 'state', 'store.mdb'))).length > 0)
+    assert.ok((await readFile(join(site.folder, 'p', 'state', 'store.mdb'))).length > 0)
   })
 
   it('holds no inode that nobody needs', async () => {
