@@ -49,6 +49,7 @@ try {
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === 'calls') say(calls.splice(0))
     else if (line === 'live') say(engine.status().live)
+    else if (line === 'sync') say(await engine.sync())
     else if (line === 'unmount') await mounted.unmount().catch((error: Error) => say({ error: error.message }))
   }
   await mounted.unmount({ lazy: true })

@@ -30,7 +30,8 @@ describe('cellsfs mount on a terminal', { skip: realServer ? 'the embedded serve
     assert.equal((await world.cellsfs(['umount', path], { env })).code, 0)
     // The second time nothing is asked.
     const again = await world.cellsfs(['mount', path], { env })
-    assert.deepEqual([again.code, again.stderr], [0, ''])
+    // (A busy machine answers later than a start waits.)
+    assert.deepEqual([again.code, again.stderr.replace(/^WARN\tthe server does not answer now.*\n/, '')], [0, ''])
     assert.equal((await world.cellsfs(['umount', path], { env })).code, 0)
   }))
 

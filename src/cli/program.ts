@@ -61,6 +61,25 @@ function checkBooleans(argv: CecArgv, words: readonly string[]): void {
   if (plain.some((word, index) => word !== words[index])) throw new OtherWords(plain)
 }
 
+/** Flags whose values are random characters, or what a person thought of. */
+const ANY_VALUE = ['--token', '-t', '--id-token', '--password']
+
+/** The parser takes a word that begins with a dash for a flag. A token may begin with one (one in 64 of those that Cells makes), and a password: as in the original, the word after such a flag is its value. */
+function withValues(words: readonly string[]): string[] {
+  const joined: string[] = []
+  for (let at = 0; at < words.length; at++) {
+    const [word, next] = [words[at]!, words[at + 1]]
+    if (word === '--') return [...joined, ...words.slice(at)]
+    if (ANY_VALUE.includes(word) && next?.startsWith('-') === true) {
+      joined.push(`${word}=${next}`)
+      at++
+    } else {
+      joined.push(word)
+    }
+  }
+  return joined
+}
+
 function addCommand(cli: Argv, line: CommandLine): Argv {
   return cli.command(
     line.command,
@@ -123,7 +142,7 @@ const asUsageError = (error: unknown): unknown => (error instanceof Error && err
  */
 export async function runProgram(program: Program, words: readonly string[]): Promise<number> {
   try {
-    await dispatch(program, words)
+    await dispatch(program, withValues(words))
     return 0
   } catch (problem) {
     if (problem instanceof OtherWords) return await runProgram(program, problem.words)
