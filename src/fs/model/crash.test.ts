@@ -9,7 +9,7 @@ import { after, before, describe, it } from 'node:test'
 import { LARGE_SCENARIOS, SCENARIOS } from './crash-steps.testing.js'
 import { CrashHarness, type CrashReport, type How } from './crash.testing.js'
 
-const every = Number(process.env['CRASH_EVERY'] ?? 40)
+const every = Number(process.env['CRASH_EVERY'] ?? 60)
 const kills = Number(process.env['CRASH_KILLS'] ?? 2)
 /** Of a real server. */
 const LATE_MS = 1_500
