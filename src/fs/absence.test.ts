@@ -174,7 +174,7 @@ describe('absence', { timeout: 120_000 }, () => {
       await world.server.mkdir([world.path(`away/${name}`)])
       await world.server.waitFor(world.path(`away/${name}`), (node) => node !== undefined)
     }
-    const { fs, engine } = await world.open('away')
+    const { fs, engine } = await world.open('away', world.path('').slice(0, -1), { pace: 1e-5 })
     assert.deepEqual((await fs.readdir('away')).sort(), ['one', 'three', 'two'])
     const isGone = (error: unknown): boolean => isCellsError(error, 'network')
     let asked = 0
@@ -200,6 +200,23 @@ describe('absence', { timeout: 120_000 }, () => {
     }
     world.tellState({ state: 'connected' })
     assert.deepEqual(await fs.readdir('away/two'), [])
+  })
+
+  it('a folder that was empty is shown as that by the first who finds the server gone, too', async () => {
+    await world.server.mkdir([world.path('hollow')])
+    await world.server.waitFor(world.path('hollow'), (node) => node !== undefined)
+    const { fs } = await world.open('hollow')
+    assert.deepEqual(await fs.readdir('hollow'), [])
+    world.answered = world.before.statMany = () => Promise.reject(new CellsError('network', 'gone'))
+    try {
+      // Something is said to be there, and cannot be asked for.
+      world.tell({ type: 'create', node: { ...(await world.server.stat(world.path('hollow')))!, uuid: 'x', path: world.path('hollow/x') } })
+      world.tellState({ state: 'disconnected', reason: 'gone' })
+      assert.deepEqual(await fs.readdir('hollow'), [])
+    } finally {
+      delete world.answered
+      delete world.before.statMany
+    }
   })
 
   it('S23: the file that the server keeps in each folder is not there, and nobody can write over it', async () => {

@@ -77,6 +77,8 @@ export interface EngineOptions {
 const DEFAULT_CACHE_BYTES = 10 * 2 ** 30
 /** A busy server can take minutes for its index. */
 const RESEND_MS = 120_000
+/** A server that is restarted is back by then. */
+const RESTART_MS = 10_000
 const DEFAULT_NAMES = 200_000
 /** Bytes of blocks in flight over all readers. */
 const READ_BUDGET = 48 * 2 ** 20
@@ -117,6 +119,8 @@ class MountEngine implements Engine {
   private rulesUnknown = false
   private shelf: Shelf | undefined
   private recovery!: Recovery
+  /** Since when there is no event stream, if there is none. */
+  private unpushedAt = performance.now()
   private readonly connection = new ConnectionWatch()
   private readonly instruments = new Instruments(() => this.status())
   private pins!: Pins
@@ -155,6 +159,7 @@ class MountEngine implements Engine {
           this.reachable()
         }
         else if (this.metadata.pushed) {
+          this.unpushedAt = this.metadata.now()
           this.metadata.streamLost()
           this.tree.kernel.everything()
         }
@@ -223,6 +228,7 @@ class MountEngine implements Engine {
       resendMs: this.options.resendMs ?? RESEND_MS,
     })
     this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || this.tree.patience.paused)
+    this.tree.longGone = () => this.tree.cutOff() && this.metadata.now() - this.unpushedAt >= this.tree.pause(RESTART_MS)
     this.connection.onChange = (state, error) => {
       if (state === 'login-needed') logger.error('signed out: run `cec config relog`; the mount goes on, and sends what was saved after it', { error })
       else logger.info(state === 'online' ? 'the server answers' : 'the server cannot be reached: going on with what is known', { error })

@@ -41,6 +41,8 @@ export interface QuestionsDeps {
   readonly patience: Patience
   /** Is the server out of reach, so that the last complete listing of a folder is the best word about a name that is not in it? */
   readonly cutOff: () => boolean
+  /** ... and not only for as long as it takes to restart one? */
+  readonly longGone: () => boolean
   /** The server's word about a live inode, asked for at that time. */
   readonly onAnswer: (live: Inode, node: KnownNode, askedAt: number) => void
   readonly logger: Logger
@@ -75,7 +77,7 @@ export class Questions {
     const ask = (): Promise<KnownNode | undefined> => this.ask(folder, name, asker)
     try {
       // Absence would need a new proof, and a program that creates a file rather waits a while than fails: unless it would wait in vain.
-      const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !this.deps.cutOff()
+      const waits = (stale === 'unknown' || stale === undefined) && !this.deps.patience.starting && !(stale === undefined && this.deps.cutOff()) && !this.deps.longGone()
       return await (waits ? ask() : this.deps.patience.ask(ask))
     } catch (error) {
       // A name that no server can hold is not there; asking about it could hang the server (trap 10).
@@ -216,13 +218,17 @@ export class Questions {
   async complete(folder: Inode, asker?: Asker): Promise<void> {
     const { metadata, logger } = this.deps
     if (this.onServer(folder) && metadata.complete(folder.ino) === undefined) {
-      const known = metadata.listing(folder.ino)
-      const inHand = known !== undefined && known.completeAt !== 0 && (known.nodes.size > 0 || this.deps.cutOff())
+      /** Is the last listing something to show? An empty one only if that is all there is to be had. */
+      const inHand = (alone: boolean): boolean => {
+        const known = metadata.listing(folder.ino)
+        return known !== undefined && known.completeAt !== 0 && (known.nodes.size > 0 || alone)
+      }
       const ask = (): Promise<void> => this.settleDoubts(folder, asker)
       try {
-        await (inHand || this.deps.cutOff() ? this.deps.patience.ask(ask) : ask())
+        await (inHand(this.deps.cutOff()) || this.deps.longGone() ? this.deps.patience.ask(ask) : ask())
       } catch (error) {
-        if (!(saysNothing(error) && inHand)) throw error
+        // The first who finds the server gone is told no less than the next one.
+        if (!(saysNothing(error) && inHand(!metadata.pushed))) throw error
         logger.warn('the folder cannot be listed, showing what is known', { path: this.deps.places.pathOf(folder), error })
       }
     }

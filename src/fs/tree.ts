@@ -64,6 +64,8 @@ export class Tree {
   readonly patience: Patience
   /** Is the server out of reach, so that the last complete listing of a folder is the best word about a name that is not in it? */
   cutOff: () => boolean = () => false
+  /** ... and not only for as long as it takes to restart one? Then nobody waits for what is not known. */
+  longGone: () => boolean = () => false
 
   constructor(deps: TreeDeps) {
     this.deps = deps
@@ -75,7 +77,7 @@ export class Tree {
     this.transit = new Transit(this.places)
     this.questions = new Questions({
       ...deps, places: this.places, transit: this.transit, echoes: this.echoes, patience: this.patience,
-      cutOff: () => this.cutOff(),
+      cutOff: () => this.cutOff(), longGone: () => this.longGone(),
       onAnswer: (live, node, askedAt) => this.refresh(live, node, askedAt),
     })
     deps.metadata.onChange = (ino, name) => {
