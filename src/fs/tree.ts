@@ -124,13 +124,22 @@ export class Tree {
     // Our own change may have come while the server was asked.
     const now = folder.local.get(name)
     if (now !== undefined) return now ?? undefined
-    return node === undefined ? this.keptFolder(folder, name) : this.inodeFor(folder, name, node)
+    return node === undefined ? this.keptFolder(folder, name) ?? this.lastSeen(folder, name) : this.inodeFor(folder, name, node)
   }
 
   /** A folder that the server does not have any more, in which something waits to be sent: it stays here until that is done. */
   private keptFolder(folder: Inode, name: string): Inode | undefined {
     const live = folder.children.get(name)
     return live !== undefined && live.heldAt === undefined && holdsUnsent(live) ? live : undefined
+  }
+
+  /** What the server had shown us as ours after it was listed last, and cannot be asked for now: it is there, for all that is known. */
+  private lastSeen(folder: Inode, name: string): Inode | undefined {
+    const { metadata } = this.deps
+    const listing = metadata.listing(folder.ino)
+    const live = folder.children.get(name)
+    const unasked = !metadata.pushed && listing?.doubted.has(name) === true && !listing.nodes.has(name)
+    return unasked && live !== undefined && live.uuid !== '' && !live.unlinked && live.heldAt === undefined ? live : undefined
   }
 
   /** `child` of a name that has just been listed: what is known, without asking. */
@@ -155,6 +164,10 @@ export class Tree {
       found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attributes.of(node) })
     }
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
+    for (const name of this.deps.metadata.listing(folder.ino)?.doubted.keys() ?? []) {
+      const live = folder.local.has(name) || this.keptFolder(folder, name) !== undefined ? undefined : this.lastSeen(folder, name)
+      if (live !== undefined) found.push({ name, attr: live.attr() })
+    }
     if (folder.hasNames) {
       for (const [name, inode] of folder.children) {
         if (inode.type !== 'folder' || !inode.hasNames || folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.nodes.get(name) !== undefined) continue
