@@ -9,6 +9,19 @@ describe('absence', { timeout: 120_000 }, () => {
   before(async () => { world = await World.start({ indexDelayMs: 20 }) })
   after(() => world.close())
 
+  /** An engine ends with a rename in `folder`, of `a` to `b`, that it could not send; what it may lose is lost. */
+  const leftRename = async (name: string, folder: string): Promise<void> => {
+    const { engine, fs } = await world.open(name)
+    await fs.mkdir(folder)
+    await fs.writeFile(`${folder}/a`, 'a')
+    await engine.sync()
+    world.before.move = () => Promise.reject(new CellsError('unavailable', 'not now'))
+    await fs.rename(`${folder}/a`, `${folder}/b`)
+    await engine.close(AbortSignal.timeout(100))
+    delete world.before.move
+    await world.dropCache(name)
+  }
+
   it('an empty listing of a folder that had names is not believed while they can be asked for', async () => {
     const first = await world.open('lies')
     await first.fs.mkdir('d')
@@ -51,15 +64,7 @@ describe('absence', { timeout: 120_000 }, () => {
   })
 
   it('what an earlier process left and cannot be looked for at the start is looked for again', async () => {
-    const first = await world.open('left')
-    await first.fs.mkdir('f')
-    await first.fs.writeFile('f/a', 'a')
-    await first.engine.sync()
-    world.before.move = () => Promise.reject(new CellsError('unavailable', 'not now'))
-    await first.fs.rename('f/a', 'f/b')
-    await first.engine.close(AbortSignal.timeout(100))
-    delete world.before.move
-    await world.dropCache('left')
+    await leftRename('left', 'f')
     let questions = 0
     let answers = false
     const unavailable = (): Promise<void> => (questions++ === 0 || answers ? Promise.resolve() : Promise.reject(new CellsError('unavailable', 'not now')))
@@ -78,15 +83,7 @@ describe('absence', { timeout: 120_000 }, () => {
   })
 
   it('what an earlier process left is looked for by a sync, also right after the server was seen to be gone', async () => {
-    const first = await world.open('left-gone')
-    await first.fs.mkdir('g')
-    await first.fs.writeFile('g/a', 'a')
-    await first.engine.sync()
-    world.before.move = () => Promise.reject(new CellsError('unavailable', 'not now'))
-    await first.fs.rename('g/a', 'g/b')
-    await first.engine.close(AbortSignal.timeout(100))
-    delete world.before.move
-    await world.dropCache('left-gone')
+    await leftRename('left-gone', 'g')
     world.streams = false
     let questions = 0
     // (A mount begins with one that is answered.)

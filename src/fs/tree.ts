@@ -124,7 +124,12 @@ export class Tree {
     // Our own change may have come while the server was asked.
     const now = folder.local.get(name)
     if (now !== undefined) return now ?? undefined
-    return node === undefined ? this.keptFolder(folder, name) ?? this.lastSeen(folder, name) : this.inodeFor(folder, name, node)
+    return node === undefined ? this.kept(folder, name) : this.inodeFor(folder, name, node)
+  }
+
+  /** What is shown here although the server does not show it, or cannot be asked. */
+  private kept(folder: Inode, name: string): Inode | undefined {
+    return this.keptFolder(folder, name) ?? this.lastSeen(folder, name)
   }
 
   /** A folder that the server does not have any more, in which something waits to be sent: it stays here until that is done. */
@@ -164,14 +169,11 @@ export class Tree {
       found.push({ name, attr: live !== undefined && live.uuid === node.uuid ? live.attr() : this.attributes.of(node) })
     }
     for (const [name, inode] of folder.local) if (inode !== null) found.push({ name, attr: inode.attr() })
-    for (const name of this.deps.metadata.listing(folder.ino)?.doubted.keys() ?? []) {
-      const live = folder.local.has(name) || this.keptFolder(folder, name) !== undefined ? undefined : this.lastSeen(folder, name)
-      if (live !== undefined) found.push({ name, attr: live.attr() })
-    }
     if (folder.hasNames) {
-      for (const [name, inode] of folder.children) {
-        if (inode.type !== 'folder' || !inode.hasNames || folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.nodes.get(name) !== undefined) continue
-        if (this.keptFolder(folder, name) !== undefined) found.push({ name, attr: inode.attr() })
+      for (const name of folder.children.keys()) {
+        if (folder.local.has(name) || this.deps.metadata.listing(folder.ino)?.nodes.get(name) !== undefined) continue
+        const kept = this.kept(folder, name)
+        if (kept !== undefined) found.push({ name, attr: kept.attr() })
       }
     }
     return found
