@@ -10,10 +10,9 @@ import { open, opendir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { CellsNode } from '../cells/types.js'
-import { isAlive } from '../processes.js'
 import { ByteRanges } from './byte-ranges.js'
 import { MIB } from './parts.js'
-import { readRecord, WorkRecord } from './record.js'
+import { isLeftBehind, readRecord, WorkRecord } from './record.js'
 
 /** Smaller files are cheaper to fetch again than to keep books about. */
 const WORTH_KEEPING = 1 * MIB
@@ -21,7 +20,7 @@ const SAVE_EVERY_MS = 250
 const SAVE_EVERY_BYTES = 8 * MIB
 
 /** Names that this module gives, and no transfer or comparison takes for content. */
-export const isPartialName = (name: string): boolean => /^\.cec-[0-9a-f]{12,16}\.(?:part|json)(?:\.[0-9a-f]{8}|\.taking|\.new)?$/.test(name)
+export const isPartialName = (name: string): boolean => /^\.cec-[0-9a-f]{12,16}\.(?:part|json)(?:\.[0-9a-f-]+|\.taking|\.new)?$/.test(name)
 
 /** What runs of this transfer that have died may have left in a folder: files too small for a record, named after their run. */
 export class Leftovers {
@@ -41,8 +40,7 @@ export class Leftovers {
     try {
       for await (const { name } of await opendir(folder)) {
         const [, run] = /^\.cec-([0-9a-f]{8})[0-9a-f]{8}\.part$/.exec(name) ?? []
-        const [, pid] = /^\.cec-[0-9a-f]+\.json\.([0-9a-f]{8})[0-9a-f]{8}$/.exec(name) ?? []
-        if ((run !== undefined && this.#runs.has(run)) || (pid !== undefined && !isAlive(Number.parseInt(pid, 16), ''))) await unlink(join(folder, name)).catch(() => {})
+        if ((run !== undefined && this.#runs.has(run)) || (isPartialName(name) && isLeftBehind(name))) await unlink(join(folder, name)).catch(() => {})
       }
     } catch {
       // Not there yet, or not to be read.

@@ -34,6 +34,12 @@ export async function readRecord(path: string): Promise<{ readonly facts: unknow
   return written === undefined ? undefined : { facts: written.facts, inUse: living(written) }
 }
 
+/** Is this the name of a temporary file that is left of a new record, because its process (pid and start time in the name) has died at just that moment? */
+export function isLeftBehind(name: string): boolean {
+  const [, pid, start] = /\.json\.(\d+)-(\d*)-[0-9a-f]{8}$/.exec(name) ?? []
+  return pid !== undefined && start !== undefined && !isAlive(Number(pid), start)
+}
+
 export class WorkRecord {
   readonly path: string
   /** Of the dead owner this was taken from; undefined for a new record. To be checked by the caller: a file is only input. */
@@ -67,8 +73,7 @@ export class WorkRecord {
 
   /** False when there is one. */
   async #create(facts: unknown): Promise<boolean> {
-    // Named after the process, so that one that dies here is known by what it left (partial.ts).
-    const temporary = `${this.path}.${process.pid.toString(16).padStart(8, '0')}${randomBytes(4).toString('hex')}`
+    const temporary = `${this.path}.${process.pid}-${startTime(process.pid)}-${randomBytes(4).toString('hex')}`
     await writeFile(temporary, text(facts), { flag: 'wx', mode: 0o600 })
     try {
       // Unlike a rename, a link never replaces.

@@ -1,13 +1,18 @@
 /** The books of uploads in parts: whose they are, what becomes of uploads that nobody goes on with, and books that cannot be kept. */
 import { strict as assert } from 'node:assert'
-import { rmSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { promises, rmSync } from 'node:fs'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
+import { basename, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { CellsError } from '../cells/errors.js'
+import { startTime } from '../processes.js'
+import { isPartialName, Leftovers } from './partial.js'
 import { MIB } from './parts.js'
+import { WorkRecord } from './record.js'
 import { asIfDied, failAt, noFailures, send, sendUntil, withUpload } from './resume.testing.js'
 import { TransferState } from './state.js'
+import { writeTree } from './testing.js'
 
 describe('upload: books', () => {
   it('while another process sends the same file, this one keeps no book and aborts when it fails', () => withUpload(15 * MIB, async bench => {
@@ -87,6 +92,30 @@ describe('upload: books', () => {
     }
     noFailures(await send(bench.server, bench.file, { state: bench.state }))
     assert.ok(bench.server.raw('ws/big')?.equals(bench.content))
+  }))
+
+  it('a book that a process was about to begin when it died goes, also where another one has its pid now; that of a living one stays', { skip: process.platform !== 'linux' && 'needs /proc' }, t => withUpload(1, async bench => {
+    const begun: string[] = []
+    const link = t.mock.method(promises, 'link', async (from: string) => {
+      begun.push(basename(from))
+      return Promise.reject(Object.assign(new Error('not here'), { code: 'EPERM' }))
+    })
+    syncBuiltinESMExports()
+    await mkdir(bench.stateFolder)
+    await WorkRecord.claim(join(bench.stateFolder, '.cec-0123456789abcdef.json'), null)
+    link.mock.restore()
+    syncBuiltinESMExports()
+    const [alive = ''] = begun
+    const dead = alive.replace(startTime(process.pid), '1')
+    const target = join(bench.stateFolder, '../target')
+    for (const folder of [bench.stateFolder, target]) {
+      await rm(folder, { recursive: true, force: true })
+      await writeTree(folder, { [alive]: '', [dead]: '' })
+    }
+    assert.ok([alive, dead].every(isPartialName), 'no content')
+    await bench.state.sweep(bench.server)
+    await new Leftovers(['01234567']).remove(target)
+    for (const folder of [bench.stateFolder, target]) assert.deepEqual(await readdir(folder), [alive])
   }))
 
   it('a damaged record counts as none', () => withUpload(15 * MIB, async bench => {

@@ -11,7 +11,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CellsServer } from '../cells/server.js'
 import type { MultipartPart } from '../cells/types.js'
-import { readRecord, WorkRecord } from './record.js'
+import { isLeftBehind, readRecord, WorkRecord } from './record.js'
 
 /** A server sweeps left-over parts after two days (newer-servers 3.4); what is older is given up. */
 const GIVEN_UP_MS = 7 * 24 * 3_600_000
@@ -127,7 +127,7 @@ export class TransferState {
       if (!name.endsWith('.json')) {
         // Left behind in the middle of a step by kill -9.
         const info = await stat(path).catch(() => undefined)
-        if (info !== undefined && now - info.mtimeMs > GIVEN_UP_MS) await rm(path, { force: true }).catch(() => {})
+        if (isLeftBehind(name) || (info !== undefined && now - info.mtimeMs > GIVEN_UP_MS)) await rm(path, { force: true }).catch(() => {})
         continue
       }
       const seen = await readRecord(path).catch(() => undefined)
