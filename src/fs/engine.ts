@@ -259,12 +259,8 @@ class MountEngine implements Engine {
     const backups = new Backups({ tree, journal, confirmer, contents, durability })
     const conflictCopies = new ConflictCopies({ tree, durability, confirmer, journal, conflicts, logger })
     const sender = this.sender = new Sender({
-      tree, durability, conflictCopies, backups, confirmer, journal, locks, logger,
-      freeName: async (folder, name, inode) => {
-        await this.uploader.freed(folder, name, inode)
-        // What was to leave can have become another one's content meanwhile.
-        await removals.cancel(folder, name, (etags) => sender.mayShow(inode, etags))
-      },
+      tree, durability, conflictCopies, backups, confirmer, journal, locks, removals, logger,
+      freeName: (folder, name, inode) => this.uploader.freed(folder, name, inode),
       onMissing: (inode, draft, error) => contents.bases.failed(inode, draft, error),
       onDue: (inode) => this.uploader.add(inode),
       partBytes: this.options.partBytes,

@@ -193,17 +193,18 @@ export class Removals {
 
   /**
    * The place gets new content: overwriting the old node in place is better than deleting it. If it is too late, resolves when the delete was sent.
-   * `onLeft` is told what of ours the server may show there until then (md5s), before anything else is recorded.
+   * `stays`, asked last: is that content still for this place? Else the old node goes, for nothing will be written over it. `onLeft` is told what of
+   * ours the server may show there until then (md5s), before anything else is recorded.
    */
-  async cancel(folder: Inode, name: string, onLeft: (etags: Iterable<string>) => void): Promise<void> {
+  async cancel(folder: Inode, name: string, stays: () => boolean, onLeft: (etags: Iterable<string>) => void): Promise<void> {
     for (const [removal, work] of [...this.pending]) {
       if (removal.place.folder !== folder || removal.place.name !== name) continue
+      // It must not arrive after what is to be written there now.
+      await removal.marking?.catch(() => {})
       if (removal.told) {
         await work
-      } else {
+      } else if (stays() && this.pending.has(removal)) {
         removal.stop.abort()
-        // It must not arrive after what is to be written there now.
-        await removal.marking?.catch(() => {})
         this.finish(removal)
         onLeft(removal.etags)
       }

@@ -246,6 +246,32 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.deepEqual([(await fs.readFile('new')).toString(), (await fs.readFile('new-1')).toString()], ['theirs', 'ours'])
   }))
 
+  for (const next of ['f', 'g']) it(`the old node of a file goes also if the one that is to be written over it is renamed to ${next} just then`, withWorld({ serverVersion: 4 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('f', 'old')
+    await fs.writeFile('f.new', 'first')
+    await engine.sync()
+    let [marking, go] = [false, (): void => {}]
+    const gate = new Promise<void>((resolve) => { go = resolve })
+    // The content without a double that the old node gets before it goes.
+    world.before.put = async (path) => {
+      if (path !== world.path('f.new')) return
+      delete world.before.put
+      marking = true
+      await gate
+    }
+    await fs.rename('f.new', 'f')
+    await until('the old node is about to go', () => marking)
+    await fs.writeFile('f.new', 'second')
+    await until('the next content waits for it', () => engine.status({ verbose: true }).changes?.some(({ path, state }) => path === 'f.new' && state === 'sending') === true)
+    await pause(50)
+    await fs.rename('f.new', next)
+    go()
+    assert.deepEqual(await engine.sync('', AbortSignal.timeout(20_000)), { failed: [] })
+    assert.deepEqual(await names(world), [...new Set(['f', next])])
+    assert.equal((await fs.readFile(next)).toString(), 'second')
+  }))
+
   it('what somebody puts under the old name of a file, right after its old node has gone, is theirs and is shown', withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('a', 'ours')

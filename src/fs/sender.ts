@@ -18,6 +18,7 @@ import { digestFile } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { placeKey } from './places.js'
+import type { Removals } from './removals.js'
 import type { Tree } from './tree.js'
 import type { TreeLock } from './treelock.js'
 import { upload, type UploadLedger } from './upload.js'
@@ -45,10 +46,9 @@ export interface SenderDeps {
   readonly journal: Journal
   /** Names on the server, held while they are being changed there. */
   readonly locks: TreeLock
-  /**
-   * The name gets the inode's content: the folder is made, what was still to be deleted there is deleted, or stays to be written over, and what
-   * lives elsewhere here leaves.
-   */
+  /** Old nodes stay, to be written over. */
+  readonly removals: Removals
+  /** The name gets the inode's content: the folder is made, what was still to be deleted there is deleted, and what lives elsewhere here leaves. */
   readonly freeName: (folder: Inode, name: string, inode: Inode) => Promise<void>
   /** What is missing of a draft could not be fetched. */
   readonly onMissing: (inode: Inode, draft: Draft, error: unknown) => Promise<void>
@@ -145,17 +145,22 @@ export class Sender {
 
   /** Holds the inode's place on the server and the folders above it; taken again if it was moved while we waited. */
   private async lockPlace(inode: Inode, signal: AbortSignal | undefined): Promise<() => void> {
-    const { tree, locks } = this.deps
+    const { tree, locks, removals } = this.deps
     for (;;) {
       await tree.transit.thawed(inode)
       const place = inode.serverPlace
       if (place === undefined) return () => {}
+      const { folder, name } = place
+      const stays = (): boolean => isAt(inode, place) && !tree.transit.isFrozen(inode)
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
-      await abortable(this.deps.freeName(place.folder, place.name, inode), signal)
-      await this.deps.confirmer.nameFree(place.folder, place.name, signal)
-      const release = await locks.acquire({ shared: tree.places.folderKeys(place.folder), exclusive: [placeKey(place)] })
+      await abortable(this.deps.freeName(folder, name, inode), signal)
+      // What was to leave can have become another one's content meanwhile.
+      await abortable(removals.cancel(folder, name, stays, (etags) => this.mayShow(inode, etags)), signal)
+      if (!stays()) continue
+      await this.deps.confirmer.nameFree(folder, name, signal)
+      const release = await locks.acquire({ shared: tree.places.folderKeys(folder), exclusive: [placeKey(place)] })
       // (Where a folder is not there yet, another one can have its path.)
-      if (isAt(inode, place) && (tree.places.there(place.folder) || place.folder.unlinked) && tree.places.toLeave(place.folder, place.name, inode) === undefined) return release
+      if (isAt(inode, place) && (tree.places.there(folder) || folder.unlinked) && tree.places.toLeave(folder, name, inode) === undefined && !removals.pendingAt(folder, name)) return release
       release()
     }
   }
@@ -281,7 +286,7 @@ export class Sender {
   }
 
   /** What the server has at the inode's place is ours to write over. Recorded together with whatever is recorded now. */
-  mayShow(inode: Inode, etags: Iterable<string>): void {
+  private mayShow(inode: Inode, etags: Iterable<string>): void {
     for (const etag of etags) inode.sent.add(etag)
     this.deps.durability.rebase(inode)
   }
