@@ -5,10 +5,11 @@
  */
 import type { KnownNode } from '../cache/known.js'
 import { compareWithNode } from '../cells/digest.js'
-import { ETAG_TEMPORARY } from '../cells/types.js'
+import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import { Conditions } from './conditions.js'
 import type { Inode } from './inodes.js'
 import { Settling, type SettlingDeps } from './settling.js'
+import { askedOf } from './strays.js'
 
 const FIRST_CHECK_MS = 2_500
 const FIRST_CHECK_WITHOUT_EVENTS_MS = 1_100
@@ -30,6 +31,8 @@ interface Waiting {
   /** No interval is longer than this while the wait is young. */
   limit: number
   warned: boolean
+  /** The path that a content was sent to. */
+  readonly sentTo: string | undefined
 }
 
 export interface ConfirmDeps extends SettlingDeps {
@@ -60,16 +63,19 @@ export class Confirmer {
   /** Told of a content of ours that the server has never shown and never will. True if it is kept elsewhere, which drops the inode here. */
   onOverwritten: (inode: Inode, theirs: KnownNode) => boolean = () => false
 
+  /** Told of a content of ours that is not where the inode is now, and was sent to another path (strays.ts). */
+  onAstray: (inode: Inode, sentTo: string, nodes: ReadonlyMap<string, CellsNode>) => void = () => {}
+
   get pending(): number {
     let names = 0
     for (const folder of this.absent.values()) names += folder.size
     return this.present.size + names
   }
 
-  /** `inode.expected`, or a new folder, was sent. */
-  awaitPresent(inode: Inode): void {
+  /** `inode.expected` was sent to this path, or a new folder was. */
+  awaitPresent(inode: Inode, sentTo?: string): void {
     inode.unconfirmed = true
-    const wait = this.newWait()
+    const wait = this.newWait(sentTo)
     wait.next = Math.max(wait.next, inode.trustAfter)
     this.present.set(inode, wait)
     this.arm()
@@ -151,6 +157,8 @@ export class Confirmer {
     }
     // An older content, ours or the one we wrote over: the index lags.
     if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.echoes.isSpent(node)) return true
+    // Somebody has moved it, or the folder around it: ours may be where it was sent.
+    if (this.strayed(inode) !== undefined) return true
     // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
     if (this.onOverwritten(inode, node)) return true
     this.deps.logger.info('content was replaced on the server right after it was sent', { path: this.deps.tree.places.localPath(inode) })
@@ -170,8 +178,14 @@ export class Confirmer {
     await this.settling.done()
   }
 
+  /** The path that the content was sent to, if that is not the inode's path any more. */
+  private strayed(inode: Inode): string | undefined {
+    const sentTo = this.present.get(inode)?.sentTo
+    return sentTo !== undefined && this.deps.tree.places.hasPath(inode) && this.deps.tree.places.pathOf(inode) !== sentTo ? sentTo : undefined
+  }
+
   /** Is the node's content the one that was sent? Where no digest can tell: a new ETag with our size. */
-  private agrees(inode: Inode, node: KnownNode): boolean {
+  agrees(inode: Inode, node: KnownNode): boolean {
     if (inode.expected === undefined) return false
     const verdict = compareWithNode(inode.expected, node)
     return verdict === 'same' || (verdict === 'unknown' && node.etag !== inode.base?.etag && !this.deps.tree.echoes.isSpent(node))
@@ -191,10 +205,10 @@ export class Confirmer {
     this.arm()
   }
 
-  private newWait(): Waiting {
+  private newWait(sentTo?: string): Waiting {
     const now = this.deps.tree.deps.metadata.now()
     const interval = this.deps.tree.pause(this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS)
-    return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false }
+    return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false, sentTo }
   }
 
   private settleFolder(inode: Inode, node: KnownNode): void {
@@ -233,7 +247,7 @@ export class Confirmer {
     try {
       const { tree, logger } = this.deps
       const now = tree.deps.metadata.now()
-      const due: Array<{ path: string; wait: Waiting; settle: (node: KnownNode | undefined) => void }> = []
+      const due: Array<{ path: string; more?: readonly string[]; wait: Waiting; settle: (node: KnownNode | undefined, nodes: ReadonlyMap<string, CellsNode>) => void }> = []
       for (const [inode, wait] of this.present) {
         if (wait.next > now) continue
         // Gone, or with the folder that it was in.
@@ -241,11 +255,14 @@ export class Confirmer {
           this.drop(inode)
           continue
         }
+        const sentTo = this.strayed(inode)
         due.push({
-          path: tree.places.pathOf(inode), wait,
-          settle: (node) => {
+          path: tree.places.pathOf(inode), wait, ...(sentTo !== undefined && { more: askedOf(sentTo) }),
+          settle: (node, nodes) => {
             if (node !== undefined) this.offer(inode, node)
-            if (this.present.get(inode) === wait && this.isLost(inode, wait, node)) this.lost(inode)
+            if (this.present.get(inode) !== wait) return
+            if (sentTo !== undefined && sentTo === this.strayed(inode)) this.onAstray(inode, sentTo, nodes)
+            if (this.isLost(inode, wait, node)) this.lost(inode)
           },
         })
       }
@@ -266,8 +283,8 @@ export class Confirmer {
             logger.warn('the server took a change and does not show it after a minute', { path })
           }
         }
-        const nodes = await tree.deps.server.statMany(batch.map((it) => it.path))
-        for (const { path, settle } of batch) settle(nodes.get(path))
+        const nodes = await tree.deps.server.statMany(batch.flatMap(({ path, more = [] }) => [path, ...more]))
+        for (const { path, settle } of batch) settle(nodes.get(path), nodes)
       }
     } catch (error) {
       this.deps.logger.debug('asking about what was sent failed, will ask again', { error })

@@ -28,6 +28,7 @@ import { Instruments } from './instruments.js'
 import { Journal } from './journal.js'
 import type { Owner } from './node-attributes.js'
 import { Pins } from './pins.js'
+import { RecordedPaths } from './recorded-paths.js'
 import { Recovery } from './recovery.js'
 import type { Engine, EngineStatus, SyncReport } from './status.js'
 import { Removals } from './removals.js'
@@ -38,6 +39,7 @@ import { SetAside } from './set-aside.js'
 import { Shelf } from './shelf.js'
 import { Specials } from './specials.js'
 import { States } from './state.js'
+import { Strays } from './strays.js'
 import { Tree } from './tree.js'
 import { TreeEvents } from './tree-events.js'
 import { TreeLock } from './treelock.js'
@@ -268,6 +270,8 @@ class MountEngine implements Engine {
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
     const foreground = new Foreground()
     const uploader = this.uploader = new Uploader({ tree, durability, sender, foreground, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })
+    const strays = new Strays({ tree, confirmer, durability, journal, paths: new RecordedPaths(tree, journal, uploader), logger })
+    confirmer.onAstray = (inode, sentTo, nodes) => strays.look(inode, sentTo, nodes)
     const states = new States({ tree, conflicts, confirmer, uploader, unlinks })
     const pins = this.pins = new Pins({ tree, contents, journal, blocks: this.blocks, stateDir: this.options.stateDir, logger })
     this.report = new Report({

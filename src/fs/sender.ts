@@ -17,6 +17,7 @@ import type { Durability } from './durability.js'
 import { digestFile } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
+import { part } from './parting.js'
 import { placeKey } from './places.js'
 import type { Removals } from './removals.js'
 import type { Tree } from './tree.js'
@@ -93,8 +94,9 @@ export class Sender {
       const place = inode.serverPlace
       // Sent meanwhile, or nobody's any more.
       if (inode.unlinked || place === undefined || inode.localOnly || inode.draft !== draft || snapshot.generation <= draft.committed) return true
-      if (!await this.send(inode, place, snapshot, digest, sending, either.signal)) return false
-      this.sent(inode, snapshot, digest)
+      const path = await this.send(inode, place, snapshot, digest, sending, either.signal)
+      if (path === undefined) return false
+      this.sent(inode, snapshot, digest, path)
       return true
     } finally {
       this.sending.delete(inode)
@@ -165,32 +167,38 @@ export class Sender {
     }
   }
 
-  /** Uploads to a place unless the server has moved on there; then beside it. False, and nothing is sent, if the place is not the inode's any more. */
-  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<boolean> {
+  /** Uploads to a place unless the server has moved on there; then beside it. @returns the path; undefined, and nothing is sent, if the place is not the inode's any more */
+  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<string | undefined> {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
     const secured = await this.deps.backups.secure(place, inode)
     let path = tree.places.pathAt(place.folder, place.name)
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
-    const before = { base: inode.base, sent: [...inode.sent] }
+    const before = { uuid: inode.uuid, base: inode.base, sent: [...inode.sent] }
     let theirs = await server.stat(path, { signal })
     // Sent once without an answer, it may be there, and what is shown may be what was there right before: it would be there twice.
     if (theirs !== undefined && before.sent.includes(digest.md5) && judge(new Set(before.sent), before.base, theirs, digest, snapshot.size) === 'conflict') theirs = await this.lastShown(path, theirs, signal)
-    if (!isAt(inode, place)) return false
+    if (!isAt(inode, place)) return undefined
+    // (Only when it is sent: until then it can be heard where the node is.)
+    const gone = before.uuid !== '' && theirs?.uuid !== before.uuid
+    const done = (): string => {
+      if (gone && inode.uuid === before.uuid) this.leaveNode(inode, place)
+      return path
+    }
     const over = secured ?? inode.base
     const sent = new Set([...before.sent, ...inode.sent, ...(before.base === undefined || inode.base === before.base ? [] : [before.base.etag])])
     const verdict = judge(sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.deps.conflictCopies.asideOf(place)
-      if (!isAt(inode, place)) return false
+      if (!isAt(inode, place)) return undefined
       this.deps.conflictCopies.aside(inode, aside, place, theirs, 'new node')
       place = aside
       path = tree.places.pathAt(aside.folder, aside.name)
     } else {
       inode.base = over
     }
-    if (verdict === 'same') return true
-    if (tree.transit.isFrozen(inode)) return false
+    if (verdict === 'same') return done()
+    if (tree.transit.isFrozen(inode)) return undefined
     // From here on the server may have it at this place, wherever it is moved to here meanwhile.
     if (inode.heldAt === undefined) tree.places.hold(inode, place)
     // Back to an earlier content: that the server shows it proves nothing until the index has had its time.
@@ -209,11 +217,24 @@ export class Sender {
     } catch (error) {
       // It may have come there all the same; whoever looks next compares contents.
       this.settled(inode)
-      if (error instanceof Overtaken) return false
+      if (error instanceof Overtaken) return undefined
       throw error
     }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
-    return true
+    return done()
+  }
+
+  /** Somebody has taken the node away, and nobody has told where to: what is sent has another one, and stays where that one goes on (S33, S39). */
+  private leaveNode(inode: Inode, place: Place): void {
+    const { tree } = this.deps
+    const { heldAt, movingTo } = inode
+    // (It may be us, who were not told so.)
+    if (movingTo !== undefined) return
+    const { sent } = part(inode, this.deps)
+    for (const md5 of sent) inode.sent.add(md5)
+    tree.echoes.vacate(place.folder, place.name)
+    if (heldAt !== undefined) tree.places.hold(inode, heldAt)
+    this.deps.journal.move(inode)
   }
 
   /** What the server shows at a path when its index has had its time, or has moved on. */
@@ -250,7 +271,7 @@ export class Sender {
   }
 
   /** After the server's 200: our word stands until the server shows the content. */
-  private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest): void {
+  private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest, path: string): void {
     const { draft } = inode
     if (draft !== undefined) draft.committed = Math.max(draft.committed, snapshot.generation)
     inode.expected = digest
@@ -260,7 +281,7 @@ export class Sender {
     if (inode.unlinked) return
     this.deps.tree.overlay(inode)
     this.recordSent(inode, snapshot, digest, 'sent')
-    this.deps.confirmer.awaitPresent(inode)
+    this.deps.confirmer.awaitPresent(inode, path)
   }
 
   /** What is being sent, or was. If it has been written to since, the record goes on vouching for what was secured last. */
