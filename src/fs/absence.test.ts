@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { CellsError, isCellsError } from '../cells/errors.js'
+import type { CellsServer } from '../cells/server.js'
+import { type CellsEvent, ETAG_TEMPORARY } from '../cells/types.js'
 import { code, World } from './engine.testing.js'
+import { until } from './sides.testing.js'
 
 describe('absence', { timeout: 120_000 }, () => {
   let world: World
@@ -164,6 +167,34 @@ describe('absence', { timeout: 120_000 }, () => {
       delete world.answered
       world.passes = () => true
     }
+  })
+
+  it('S34: what somebody puts in the place of a file that is being deleted is there', async () => {
+    const path = world.path('taken')
+    let tell: ((event: CellsEvent) => void) | undefined
+    const server: CellsServer = {
+      ...world.server,
+      events: (listener) => {
+        tell = (event) => listener.onEvent(event)
+        return world.server.events({ ...listener, onEvent: () => {} })
+      },
+      // The server answers when somebody has the name.
+      remove: async (...call) => {
+        await world.server.remove(...call)
+        await world.server.put(path, Buffer.from('theirs'), 6)
+        tell?.({ type: 'create', node: (await world.server.waitFor(path, (node) => node?.size === 6 && node.etag !== ETAG_TEMPORARY))! })
+      },
+    }
+    const { engine, fs } = await world.open('taken', undefined, { server })
+    await until('the event stream', () => engine.status().live)
+    await fs.writeFile('taken', 'ours')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.ok((await fs.readdir('')).includes('taken'))
+    await fs.unlink('taken')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.ok((await fs.readdir('')).includes('taken'))
+    assert.equal((await fs.readFile('taken')).toString(), 'theirs')
+    await engine.close()
   })
 
   it('what is not known while the server is gone is asked for now and then, not each time: a walk does not wait at every folder', async () => {

@@ -58,6 +58,8 @@ export class TreeEvents {
     if (known !== undefined && node !== undefined && same(known, node)) return
     // An echo of our own delete or rename, unless it is of what the server has shown a moment ago.
     if (node === undefined && answer !== undefined && known === undefined && (live === undefined || live.unconfirmed || live.uuid === '')) return
+    // Under what is being deleted: whether it is that or another one matters when that is gone (unlinks.ts).
+    if (node !== undefined && folder.local.get(name) === null) metadata.ours(folder.ino, name, node, metadata.now())
     this.tree.doubt(folder, name)
     if (live === undefined || folder.local.get(name) === live) return
     this.tree.kernel.attributes(live)

@@ -345,7 +345,7 @@ export class Unlinks {
     return { unshown: going.flatMap((it) => it.unshown), deleted: going.flatMap((it) => it.deleted) }
   }
 
-  /** Nothing is there: it was deleted by somebody else, too, or a folder above it was renamed, of which we do not know yet. */
+  /** Nothing is there, or not what was deleted: that was deleted by somebody else, too, or a folder above it was renamed, of which we do not know yet. */
   private leave(unlink: Unlink): void {
     this.finish(unlink)
     this.deps.tree.doubt(unlink.folder, unlink.name)
@@ -370,6 +370,10 @@ export class Unlinks {
   private done(unlink: Unlink): void {
     const told = this.failures.length === 0 ? -1 : this.failures.findIndex(({ path }) => path === this.deps.journal.serverPath(unlink))
     if (told >= 0) this.failures.splice(told, 1)
+    const { tree } = this.deps
+    const known = tree.deps.metadata.listing(unlink.folder.ino)?.nodes.get(unlink.name)
+    // Somebody has the name by now, and that was told before this was answered.
+    if (known !== undefined && unlink.uuid !== '' && known.uuid !== unlink.uuid) return this.leave(unlink)
     this.finish(unlink)
     this.deps.confirmer.settleAbsent(unlink.folder, unlink.name)
   }
