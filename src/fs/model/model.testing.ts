@@ -20,6 +20,8 @@ export interface Work {
   readonly path: string
   /** Where it was before, since the last quiescence. */
   readonly was?: readonly string[]
+  /** Where it may be instead: somebody put it where a rename of ours had been, or was to be, made. */
+  readonly also?: readonly string[]
   /** performance.now() of the acknowledgement. */
   readonly at: number
 }
@@ -191,7 +193,7 @@ export class Model {
       for (const [name, id] of world.names) if (name === path || isBelow(name, path)) this.released(world.nodes.get(id)?.content)
     }
     if (!this.isContended(path)) return
-    for (const [key, it] of this.work) if (it.path === path || isBelow(it.path, path)) this.work.delete(key)
+    for (const [key, { path: at, also = [] }] of this.work) if ([at, ...also].some((it) => it === path || isBelow(it, path))) this.work.delete(key)
   }
 
   /** We renamed something. */
@@ -199,11 +201,13 @@ export class Model {
     this.renames.push({ from, to, folder: this.worlds.some((world) => world.at(from)?.type === 'folder') })
   }
 
-  /** What is, or was, at `from` is at `to`. */
-  workMoved(from: string, to: string): void {
+  /** What is, or was, at `from` is at `to`. Where `we` moved it, it may not have met what is contended. */
+  workMoved(who: 'we' | 'they', from: string, to: string): void {
     for (const it of [...this.partial]) if (it === from || isBelow(it, from)) this.partial.add(to + it.slice(from.length))
     for (const [key, it] of this.work) {
-      if (it.path === from || isBelow(it.path, from)) this.work.set(key, { ...it, path: to + it.path.slice(from.length), was: [...it.was ?? [], it.path] })
+      if (it.path !== from && !isBelow(it.path, from)) continue
+      const also = who === 'we' && this.isContended(it.path) ? [...it.also ?? [], it.path] : it.also
+      this.work.set(key, { ...it, path: to + it.path.slice(from.length), was: [...it.was ?? [], it.path], ...(also !== undefined && { also }) })
     }
   }
 

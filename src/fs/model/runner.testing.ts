@@ -239,7 +239,7 @@ export class Runner {
     if ('value' in outcome || uncertain) {
       this.model.renamed(from, to)
       this.model.releasedAt(to)
-      this.model.workMoved(from, to)
+      this.model.workMoved('we', from, to)
     }
     this.model.did<void>('rename', [from, to], outcome, uncertain, (world) => world.rename(from, to))
     await this.look(from)

@@ -129,7 +129,7 @@ export class SecondClient {
     if (!free || newest.at(from) === undefined || model.meets([from, to])) return
     await this.act([from, to], async () => {
       await site.other.move(this.path(from), this.path(to))
-      model.workMoved(from, to)
+      model.workMoved('they', from, to)
       model.theyMoved(from, to)
     }, (world) => world.rename(from, to))
   }
