@@ -38,6 +38,8 @@ interface Waiting {
 export interface ConfirmDeps extends SettlingDeps {
   /** The server has answered to a content and does not know of it: it is to be sent again. */
   readonly onLost: (inode: Inode) => void
+  /** A folder that was made is not there any more: it is not to be made again. */
+  readonly onFolderGone: (folder: Inode) => void
   /** After so long, milliseconds, the index of a server is thought to have caught up. */
   readonly resendMs: number
 }
@@ -311,6 +313,7 @@ export class Confirmer {
     // (It told the Uuid of a folder that it made.)
     if (inode.type === 'folder' && serverPlace !== undefined) {
       logger.warn('a folder that was made is not on the server any more', { path: tree.places.localPath(inode) })
+      this.deps.onFolderGone(inode)
       tree.overlay(inode)
       tree.doubt(serverPlace.folder, serverPlace.name)
       return

@@ -227,6 +227,7 @@ class MountEngine implements Engine {
         this.journal.folder(inode)
       },
       onLost: (inode) => this.sender.sendAgain(inode),
+      onFolderGone: (folder) => this.journal.folder(folder),
       resendMs: this.options.resendMs ?? RESEND_MS,
     })
     this.tree.cutOff = () => !this.metadata.pushed && (this.connection.state !== 'online' || this.tree.patience.paused)

@@ -122,12 +122,17 @@ describe('what somebody takes away before the server has shown it, and nobody te
     assert.equal((await fs.stat('f')).type, 'folder')
   }))
 
-  it('a folder is gone', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+  it('a folder is gone, after a new start too', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await open(world)
     await fs.mkdir('d')
     await taken(world, engine, 'd')
     await synced(engine)
     await shows(fs, [])
+    await engine.close()
+    const again = await open(world)
+    await synced(again.engine)
+    await shows(again.fs, [])
+    assert.equal(await world.onServer('d'), false)
   }))
 
   it('a folder with a file in it is there again', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
