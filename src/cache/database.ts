@@ -8,13 +8,15 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { migrate } from './migrate.js'
-import { RecordTable, type Sum } from './records.js'
+import { nextNumber, numbersFrom, recordsOf, RecordTable, type Sum } from './records.js'
 import { salvage } from './salvage.js'
 import type { DraftRecord } from './store.js'
 import { StoreError } from './store-error.js'
+import { type Frame, missing, WriteAheadLog } from './write-ahead-log.js'
+import { APPLIED } from './write-behind.js'
 
-/** Raised with every change of a record's shape; migrate() brings older stores up. 1: MessagePack without checksums. */
-export const SCHEMA = 2
+/** Raised with every change of a record's shape; migrate() brings older stores up. 1: MessagePack without checksums. 2: no log beside the database. */
+export const SCHEMA = 3
 const CHECK_MS = 30_000
 
 /** What the server does not know, and nobody else. */
@@ -26,6 +28,10 @@ export interface Opened {
   readonly root: RootDatabase
   readonly tables: Tables
   readonly damage: readonly string[]
+  /** Undefined where none can be kept. */
+  readonly log: WriteAheadLog | undefined
+  /** Number of the last change that is in the database. */
+  readonly applied: number
 }
 
 export function openRoot(file: string, readOnly = false): RootDatabase {
@@ -44,14 +50,18 @@ export function openTables(root: RootDatabase): Tables {
 }
 
 /**
- * Opens or creates the database. What is damaged is left out and told in `damage`; the damaged file is kept beside.
+ * Opens or creates the database, with what its log (`logFile`) has and it does not. What is damaged is left out and told in `damage`; the damaged file
+ * is kept beside.
  * @throws StoreError `newer`; what the file system throws
  */
-export function openDatabase(dir: string, file: string): Opened {
+export function openDatabase(dir: string, file: string, logFile: string): Opened {
   const damage: string[] = []
   let found: ReturnType<typeof salvage> | undefined
-  if (existsWithContent(file) && !isClean(file) && !check(file)) {
-    found = salvage(readFileSync(file))
+  if (!existsWithContent(file)) {
+    const left = salvage(rawRecords(logFile))
+    if (left.length > 0) found = left
+  } else if (!isClean(file) && !check(file)) {
+    found = salvage(Buffer.concat([readFileSync(file), rawRecords(logFile)]))
     const aside = join(dir, 'damaged', `${new Date().toISOString().replaceAll(':', '.')}-${basename(file)}`)
     mkdirSync(dirname(aside), { recursive: true, mode: 0o700 })
     renameSync(file, aside)
@@ -67,24 +77,54 @@ export function openDatabase(dir: string, file: string): Opened {
       throw new StoreError('newer', `The folder ${dir} was written by a newer version of cellsfs (schema ${schema}); use that one`)
     }
     const tables = openTables(root)
-    if (schema !== undefined && schema < SCHEMA) migrate(root, tables, SCHEMA)
-    if (schema === undefined && found === undefined && readdirSync(join(dir, 'drafts')).length > 0) damage.push('The store is gone; contents that were not sent are still there, without their names')
-    if (found !== undefined) {
-      const all = found.filter(({ table, key, value }) => table !== 'drafts' || !setAside(dir, key, value as DraftRecord))
-      root.transactionSync(() => { for (const { table, key, value } of all) void tables[table].put(key, value) })
-    }
+    if (schema !== undefined && schema < SCHEMA) migrate(root, tables, schema, SCHEMA)
+    if (schema === undefined && damage.length === 0 && (found !== undefined || readdirSync(join(dir, 'drafts')).length > 0)) damage.push('The store is gone; contents that were not sent are still there, without their names')
     // Not written again: it must open on a full disk too.
     if (schema === undefined) root.openDB<number, string>({ name: 'meta' }).putSync('schema', SCHEMA)
+    const { log, frames = [] } = WriteAheadLog.open(logFile) ?? {}
+    const applied = found === undefined ? replay(root, tables, frames) : takeOver(root, tables, frames, found.filter(({ table, key, value }) => table !== 'drafts' || !setAside(dir, key, value as DraftRecord)))
     for (const table of Object.values(tables)) {
       const keys = table.damaged()
       root.transactionSync(() => { for (const key of keys) void table.remove(key) })
       if (keys.length > 0) damage.push(`${keys.length === 1 ? 'A record' : `${keys.length} records`} of ${WHAT[table.name as TableName]} ${keys.length === 1 ? 'was' : 'were'} damaged and left out`)
     }
-    return { root, tables, damage }
+    return { root, tables, damage, log, applied }
   } catch (error) {
     void root.close()
     throw error
   }
+}
+
+/** What the log has and the database does not. @returns the number of the last change */
+function replay(root: RootDatabase, tables: Tables, frames: readonly Frame[]): number {
+  const meta = root.openDB<number, string>({ name: 'meta' })
+  const applied = meta.get(APPLIED) ?? 0
+  const last = Math.max(applied, frames.at(-1)?.number ?? 0)
+  numbersFrom(last)
+  const rest = [...missing(frames, applied)]
+  if (rest.length > 0) {
+    root.transactionSync(() => {
+      for (const { records } of rest) {
+        for (const { record: { table, key, number, value }, bytes } of recordsOf(records)) void tables[table as TableName].write(key, value === null ? undefined : { bytes, value, number })
+      }
+      for (const table of Object.values(tables)) table.keepSum()
+      void meta.put(APPLIED, last)
+    })
+  }
+  return last
+}
+
+/** What was found in the bytes of a database, and of its log. @returns a number above all of them */
+function takeOver(root: RootDatabase, tables: Tables, frames: readonly Frame[], found: ReturnType<typeof salvage>): number {
+  numbersFrom(Math.max(frames.at(-1)?.number ?? 0, ...found.map(({ number }) => number)))
+  root.transactionSync(() => { for (const { table, key, value } of found) void tables[table].put(key, value) })
+  const applied = nextNumber()
+  root.openDB<number, string>({ name: 'meta' }).putSync(APPLIED, applied)
+  return applied
+}
+
+function rawRecords(logFile: string): Buffer {
+  return Buffer.concat(WriteAheadLog.read(logFile).map(({ records }) => records))
 }
 
 /** A content that only its record has may be one that was sent long ago: it is for a person to look at. */

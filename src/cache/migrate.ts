@@ -1,5 +1,6 @@
 /**
- * Brings a store of schema 1 up to the present one, in one transaction. Its tables were MessagePack without checksums. Of the
+ * Brings a store of an earlier schema up to the present one, in one transaction. To schema 3 only the number changed: who does not know of the log beside the
+ * database must not open it. The tables of schema 1 were MessagePack without checksums. Of the
  * journal it knew contents, the renames of editors' backups (all others had gone to the server at once), replaced files and deletes;
  * its names were the same here and on the server.
  */
@@ -20,8 +21,8 @@ const CHANGED: { readonly [name in TableName]?: (value: unknown) => unknown } = 
   },
 }
 
-export function migrate(root: RootDatabase, tables: Tables, schema: number): void {
-  const old = NAMES.map((name) => ({ name, db: root.openDB<unknown, string>({ name }) }))
+export function migrate(root: RootDatabase, tables: Tables, from: number, to: number): void {
+  const old = from > 1 ? [] : NAMES.map((name) => ({ name, db: root.openDB<unknown, string>({ name }) }))
   const meta = root.openDB<number, string>({ name: 'meta' })
   root.transactionSync(() => {
     for (const { name, db } of old) {
@@ -29,6 +30,6 @@ export function migrate(root: RootDatabase, tables: Tables, schema: number): voi
       for (const { key, value } of [...db.getRange()]) void tables[name].put(key, change(value))
       db.clearSync()
     }
-    meta.putSync('schema', schema)
+    meta.putSync('schema', to)
   })
 }

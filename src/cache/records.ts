@@ -33,10 +33,17 @@ export const DAMAGED = Symbol('damaged')
 
 let lastNumber = 0
 
-function nextNumber(): number {
+/** The number of a record that is made now. */
+export function nextNumber(): number {
   return lastNumber = Math.max(lastNumber + 1, Date.now() * 1000)
 }
 
+/** Numbers of earlier processes, whose clock may have been ahead, have come as far as this. */
+export function numbersFrom(number: number): void {
+  lastNumber = Math.max(lastNumber, number)
+}
+
+/** `value` null: there is no such record any more. */
 export function encodeRecord(table: string, key: string, value: unknown, number = nextNumber()): Buffer {
   const text = Buffer.from(JSON.stringify([table, key, number, value]))
   const head = Buffer.allocUnsafe(HEADER)
@@ -44,6 +51,17 @@ export function encodeRecord(table: string, key: string, value: unknown, number 
   head.writeUInt32BE(crc32(text), MAGIC.length)
   head.writeUInt32BE(text.length, MAGIC.length + 4)
   return Buffer.concat([head, text])
+}
+
+/** Records that stand one after the other, up to the first one that is damaged. */
+export function * recordsOf(bytes: Buffer): Generator<{ readonly record: Stored<unknown>; readonly bytes: Buffer }> {
+  for (let at = 0; at < bytes.length;) {
+    const record = decodeRecord<unknown>(bytes, at)
+    if (record === DAMAGED) return
+    const end = at + HEADER + bytes.readUInt32BE(at + MAGIC.length + 4)
+    yield { record, bytes: bytes.subarray(at, end) }
+    at = end
+  }
 }
 
 /** The record that begins at `at`. */
@@ -65,7 +83,7 @@ export function * recordsIn(bytes: Buffer): Generator<Stored<unknown>> {
   }
 }
 
-/** A table of records. Writes are asynchronous and durable when the database says that it is flushed; reads see them at once. */
+/** A table of records on the disk. Writes are asynchronous and durable when the database says that it is flushed; reads see them at once. */
 export class RecordTable<T> {
   readonly name: string
   /** Undefined in a database that is only read and does not have the table. */
@@ -130,32 +148,32 @@ export class RecordTable<T> {
   }
 
   put(key: string, value: T): Promise<boolean> {
-    if (this.over) return Promise.resolve(false)
     const number = nextNumber()
     const bytes = encodeRecord(this.name, key, value, number)
-    // Most are read again soon.
-    this.decoded.set(bytes, { table: this.name, key, number, value, crc: bytes.readUInt32BE(MAGIC.length) })
-    const done = this.db!.put(key, bytes)
-    if (this.sums !== undefined) {
-      this.count(key, bytes.readUInt32BE(MAGIC.length))
-      this.keepSum()
-    }
+    const done = this.write(key, { bytes, value, number })
+    this.keepSum()
     return done
   }
 
   remove(key: string): Promise<boolean> {
-    if (this.over) return Promise.resolve(false)
-    const done = this.db!.remove(key)
-    if (this.sums !== undefined) {
-      this.count(key, undefined)
-      this.keepSum()
-    }
+    const done = this.write(key, undefined)
+    this.keepSum()
     return done
   }
 
-  /** Changes made in one turn of the event loop are one transaction: the sum agrees with the records at any time. */
-  private keepSum(): void {
-    if (this.sums !== undefined && this.sums !== 'none') void this.sums.put(this.name, { count: this.crcs.size, xor: this.xor })
+  /** Writes a record that is made already, or none; the sum is for the caller to keep, in the same turn of the event loop: that is one transaction. */
+  write(key: string, record: { readonly bytes: Buffer; readonly value: T; readonly number: number } | undefined): Promise<boolean> {
+    if (this.over) return Promise.resolve(false)
+    const crc = record?.bytes.readUInt32BE(MAGIC.length)
+    if (this.sums !== undefined) this.count(key, crc)
+    if (record === undefined) return this.db!.remove(key)
+    // Most are read again soon.
+    this.decoded.set(record.bytes, { table: this.name, key, number: record.number, value: record.value, crc: crc! })
+    return this.db!.put(key, record.bytes)
+  }
+
+  keepSum(): void {
+    if (!this.over && this.sums !== undefined && this.sums !== 'none') void this.sums.put(this.name, { count: this.crcs.size, xor: this.xor })
   }
 
   /** Keys of records that are damaged. */

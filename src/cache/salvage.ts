@@ -8,13 +8,14 @@ import { recordsIn, type Stored } from './records.js'
 export type SalvagedTable = 'drafts' | 'moves' | 'folders' | 'removals' | 'unlinks' | 'specials' | 'facts'
 const TABLES: ReadonlySet<string> = new Set<SalvagedTable>(['drafts', 'moves', 'folders', 'removals', 'unlinks', 'specials', 'facts'])
 
-export function salvage(bytes: Buffer): Array<{ readonly table: SalvagedTable; readonly key: string; readonly value: unknown }> {
+export function salvage(bytes: Buffer): Array<{ readonly table: SalvagedTable; readonly key: string; readonly value: unknown; readonly number: number }> {
   const newest = new Map<string, Stored<unknown>>()
   for (const record of recordsIn(bytes)) {
     const id = `${record.table} ${record.key}`
     if (TABLES.has(record.table) && (newest.get(id)?.number ?? -1) < record.number) newest.set(id, record)
   }
   return [...newest.values()]
-    .filter(({ table, value }) => table !== 'unlinks' || ((value as { uuid?: string }).uuid ?? '') !== '')
-    .map(({ table, key, value }) => ({ table: table as SalvagedTable, key, value }))
+    // (Null in a log: removed.)
+    .filter(({ table, value }) => value !== null && (table !== 'unlinks' || ((value as { uuid?: string }).uuid ?? '') !== ''))
+    .map(({ table, key, value, number }) => ({ table: table as SalvagedTable, key, value, number }))
 }

@@ -13,7 +13,7 @@ function check(file: string): boolean {
   const root = openRoot(file, true)
   const schema = schemaOf(root)
   if (schema !== undefined && schema > SCHEMA) return true
-  if (schema !== undefined && schema < SCHEMA) {
+  if (schema === 1) {
     for (const name of [...JOURNAL, 'facts']) {
       const table = root.openDB<unknown, string>({ name }) as Database<unknown, string> | undefined
       for (const { value } of table?.getRange() ?? []) void value

@@ -57,6 +57,7 @@ describe('the store', () => {
   it('is asked, and given, nothing when it is closed, by what has not ended by then, and says that nothing is safe', withFolder(async (dir) => {
     const store = Store.open(dir)
     store.saveDraft(draft('d0', 'file'))
+    await Promise.all([store.close(), store.close()])
     await store.close()
     assert.equal(store.drafts.get('d0'), undefined)
     assert.deepEqual(store.drafts.getRange(), [])
@@ -114,6 +115,22 @@ describe('the store', () => {
     }
   }))
 })
+
+it('takes a store of schema 2 over, which had no log, and no program that knows of none opens it again', withFolder(async (dir) => {
+  await filled(dir, 2)
+  rmSync(join(dir, 'store.log'))
+  const root = open({ path: file(dir), noSubdir: true, maxDbs: 32 })
+  const meta = root.openDB<number, string>({ name: 'meta' })
+  meta.putSync('schema', 2)
+  meta.removeSync('applied')
+  await root.close()
+  const store = Store.open(dir)
+  assert.deepEqual([store.drafts.size, store.damage], [2, []])
+  await store.close()
+  const after = open({ path: file(dir), noSubdir: true, maxDbs: 32 })
+  assert.equal(after.openDB<number, string>({ name: 'meta' }).get('schema'), 3)
+  await after.close()
+}))
 
 describe('a damaged store', () => {
   it('sets a damaged record aside and keeps the others', withFolder(async (dir) => {
@@ -204,5 +221,5 @@ function usedBytes(path: string): number {
 it('records are found in raw bytes', async () => {
   const { salvage } = await import('./salvage.js')
   const pages = Buffer.concat([Buffer.alloc(100, 7), encodeRecord('drafts', 'a', { v: 1 }), Buffer.from('noise'), encodeRecord('drafts', 'a', { v: 2 }), encodeRecord('unlinks', 'u', { path: 'x' }), encodeRecord('facts', 'b', {}).subarray(0, 20)])
-  assert.deepEqual(salvage(pages), [{ table: 'drafts', key: 'a', value: { v: 2 } }])
+  assert.deepEqual(salvage(pages).map(({ table, key, value }) => ({ table, key, value })), [{ table: 'drafts', key: 'a', value: { v: 2 } }])
 })

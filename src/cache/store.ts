@@ -1,6 +1,6 @@
 /**
  * The one embedded database (LMDB: transactional, crash-safe) under drafts, records and local facts of a
- * mount. One process per folder. What must not be lost lives here and in `drafts/` beside it; names and blocks, which may be lost,
+ * mount, and the log in front of it (write-behind.ts). One process per folder. What must not be lost lives here and in `drafts/` beside it; names and blocks, which may be lost,
  * live in the cache folder.
  *
  * A damaged disk must not cost the journal. Records carry checksums (records.ts). A database that was not closed by us, or that
@@ -12,13 +12,16 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { crashPoint } from '../crashpoints.js'
-import { markClean, openDatabase, type Tables } from './database.js'
+import { markClean, openDatabase, type Opened, type TableName } from './database.js'
 import { takeLock } from './lock.js'
 import type { RecordTable } from './records.js'
 import { StoreRoom } from './room.js'
 import { StoreError } from './store-error.js'
+import { Table } from './table.js'
+import { WriteBehind } from './write-behind.js'
 
 const FILE = 'store.mdb'
+const LOG = 'store.log'
 
 export { StoreError } from './store-error.js'
 export type { StoreErrorKind } from './store-error.js'
@@ -145,32 +148,42 @@ export interface UnlinkRecord {
 
 export class Store {
   readonly dir: string
-  readonly facts: RecordTable<Facts>
-  readonly drafts: RecordTable<DraftRecord>
-  readonly moves: RecordTable<MoveRecord>
-  readonly removals: RecordTable<RemovalRecord>
-  readonly unlinks: RecordTable<UnlinkRecord>
-  readonly folders: RecordTable<FolderRecord>
-  readonly specials: RecordTable<SpecialRecord>
+  readonly facts: Table<Facts>
+  readonly drafts: Table<DraftRecord>
+  readonly moves: Table<MoveRecord>
+  readonly removals: Table<RemovalRecord>
+  readonly unlinks: Table<UnlinkRecord>
+  readonly folders: Table<FolderRecord>
+  readonly specials: Table<SpecialRecord>
   /** What was found damaged at the opening, sentences for people. Not empty: files in `drafts/` without a record may be somebody's work. */
   readonly damage: readonly string[]
   private readonly root: RootDatabase
+  private readonly behind: WriteBehind
+  private readonly all: readonly Table<unknown>[]
   private readonly unlock: () => void
   private readonly room: StoreRoom
   private closing = false
 
-  private constructor(dir: string, { root, tables, damage }: { root: RootDatabase; tables: Tables; damage: readonly string[] }, unlock: () => void) {
+  private constructor(dir: string, { root, tables, damage, log, applied }: Opened, unlock: () => void) {
     this.dir = dir
     this.root = root
     this.damage = damage
     this.unlock = unlock
-    this.facts = tables.facts as RecordTable<Facts>
-    this.drafts = tables.drafts as RecordTable<DraftRecord>
-    this.moves = tables.moves as RecordTable<MoveRecord>
-    this.unlinks = tables.unlinks as RecordTable<UnlinkRecord>
-    this.folders = tables.folders as RecordTable<FolderRecord>
-    this.removals = tables.removals as RecordTable<RemovalRecord>
-    this.specials = tables.specials as RecordTable<SpecialRecord>
+    const all: Table<unknown>[] = []
+    this.behind = new WriteBehind(root, log, applied, () => all)
+    const table = <T>(name: TableName): Table<T> => {
+      const made = new Table<T>(tables[name] as RecordTable<T>, this.behind)
+      all.push(made)
+      return made
+    }
+    this.all = all
+    this.facts = table<Facts>('facts')
+    this.drafts = table<DraftRecord>('drafts')
+    this.moves = table<MoveRecord>('moves')
+    this.unlinks = table<UnlinkRecord>('unlinks')
+    this.folders = table<FolderRecord>('folders')
+    this.removals = table<RemovalRecord>('removals')
+    this.specials = table<SpecialRecord>('specials')
     this.room = new StoreRoom(join(dir, FILE), () => {
       const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
       return (lastPageNumber + 1) * pageSize
@@ -193,7 +206,7 @@ export class Store {
       throw new StoreError('in-use', `The cache folder ${dir} is in use by another mount (process ${unlock})`)
     }
     try {
-      return new Store(dir, openDatabase(dir, join(dir, FILE)), unlock)
+      return new Store(dir, openDatabase(dir, join(dir, FILE), join(dir, LOG)), unlock)
     } catch (error) {
       unlock()
       if (error instanceof StoreError) throw error
@@ -233,7 +246,7 @@ export class Store {
     this.checkOpen()
     this.room.look()
     crashPoint('before the store is flushed')
-    await this.root.flushed
+    await this.behind.safe()
     crashPoint('after the store is flushed')
   }
 
@@ -241,7 +254,7 @@ export class Store {
   async committed(): Promise<void> {
     this.checkOpen()
     this.room.look()
-    await this.root.committed
+    await this.behind.written()
     crashPoint('after records are committed')
   }
 
@@ -250,11 +263,18 @@ export class Store {
     if (this.closing) throw new StoreError('unusable', 'The store is closed')
   }
 
-  async close(): Promise<void> {
+  private over: Promise<void> | undefined
+
+  /** As often as one likes. */
+  close(): Promise<void> {
+    return this.over ??= this.end()
+  }
+
+  private async end(): Promise<void> {
     this.closing = true
-    await this.root.flushed
-    for (const table of [this.facts, this.drafts, this.moves, this.removals, this.unlinks, this.folders, this.specials]) table.end()
+    await this.behind.close(() => { for (const table of this.all) table.end() })
     await this.root.close()
+    this.behind.closed()
     markClean(join(this.dir, FILE))
     this.unlock()
   }
