@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 
-/** Allocated and not used, at least. */
+/** Allocated and not used, at least, besides what is written in one go. */
 const SPARE_BYTES = 2 * 2 ** 20
 const STEP_BYTES = 4 * 2 ** 20
 /** How often the use is looked at, at most; a burst of records in between is far below SPARE_BYTES. */
@@ -23,6 +23,7 @@ const FULL = /No space left|quota exceeded/i
 export class StoreRoom {
   private readonly file: string
   private readonly usedBytes: () => number
+  private readonly spare: number
   private allocated = 0
   private lacking = false
   private possible = true
@@ -30,10 +31,15 @@ export class StoreRoom {
   private looked = 0
   private spent = 0
 
-  /** `usedBytes`: how far the database uses its file. Allocates at once. */
-  constructor(file: string, usedBytes: () => number) {
+  /**
+   * Allocates at once.
+   * @param usedBytes how far the database uses its file
+   * @param atOnce so much may be written before the next look
+   */
+  constructor(file: string, usedBytes: () => number, atOnce = 0) {
     this.file = file
     this.usedBytes = usedBytes
+    this.spare = SPARE_BYTES + atOnce
     const wanted = this.wanted()
     const { status, stderr } = spawnSync('fallocate', this.words(wanted), { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'], env: this.env() })
     this.grown(wanted, status, stderr ?? '')
@@ -58,7 +64,7 @@ export class StoreRoom {
     if (this.running || !this.possible || !due) return
     this.looked = now
     this.spent = 0
-    if (!this.lacking && this.usedBytes() + SPARE_BYTES <= this.allocated) return
+    if (!this.lacking && this.usedBytes() + this.spare <= this.allocated) return
     const wanted = this.wanted()
     this.running = true
     const child = spawn('fallocate', this.words(wanted), { stdio: ['ignore', 'ignore', 'pipe'], env: this.env() })
@@ -73,7 +79,7 @@ export class StoreRoom {
   }
 
   private wanted(): number {
-    return Math.max(this.allocated, this.usedBytes() + SPARE_BYTES + STEP_BYTES)
+    return Math.max(this.allocated, this.usedBytes() + this.spare + STEP_BYTES)
   }
 
   private words(bytes: number): string[] {

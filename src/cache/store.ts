@@ -18,6 +18,7 @@ import type { RecordTable } from './records.js'
 import { StoreRoom } from './room.js'
 import { StoreError } from './store-error.js'
 import { Table } from './table.js'
+import { LOG_BYTES } from './write-ahead-log.js'
 import { WriteBehind } from './write-behind.js'
 
 const FILE = 'store.mdb'
@@ -187,7 +188,8 @@ export class Store {
     this.room = new StoreRoom(join(dir, FILE), () => {
       const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
       return (lastPageNumber + 1) * pageSize
-    })
+    // What the log holds comes in one go; in pages it may be twice as much.
+    }, 2 * LOG_BYTES)
   }
 
   /**

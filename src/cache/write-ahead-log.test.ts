@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type Frame, missing, WriteAheadLog } from './write-ahead-log.js'
+import { type Frame, LOG_BYTES, missing, WriteAheadLog } from './write-ahead-log.js'
 
 function withFile(work: (file: string) => void | Promise<void>): () => Promise<void> {
   return async () => {
@@ -18,7 +18,7 @@ function withFile(work: (file: string) => void | Promise<void>): () => Promise<v
 }
 
 const texts = (frames: Iterable<Frame>): string[] => [...frames].map(({ records }) => records.toString())
-const HALF = 2 * 2 ** 20
+const HALF = LOG_BYTES / 2
 
 describe('the log', () => {
   it('has what was appended, in its order, and what the database lacks of it', withFile(async (file) => {

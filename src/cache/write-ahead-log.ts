@@ -14,8 +14,9 @@ import { crc32 } from 'node:zlib'
 const MAGIC = Buffer.from('cfsL\x00\x01\xd9\x77', 'latin1')
 /** Magic, checksum of what follows it, bytes of the records, the last number in them, the number of the frame before. */
 const HEADER = MAGIC.length + 4 + 4 + 8 + 8
-const HALF = 2 * 2 ** 20
-const BYTES = 2 * HALF
+const HALF = 2 ** 20
+/** Of a log. */
+export const LOG_BYTES = 2 * HALF
 /** Records that became durable together. */
 export interface Frame {
   /** Of the last of them. */
@@ -59,7 +60,7 @@ export class WriteAheadLog {
       fd = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600)
       const { size } = fstatSync(fd)
       const bytes = readAll(fd, size)
-      for (let at = size; at < BYTES; at += FILL.length) writeSync(fd, FILL, 0, Math.min(FILL.length, BYTES - at), at)
+      if (size < LOG_BYTES) writeSync(fd, Buffer.alloc(LOG_BYTES - size), 0, LOG_BYTES - size, size)
       const frames = framesOf(bytes)
       return { log: new WriteAheadLog(fd, frames), frames }
     } catch {
@@ -118,15 +119,13 @@ export class WriteAheadLog {
 
   /** `empty`: the database has everything. */
   close(empty: boolean): void {
-    if (empty) for (const { start } of this.halves) writeSync(this.fd, FILL, 0, HEADER, start)
+    if (empty) for (const { start } of this.halves) writeSync(this.fd, Buffer.alloc(HEADER), 0, HEADER, start)
     closeSync(this.fd)
   }
 }
 
-const FILL = Buffer.alloc(2 ** 20)
-
 function readAll(fd: number, size: number): Buffer {
-  const bytes = Buffer.alloc(Math.min(size, BYTES))
+  const bytes = Buffer.alloc(Math.min(size, LOG_BYTES))
   for (let at = 0; at < bytes.length;) {
     const got = readSync(fd, bytes, at, bytes.length - at, at)
     if (got === 0) return bytes.subarray(0, at)
