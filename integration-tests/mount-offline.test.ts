@@ -345,6 +345,11 @@ describe('a damaged store', { timeout: 300_000, skip: realServer && 'the embedde
     await first.sh('echo precious > d/hurt; echo whole > d/whole')
     // A second after the save there are two copies of a small content: in its record, and as a file.
     await until('second copies', async () => (await readdir(join(state, 'drafts'))).length === 2)
+    // The log has it no longer than the database needs to follow.
+    await until('the database has both', async () => {
+      const bytes = await readFile(join(state, 'store.mdb'))
+      return bytes.includes('d/hurt') && bytes.includes('d/whole')
+    })
     await first.stop('SIGKILL')
     await run('fusermount3', ['-uz', first.path])
     const bytes = await readFile(join(state, 'store.mdb'))
