@@ -1,5 +1,5 @@
 /**
- * `npm test`: set-up (the build is the type check), lint, then every `dist/**` test file with Node's own runner.
+ * `npm test`: set-up (the build is the type check), then every `dist/**` test file with Node's own runner, and lint beside them.
  * `npm test -- word ...` runs only the files whose path contains one of the words, without lint.
  *
  * Mounts are made with the default driver, or the one that CELLSFS_DRIVER names. A whole run ends with a second pass over what
@@ -7,7 +7,7 @@
  *
  * All temporary folders of the tests are below one of our own, which is unmounted and removed at the end.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,14 +31,12 @@ const words = process.argv.slice(2)
 setUp()
 process.chdir(ROOT)
 
-if (words.length === 0) {
-  process.stderr.write('lint ...\n')
-  const lint = spawnSync(process.execPath, ['node_modules/eslint/bin/eslint.js', '.'], { stdio: 'inherit' })
-  if (lint.status !== 0) {
-    process.stderr.write('\nlint failed\n')
-    process.exit(1)
-  }
-}
+// Beside the tests, which wait more than they work.
+const lint = words.length > 0 ? undefined : spawn(process.execPath, ['node_modules/eslint/bin/eslint.js', '.'], { stdio: ['ignore', 'pipe', 'pipe'] })
+let complaints = ''
+for (const stream of [lint?.stdout, lint?.stderr]) stream?.setEncoding('utf8').on('data', (text) => { complaints += text })
+const linted = lint === undefined ? Promise.resolve(true) : new Promise((resolve) => lint.once('close', (code) => resolve(code === 0)))
+process.on('exit', () => lint?.kill())
 
 const files = filesBelow(ROOT, ['dist'], '.test.js').filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
   .sort((a, b) => Number(LONG_TESTS.test(b)) - Number(LONG_TESTS.test(a)))
@@ -85,5 +83,7 @@ if (words.length === 0 && process.env.CELLSFS_DRIVER === undefined) {
     await pass(files.filter((file) => DRIVER_TESTS.test(file)))
   } else process.stdout.write(`\nnot once more with the driver ${OTHER_DRIVER}: ${problem}\n`)
 }
+const clean = await linted
+if (!clean) process.stdout.write(`\nlint failed:\n${complaints}`)
 process.stdout.write(`\n${counts.passed + counts.failed + counts.skipped} tests in ${files.length} files: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`)
-process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1)
+process.exit(clean && counts.failed === 0 && counts.passed > 0 ? 0 : 1)
