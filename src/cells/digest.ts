@@ -69,6 +69,13 @@ export class Digester {
   }
 }
 
+/** Cells' internal hash, from the md5s of the content's blocks (HASH_BLOCK). */
+export function hashOfBlocks(md5s: readonly string[]): string {
+  const all = createHash('md5')
+  for (const md5 of md5s) all.update(md5, 'hex')
+  return all.digest('hex')
+}
+
 /** Of content that is at hand as a whole. */
 export function digestOf(content: Uint8Array): ContentDigest {
   if (content.length <= HASH_BLOCK) {
@@ -84,9 +91,7 @@ const PLAIN_MD5 = /^[0-9a-f]{32}$/
 
 /** Digest of the parts' digests, as S3 builds the ETag of a multipart object. */
 export function etagOfParts(md5s: readonly string[]): string {
-  const all = createHash('md5')
-  for (const md5 of md5s) all.update(Buffer.from(md5, 'hex'))
-  return `${all.digest('hex')}-${md5s.length}`
+  return `${hashOfBlocks(md5s)}-${md5s.length}`
 }
 
 /** Whether only Cells' internal hash, which was not taken, could tell if `node` has this content. */

@@ -4,7 +4,6 @@
  * is tried again, the uploader says (uploader.ts); how bytes travel, upload.ts.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ContentDigest } from '../cells/digest.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import { type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
@@ -14,7 +13,7 @@ import type { Confirmer } from './confirm.js'
 import { type ConflictCopies, INDEX_MS, judge, onlySent } from './conflict-copies.js'
 import type { Draft, Snapshot } from './drafts.js'
 import type { Durability } from './durability.js'
-import { digestFile } from './hashing.js'
+import { digestFile, type FileDigest } from './hashing.js'
 import type { Inode, Place } from './inodes.js'
 import type { Journal } from './journal.js'
 import { part } from './parting.js'
@@ -80,7 +79,7 @@ export class Sender {
   }
 
   /** False if the inode was given another name before anything was sent. */
-  private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: ContentDigest, signal: AbortSignal | undefined): Promise<boolean> {
+  private async attempt(inode: Inode, draft: Draft, snapshot: Snapshot, digest: FileDigest, signal: AbortSignal | undefined): Promise<boolean> {
     const release = await this.lockPlace(inode, signal)
     const [stop, either] = [new AbortController(), new AbortController()]
     // (AbortSignal.any costs several times as much.)
@@ -128,7 +127,7 @@ export class Sender {
     await this.deps.tree.transit.moveEnded(inode)
   }
 
-  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: ContentDigest) => Promise<void>): Promise<void> {
+  private async withSnapshot(inode: Inode, signal: AbortSignal | undefined, work: (snapshot: Snapshot, digest: FileDigest) => Promise<void>): Promise<void> {
     const draft = inode.draft!
     let snapshot: Snapshot | undefined
     while (snapshot === undefined) {
@@ -168,7 +167,7 @@ export class Sender {
   }
 
   /** Uploads to a place unless the server has moved on there; then beside it. @returns the path; undefined, and nothing is sent, if the place is not the inode's any more */
-  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: ContentDigest, sending: Sending, signal: AbortSignal): Promise<string | undefined> {
+  private async send(inode: Inode, place: Place, snapshot: Snapshot, digest: FileDigest, sending: Sending, signal: AbortSignal): Promise<string | undefined> {
     const { tree, logger, journal } = this.deps
     const { server } = tree.deps
     const secured = await this.deps.backups.secure(place, inode)
@@ -213,7 +212,7 @@ export class Sender {
       const again = async (): Promise<void> => {
         if (judge(inode.sent, inode.base, await server.stat(path, { signal }), digest, snapshot.size) === 'conflict') throw new Overtaken('precondition', 'Somebody has written it meanwhile')
       }
-      await upload(server, path, snapshot.handle, snapshot.size, digest.md5, { ...this.ledger(inode, sending), again }, signal)
+      await upload(server, path, snapshot.handle, digest, { ...this.ledger(inode, sending), again }, signal)
     } catch (error) {
       // It may have come there all the same; whoever looks next compares contents.
       this.settled(inode)
@@ -271,7 +270,7 @@ export class Sender {
   }
 
   /** After the server's 200: our word stands until the server shows the content. */
-  private sent(inode: Inode, snapshot: Snapshot, digest: ContentDigest, path: string): void {
+  private sent(inode: Inode, snapshot: Snapshot, digest: FileDigest, path: string): void {
     const { draft } = inode
     if (draft !== undefined) draft.committed = Math.max(draft.committed, snapshot.generation)
     inode.expected = digest
@@ -285,7 +284,7 @@ export class Sender {
   }
 
   /** What is being sent, or was. If it has been written to since, the record goes on vouching for what was secured last. */
-  private recordSent(inode: Inode, snapshot: Snapshot, digest: ContentDigest, state: 'closed' | 'sent'): void {
+  private recordSent(inode: Inode, snapshot: Snapshot, digest: FileDigest, state: 'closed' | 'sent'): void {
     const { draft } = inode
     if (draft !== undefined && draft.generation === snapshot.generation) {
       this.deps.durability.record(inode, state, digest)

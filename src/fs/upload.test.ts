@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import type { PartialUpload } from '../cache/store.js'
+import { Digester, HASH_BLOCK } from '../cells/digest.js'
 import { CellsError } from '../cells/errors.js'
 import type { BodySource, CellsServer } from '../cells/server.js'
 import type { MultipartPart } from '../cells/types.js'
+import { digestFile } from './hashing.js'
 import { upload, type UploadLedger } from './upload.js'
 
 const STEP = 1000
@@ -60,7 +62,7 @@ async function withFile(work: (send: (parts: Parts, kept: { upload: PartialUploa
   try {
     await work((parts, kept, path = 'ws/f', sum = md5) => {
       const ledger: UploadLedger = { found: kept.upload, save: (it) => { kept.upload = it }, goesOn: () => true, again: () => Promise.resolve(), partBytes: STEP }
-      return upload(parts.server, path, file, content.length, sum, ledger)
+      return upload(parts.server, path, file, { size: content.length, md5: sum }, ledger)
     })
   } finally {
     await file.close()
@@ -108,4 +110,27 @@ it('an upload that the server has forgotten begins anew', async () => {
     await send(parts, kept)
     assert.ok(parts.whole?.equals(content))
   })
+})
+
+it('the digests of a large content are those of its bytes, holes too; parts of the size of a block are compared with them', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'cellsfs-upload-'))
+  const whole = Buffer.concat([randomBytes(HASH_BLOCK + 5), Buffer.alloc(HASH_BLOCK), randomBytes(1000)])
+  await writeFile(join(folder, 'f'), whole.subarray(0, HASH_BLOCK + 5))
+  const file = await open(join(folder, 'f'), 'r+')
+  try {
+    await file.write(whole, 2 * HASH_BLOCK + 5, 1000, 2 * HASH_BLOCK + 5)
+    const digester = new Digester()
+    digester.update(whole)
+    const { blocks, ...digest } = await digestFile(file, whole.length)
+    assert.deepEqual(digest, digester.finish())
+    const ledger: UploadLedger = { found: undefined, save: () => {}, goesOn: () => false, again: () => Promise.resolve(), partBytes: HASH_BLOCK }
+    const parts = new Parts()
+    await upload(parts.server, 'ws/f', file, { ...digest, blocks: blocks! }, ledger)
+    assert.ok(parts.whole?.equals(whole))
+    await file.write(Buffer.from('x'), 0, 1, HASH_BLOCK + 100)
+    await assert.rejects(upload(new Parts().server, 'ws/f', file, { ...digest, blocks: blocks! }, ledger), /Part 2 of ws\/f arrived damaged/)
+  } finally {
+    await file.close()
+    await rm(folder, { recursive: true })
+  }
 })

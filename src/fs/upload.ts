@@ -3,28 +3,26 @@
  * record (ListParts cannot be trusted, contract), so that the next attempt, also of another process, sends only the others: if the content is
  * the same to the byte (md5 of the whole), goes to the same place, and the server still knows the upload. (As transfer/upload-parts.ts does.)
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { PartialUpload } from '../cache/store.js'
+import { HASH_BLOCK } from '../cells/digest.js'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import type { MultipartPart } from '../cells/types.js'
 import type { Readable } from './draft-file.js'
-import { readRange } from './hashing.js'
+import { type FileDigest, readRange } from './hashing.js'
 
 const MiB = 1024 * 1024
 /** Larger contents go in parts. Below the 100 MB at which some proxies refuse a body. */
 const MULTIPART_ABOVE = 64 * MiB
 /** Contents up to this size are sent as a whole, bytes. */
 const AT_ONCE = 256 * 1024
-/** A multiple of 10 MiB, because later servers hash by blocks of that size (newer-servers 3.4). */
-const PART_STEP = 10 * MiB
 const MAX_PARTS = 5_000
-const PARALLEL_PARTS = 3
+const PARALLEL_PARTS = 4
 
-/** Size of the parts of a content of `size` bytes. */
+/** Size of the parts of a content of `size` bytes: a multiple of the blocks by which later servers hash (newer-servers 3.4); one, if it may be, because its md5 is known then. */
 export function partSize(size: number): number {
-  const wanted = Math.max(2 * PART_STEP, Math.ceil(size / MAX_PARTS))
-  return Math.ceil(wanted / PART_STEP) * PART_STEP
+  return Math.max(1, Math.ceil(size / MAX_PARTS / HASH_BLOCK)) * HASH_BLOCK
 }
 
 /** Where it is kept what has been sent. */
@@ -41,10 +39,10 @@ export interface UploadLedger {
 }
 
 /**
- * Sends `[0, size)` of a file whose content does not change meanwhile.
+ * Sends `[0, size)` of a file whose content, with these digests, does not change meanwhile.
  * @throws CellsError; what was begun is taken back, unless the ledger can go on with it
  */
-export async function upload(server: CellsServer, path: string, file: Readable, size: number, md5: string, ledger: UploadLedger, signal?: AbortSignal): Promise<void> {
+export async function upload(server: CellsServer, path: string, file: Readable, { size, md5, blocks }: Pick<FileDigest, 'size' | 'md5' | 'blocks'>, ledger: UploadLedger, signal?: AbortSignal): Promise<void> {
   const { found, save } = ledger
   const step = ledger.partBytes ?? partSize(size)
   const same = found !== undefined && found.path === path && found.md5 === md5 && found.size === size && found.step === step
@@ -60,7 +58,7 @@ export async function upload(server: CellsServer, path: string, file: Readable, 
   let upload: PartialUpload = known ? found : { id: await server.multipartStart(path, { signal }), path, md5, size, step, parts: [] }
   save(upload)
   try {
-    await sendMissing(server, upload, file, signal, (part) => {
+    await sendMissing(server, upload, file, step === HASH_BLOCK ? blocks : undefined, signal, (part) => {
       upload = { ...upload, parts: [...upload.parts, part] }
       save(upload)
     })
@@ -91,23 +89,30 @@ function mayGoOn(error: unknown): boolean {
   return isCellsError(error) && (error.transient || error.kind === 'login-needed' || error.kind === 'aborted' || error.kind === 'quota')
 }
 
-async function sendMissing(server: CellsServer, { id, path, size, step, parts }: PartialUpload, file: Readable, signal: AbortSignal | undefined, onSent: (part: MultipartPart) => void): Promise<void> {
+async function* hashed(content: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const chunk of content) {
+    hash.update(chunk)
+    yield chunk
+  }
+}
+
+/** `md5s`: of the parts, if they are known. */
+async function sendMissing(server: CellsServer, { id, path, size, step, parts }: PartialUpload, file: Readable, md5s: readonly string[] | undefined, signal: AbortSignal | undefined, onSent: (part: MultipartPart) => void): Promise<void> {
   const there = new Set(parts.map((it) => it.number))
   const missing = Array.from({ length: Math.ceil(size / step) }, (_, index) => index + 1).filter((number) => !there.has(number))
   let failed = false
   const worker = async (): Promise<void> => {
     for (let number = missing.shift(); number !== undefined && !failed; number = missing.shift()) {
       const [start, end] = [(number - 1) * step, Math.min(size, number * step)]
-      let hash = createHash('md5')
-      const body = async function* (): AsyncGenerator<Buffer> {
+      const known = md5s?.[number - 1]
+      let hash: Hash | undefined
+      const body = (): AsyncGenerator<Buffer> => {
+        if (known !== undefined) return readRange(file, start, end)
         hash = createHash('md5')
-        for await (const chunk of readRange(file, start, end)) {
-          hash.update(chunk)
-          yield chunk
-        }
+        return hashed(readRange(file, start, end), hash)
       }
       const part = await server.multipartPart(path, id, number, body, end - start, { signal })
-      if (/^[0-9a-f]{32}$/.test(part.etag) && part.etag !== hash.digest('hex')) throw new CellsError('network', `Part ${number} of ${path} arrived damaged`)
+      if (/^[0-9a-f]{32}$/.test(part.etag) && part.etag !== (known ?? hash?.digest('hex'))) throw new CellsError('network', `Part ${number} of ${path} arrived damaged`)
       onSent(part)
     }
   }
