@@ -31,6 +31,8 @@ interface Waiting {
   /** No interval is longer than this while the wait is young. */
   limit: number
   warned: boolean
+  /** Another one's content was shown, which may have come later than ours. */
+  contradicted: boolean
   /** The path that a content was sent to. */
   readonly sentTo: string | undefined
 }
@@ -147,6 +149,7 @@ export class Confirmer {
   /** The server shows `node` where `inode` is. True if the inode's own word still stands or has just been settled. */
   offer(inode: Inode, node: KnownNode): boolean {
     if (!inode.unconfirmed) return false
+    const wait = this.present.get(inode)
     if (inode.type === 'folder') {
       if (node.kind === 'folder') this.settleFolder(inode, node)
       return true
@@ -154,11 +157,15 @@ export class Confirmer {
     if (node.kind !== 'file' || node.etag === ETAG_TEMPORARY || node.etag === '') return true
     if (this.agrees(inode, node)) {
       if (inode.trustAfter > this.deps.tree.deps.metadata.now()) return true
+      const { serverPlace } = inode
       this.settleFile(inode, node)
+      // Of two events nobody knows which one is the newer.
+      if (wait?.contradicted === true && serverPlace !== undefined) this.deps.tree.doubt(serverPlace.folder, serverPlace.name)
       return true
     }
     // An older content, ours or the one we wrote over: the index lags.
     if (inode.sent.has(node.etag) || node.etag === inode.base?.etag || this.deps.tree.echoes.isSpent(node)) return true
+    if (wait !== undefined) wait.contradicted = true
     // Somebody has moved it, or the folder around it: ours may be where it was sent.
     if (this.strayed(inode) !== undefined) return true
     // Somebody wrote after us, and nobody has seen ours: it may not have been known to them when they did.
@@ -210,7 +217,7 @@ export class Confirmer {
   private newWait(sentTo?: string): Waiting {
     const now = this.deps.tree.deps.metadata.now()
     const interval = this.deps.tree.pause(this.deps.tree.deps.metadata.pushed ? FIRST_CHECK_MS : FIRST_CHECK_WITHOUT_EVENTS_MS)
-    return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false, sentTo }
+    return { since: now, interval, next: now + interval, limit: MAX_INTERVAL_MS, warned: false, contradicted: false, sentTo }
   }
 
   private settleFolder(inode: Inode, node: KnownNode): void {

@@ -275,8 +275,29 @@ for (const version of [2, 4] as const) {
   })
 }
 
-describe('what somebody sent right before ours', { timeout: 60_000, concurrency: true }, () => {
-  for (const serverVersion of [2, 4] as const) it(`S30: is shown after ours was sent, server ${serverVersion}: ours has the name, and no copy`, withWorld({ serverVersion, indexDelayMs: 20 }, async (world) => {
+describe('what somebody sent at the time of ours', { timeout: 60_000, concurrency: true }, () => {
+  it('S13: was sent right after ours, and announced before it: theirs is there', withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await until('the event stream', () => engine.status().live)
+    world.passes = () => false
+    assert.deepEqual(await fs.readdir(''), [])
+    // Nobody asks: events have to tell.
+    world.before.statMany = () => new Promise(() => {})
+    const shown = (content: string): Promise<CellsNode | undefined> => world.server.waitFor(world.path('f'), (it) => it?.etag === md5(content))
+    await fs.writeFile('f', 'ours')
+    const ours = await shown('ours')
+    await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+    const theirs = await shown('theirs')
+    await until('ours to be sent', () => engine.status().pending.count === 0)
+    world.tell({ type: 'content', node: theirs! })
+    world.tell({ type: 'create', node: ours! })
+    delete world.before.statMany
+    await until('theirs to be there', async () => (await fs.stat('f')).size === 6)
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await fs.readdir(''), ['f'])
+  }))
+
+  for (const serverVersion of [2, 4] as const) it(`S30: came right before ours, and is shown after ours was sent, server ${serverVersion}: ours has the name, and no copy`, withWorld({ serverVersion, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('f', 'base')
     assert.deepEqual((await engine.sync()).failed, [])

@@ -118,6 +118,8 @@ export class Settling {
     // The kernel has known it all along.
     if (place !== undefined) metadata.shown(place.folder.ino, place.name, node, at)
     this.deps.tree.overlay(inode)
+    // What was heard of the name while ours stood there was not told to the kernel.
+    if (place !== undefined && metadata.listing(place.folder.ino)?.doubted.has(place.name) === true) this.deps.tree.kernel.attributes(inode)
     inodes.release(inode)
   }
 }
