@@ -1,7 +1,8 @@
 /**
  * What the server last said about names, on disk: so that a mount is usable from its start, and without the server. Lies in the
  * cache folder and may be lost; a damaged one is dropped and fills again, and on a disk that is nearly full nothing is written. Never believed when the server can be asked: see
- * metadata.ts and fs/shelf.ts.
+ * metadata.ts and fs/shelf.ts. A folder in which the server was being told of changes when its process died is not believed at all: what the server
+ * had taken by then, and no record tells of any more, may not have been written here.
  */
 import { mkdirSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,6 +46,9 @@ export class NamesStore {
   private readonly root: RootDatabase
   private readonly table: RecordTable<FolderRecord>
   private readonly sizes: Database<number, string>
+  /** Folders in which the server is told of changes, those of a process that has died too. */
+  private readonly changing: Database<1, string>
+  private readonly outdated: Set<string>
   /** Names by folder, those not written for longest first. */
   private readonly counts = new Map<string, number>()
   private total = 0
@@ -57,6 +61,8 @@ export class NamesStore {
     this.maxNames = maxNames
     this.table = new RecordTable<FolderRecord>(root, 'names', undefined, false)
     this.sizes = root.openDB<number, string>({ name: 'sizes' })
+    this.changing = root.openDB<1, string>({ name: 'changing' })
+    this.outdated = new Set(this.changing.getKeys())
     for (const { key, value } of this.sizes.getRange()) this.count(key, value)
     this.room = new StoreRoom(file, () => {
       const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number }
@@ -103,25 +109,34 @@ export class NamesStore {
   get(key: string): KnownFolder | undefined {
     const record = this.table.get(key)
     if (record === undefined || record.format !== FORMAT) return undefined
+    const outdated = this.outdated.has(key)
     return {
-      complete: record.complete,
+      complete: record.complete && !outdated,
       ...(record.self === undefined ? {} : { self: unpack(record.self) }),
-      nodes: new Map(record.nodes.map((it) => [it[0], unpack(it)])),
+      nodes: new Map(outdated ? [] : record.nodes.map((it) => [it[0], unpack(it)])),
     }
   }
 
-  /** Durable some time later. */
-  put(key: string, { complete, self, nodes }: KnownFolder): void {
+  /** Until it is `put` as settled, what is written of a folder is not for another process. */
+  change(key: string): void {
+    if (!this.closed && !this.room.full) void this.changing.put(key, 1)
+  }
+
+  /** Durable some time later. `settled`: the server is not being told of any change in it. */
+  put(key: string, { complete, self, nodes }: KnownFolder, settled = true): void {
     if (this.closed || this.room.full || (nodes.size > MANY && freeBytes(this.file) < LEAST_FREE + nodes.size * BYTES_A_NAME)) return
     const all = [...nodes].map(([name, node]) => pack(name, node))
     void this.table.put(key, { format: FORMAT, complete, ...(self === undefined ? {} : { self: pack('', self) }), nodes: all })
     void this.sizes.put(key, all.length + 1)
+    void (settled ? this.changing.remove(key) : this.changing.put(key, 1))
+    this.outdated.delete(key)
     this.count(key, all.length + 1)
     for (const [oldest] of this.counts) {
       if (this.total <= this.maxNames || oldest === key) break
       this.count(oldest, undefined)
       void this.table.remove(oldest)
       void this.sizes.remove(oldest)
+      void this.changing.remove(oldest)
     }
   }
 

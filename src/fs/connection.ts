@@ -17,6 +17,8 @@ const CHANGES: ReadonlySet<string | symbol> = new Set([
 export class ConnectionWatch {
   /** Told of each change, with what caused it. */
   onChange: (state: ConnectionState, error?: unknown) => void = () => {}
+  /** Told of each path at which the server is about to be told of a change. */
+  onTelling: (path: string) => void = () => {}
   private now: ConnectionState = 'online'
 
   get state(): ConnectionState {
@@ -78,7 +80,10 @@ export class ConnectionWatch {
         if (typeof member !== 'function') return member
         const changes = CHANGES.has(name)
         return (...parameters: unknown[]) => {
-          if (changes) crashPoint(`before ${String(name)}`)
+          if (changes) {
+            for (const path of changedBy(name, parameters)) this.onTelling(path)
+            crashPoint(`before ${String(name)}`)
+          }
           const result = (member as (...parameters: unknown[]) => unknown).apply(target, parameters)
           if (name === 'list') return this.pages(result as ReturnType<CellsServer['list']>)
           if (!(result instanceof Promise)) return result
@@ -99,4 +104,9 @@ export class ConnectionWatch {
     // Any other answer is an answer.
     else if (isCellsError(error) && error.status > 0) this.become('online')
   }
+}
+
+/** Paths of a call of CHANGES. */
+function changedBy(name: string | symbol, [first, second]: readonly unknown[]): readonly string[] {
+  return (Array.isArray(first) ? first : name === 'move' || name === 'copy' ? [first, second] : [first]) as string[]
 }

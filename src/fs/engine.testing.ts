@@ -1,6 +1,6 @@
 /** Tests' own world: an embedded server, a folder of it, engines over that folder, and a client that looks at the server itself. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '../cells/client.js'
@@ -119,6 +119,11 @@ export class World {
   /** Where the engine of this name keeps the contents that it has not sent. */
   draftsOf(name: string): string {
     return join(this.folder, name, 'state', 'drafts')
+  }
+
+  /** What there is left of an engine that is killed now, for one of another name. */
+  async asKilled(name: string, other: string): Promise<void> {
+    await cp(join(this.folder, name), join(this.folder, other), { recursive: true, filter: (path) => !path.endsWith('lock') })
   }
 
   /** What an engine may lose. */

@@ -145,7 +145,10 @@ class MountEngine implements Engine {
     this.blocks = await BlockCache.open(join(cacheDir, 'blocks'), this.options.cacheBytes ?? DEFAULT_CACHE_BYTES, logger)
     this.assemble()
     const names = NamesStore.open(cacheDir, this.options.maxNames ?? DEFAULT_NAMES, logger)
-    if (names !== undefined) this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
+    if (names !== undefined) {
+      const shelf = this.metadata.shelf = this.shelf = new Shelf(names, this.tree)
+      this.connection.onTelling = (path) => shelf.about(path)
+    }
     const asked = await this.root.open(this.shelf)
     this.recovery = new Recovery({ tree: this.tree, contents: this.contents, durability: this.durability, journal: this.journal, unlinks: this.unlinks, removals: this.removals, specials: this.specials, uploader: this.uploader, logger })
     const events = new TreeEvents(this.tree)
@@ -225,6 +228,8 @@ class MountEngine implements Engine {
       onIdentified: (inode) => {
         this.journal.move(inode)
         this.journal.folder(inode)
+        // What is known of it is kept by its Uuid.
+        if (inode.type === 'folder') this.shelf?.changed(inode.ino)
       },
       onLost: (inode) => this.sender.sendAgain(inode),
       onFolderGone: (folder) => this.journal.folder(folder),

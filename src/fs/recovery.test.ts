@@ -6,7 +6,9 @@ import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import { withWorld, type World } from './engine.testing.js'
+import { saysNothing } from './patience.js'
 import type { PathFs } from './posix.testing.js'
+import { until } from './sides.testing.js'
 import type { Engine } from './status.js'
 
 const gone = (): Promise<void> => Promise.reject(new CellsError('unavailable', 'not now'))
@@ -84,6 +86,41 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.deepEqual((await fs.readdir('old')).sort(), ['a', 'g'])
     assert.deepEqual((await fs.readdir('')).sort(), ['d', 'old'])
     assert.equal((await fs.readFile('old/a')).toString(), 'a')
+  }))
+
+  it('what the server had just taken and shown before a crash is not said to be absent while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
+    const first = await world.open('killed')
+    await first.fs.mkdir('d')
+    await first.fs.writeFile('d/a', 'a')
+    await first.fs.writeFile('d/c', 'before')
+    // Also what is known of names is on disk then.
+    await first.engine.sync()
+    await first.fs.writeFile('d/b', 'b')
+    await first.fs.writeFile('d/c', 'after')
+    await until('the server has shown it', () => first.engine.status().pending.count + first.engine.status().unconfirmed === 0)
+    await world.asKilled('killed', 'next')
+    const { engine, fs, answer } = await openUnanswered(world, 'next')
+    for (const name of ['d/b', 'd/c']) {
+      const seen = await fs.readFile(name).then(String, (error: unknown) => saysNothing(error) ? 'nobody knows' : error)
+      assert.ok(seen === 'nobody knows' || (name === 'd/c' && seen === 'after'), String(seen))
+    }
+    answer()
+    engine.wake()
+    assert.deepEqual((await fs.readdir('d')).sort(), ['a', 'b', 'c'])
+    assert.equal((await fs.readFile('d/c')).toString(), 'after')
+  }))
+
+  it('a folder that was made while nothing could be sent, and was never listed, is shown while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
+    const first = await world.open('late')
+    world.before.mkdir = gone
+    await first.fs.mkdir('d')
+    // What is known of it would have been on disk by then.
+    await pause(700)
+    delete world.before.mkdir
+    await first.engine.sync()
+    await first.engine.close()
+    const { fs } = await openUnanswered(world, 'late')
+    assert.deepEqual(await fs.readdir('d'), [])
   }))
 
   it('an edit is there while the server does not answer, and is the next content of its file', withWorld({ indexDelayMs: 20 }, async (world) => {

@@ -1,6 +1,7 @@
 /**
  * Between the names in memory (cache/metadata.ts) and those on disk (cache/names.ts): knows which folder of the server an inode
- * number means. Written in batches, some time after the change, never while a program waits.
+ * number means. Written in batches, some time after the change, never while a program waits: while the server is told of a change in a folder, what is
+ * written of that is marked as not to be believed, should this process die.
  */
 import { type MetadataCache, RECALLED } from '../cache/metadata.js'
 import type { KnownNode } from '../cache/known.js'
@@ -17,6 +18,9 @@ export class Shelf {
   private readonly names: NamesStore
   private readonly tree: Tree
   private readonly dirty = new Set<number>()
+  /** Folders in which the server was told of a change that it has not shown, as far as is known. */
+  private readonly marked = new Set<number>()
+  private closing = false
   private timer: NodeJS.Timeout | undefined
   /** The mount's root as the server last showed it. */
   root: KnownNode | undefined
@@ -43,6 +47,16 @@ export class Shelf {
     return this.names.get(key)
   }
 
+  /** The server is about to be told of a change at a path. */
+  about(path: string): void {
+    const folder = this.tree.places.locate(path)?.folder
+    if (folder === undefined || this.marked.has(folder.ino)) return
+    this.marked.add(folder.ino)
+    const key = this.keyOf(folder)
+    if (key !== undefined) this.names.change(key)
+    this.changed(folder.ino)
+  }
+
   changed(ino: number): void {
     this.dirty.add(ino)
     if (this.timer !== undefined) return
@@ -62,11 +76,14 @@ export class Shelf {
       const key = inode === undefined ? undefined : this.keyOf(inode)
       const listing = this.metadata.peek(ino)
       // Nothing is known that was not read from here.
-      if (key === undefined || listing === undefined || (listing.completeAt === RECALLED && listing.nodes.size === 0)) continue
+      if (inode === undefined || key === undefined || listing === undefined || (listing.completeAt === RECALLED && listing.nodes.size === 0)) continue
       const nodes = new Map<string, KnownNode>()
       for (const [name, node] of listing.nodes) if (node !== undefined) nodes.set(name, node)
       written += nodes.size + 1
-      this.names.put(key, { complete: listing.completeAt !== 0, nodes, ...(key === ROOT && this.root !== undefined ? { self: this.root } : {}) })
+      // What has come to its end left records, or none is needed.
+      const settled = this.closing || !this.marked.has(ino) || !hasChanges(inode)
+      if (settled) this.marked.delete(ino)
+      this.names.put(key, { complete: listing.completeAt !== 0, nodes, ...(key === ROOT && this.root !== undefined ? { self: this.root } : {}) }, settled)
     }
     for (const ino of this.dirty) {
       this.changed(ino)
@@ -83,8 +100,16 @@ export class Shelf {
   }
 
   async close(): Promise<void> {
+    this.closing = true
+    for (const ino of this.marked) this.dirty.add(ino)
     await this.flush()
     clearTimeout(this.timer)
     await this.names.close()
   }
+}
+
+/** Is there a change of ours in the folder that the server has not shown yet? */
+function hasChanges(folder: Inode): boolean {
+  for (const ours of folder.hasNames ? folder.local.values() : []) if (ours === null || !(ours.localOnly || ours.special)) return true
+  return false
 }

@@ -47,7 +47,7 @@ describe('kill -9', { concurrency: true, timeout: 3_600_000 }, () => {
   const scenarios = [...SCENARIOS, ...(process.env['CRASH_LARGE'] === undefined ? [] : LARGE_SCENARIOS)]
   const ways: readonly How[] = ['at-once', 'paced', 'recovery']
   // In CI of one scenario only.
-  const more: readonly How[] = ['again', 'silent']
+  const more: readonly How[] = ['again', 'silent', 'silent, paced']
   const some = process.env['CRASH_EVERY'] === undefined ? SCENARIOS.filter((it) => it.name === 'many files') : scenarios
   const all: readonly { readonly name: string; readonly start: () => Promise<CrashReport> }[] = [
     ...[...scenarios.flatMap((scenario) => ways.map((how) => ({ scenario, how }))), ...some.flatMap((scenario) => more.map((how) => ({ scenario, how })))]

@@ -1,6 +1,6 @@
 /**
  * Kills a process with an engine in it, at each numbered crash point or at random moments, starts another one over the
- * same state with an empty block cache, and compares the server, as another client sees it, with what was acknowledged.
+ * same state with an empty cache, and compares the server, as another client sees it, with what was acknowledged.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -28,7 +28,7 @@ export interface CrashReport {
   readonly wrong: string[]
 }
 
-export type How = 'at-once' | 'paced' | 'recovery' | 'again' | 'silent'
+export type How = 'at-once' | 'paced' | 'recovery' | 'again' | 'silent' | 'silent, paced'
 
 /** When a process is killed. */
 interface Kill {
@@ -140,7 +140,7 @@ export class CrashHarness {
    * Kills the scenario at each of its points, or at every n-th of them from `offset` on. `at-once`: one step after the other, then all of it
    * is sent. `paced`: what a step has to send is on its way when the next one comes. `recovery`: all steps are acknowledged, their process is
    * killed, and the one after it is killed while it brings everything back and sends it. `again`: as `at-once`, and the one after it is killed, too, at
-   * some point. `silent`: as `at-once`, and the server says nothing to the one after it, at first.
+   * some point. `silent`: as `at-once`, and the server says nothing to the one after it, at first, which knows what was kept of the server's names.
    */
   async everyPoint(scenario: Scenario, how: How, { every = 1, offset = 0, only }: { every?: number; offset?: number; only?: readonly number[] | undefined } = {}): Promise<CrashReport> {
     const report = this.newReport(`${scenario.name}, ${how}`)
@@ -148,14 +148,15 @@ export class CrashHarness {
     await this.once(scenario, how, { what: 'no point', env: { CELLSFS_CRASH_AT: '0', CELLSFS_CRASH_LOG: log } }, report)
     const names = (await readFile(log, 'utf8')).trim().split('\n')
     report.points = names.length
+    const silent = how === 'silent' || how === 'silent, paced'
     const points = only ?? names.map((_, index) => index + 1).filter((at) => at % every === offset % every)
     await Promise.all(points.map((at) => {
       const random = randomFrom(offset + at)
       const next = 1 + Math.floor(random() * RECOVERY_POINTS)
       const silence = random() < 0.5 ? 'stalls' : 'fails'
       return this.once(scenario, how, {
-        what: `${at} (${names[at - 1]})${how === 'again' ? `, and again at ${next}` : how === 'silent' ? `, the server ${silence}` : ''}`,
-        env: { CELLSFS_CRASH_AT: String(at) }, ...(how === 'again' && { again: { CELLSFS_CRASH_AT: String(next) } }), ...(how === 'silent' && { silence }),
+        what: `${at} (${names[at - 1]})${how === 'again' ? `, and again at ${next}` : silent ? `, the server ${silence}` : ''}`,
+        env: { CELLSFS_CRASH_AT: String(at) }, ...(how === 'again' && { again: { CELLSFS_CRASH_AT: String(next) } }), ...(silent && { silence }),
       }, report)
     }))
     return report
@@ -225,14 +226,14 @@ export class CrashHarness {
     const lanes: Lane[] = scenarios.map(({ steps }) => ({ steps, firstIndex: before.length, worlds: worldsOf(steps, tag, ready.at(-1), before.length) }))
     const task = { ...base, cache: join(home, 'cache-1'), lanes: lanes.map(({ steps, firstIndex }) => ({ steps, firstIndex })) }
     const recovery = how === 'recovery' ? env : again
-    const first = await child('the one that was killed', how === 'paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, afterMs)
+    const first = await child('the one that was killed', how === 'paced' || how === 'silent, paced' ? { ...task, paceMs: PACE_MS } : { ...task, die: how === 'recovery' }, how === 'recovery' ? {} : env, afterMs)
     if (first.killed && how !== 'recovery') report.kills++
     const second = recovery === undefined ? undefined : await child('the second', { ...base, cache: join(home, 'cache-3'), lanes: [] }, recovery)
     if (second?.killed === true) report.kills++
     report.acknowledged += first.acknowledged.reduce((sum, it) => sum + it, 0)
     const there = silence === undefined ? undefined : await this.contentsOf(remote)
     const paths = [...new Set(lanes.flatMap(({ worlds }) => worlds.flatMap((it) => [...it.names.keys()])))].filter((it) => it !== '' && it !== '4913')
-    const after = await child('the one after', { ...base, cache: join(home, 'cache-2'), lanes: [], ...(silence !== undefined && { look: { paths, silence } }) }, {})
+    const after = await child('the one after', { ...base, cache: join(home, silence === undefined ? 'cache-2' : 'cache-1'), lanes: [], ...(silence !== undefined && { look: { paths, silence } }) }, {})
     const lost = report.lost.length
     const wrong = [
       ...broken, ...(there === undefined ? [] : lanes.flatMap((lane, index) => notShown(lane, first.acknowledged[index]!, after.looked, there))),
