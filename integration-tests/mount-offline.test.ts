@@ -343,7 +343,7 @@ describe('a damaged store', { timeout: 300_000, skip: realServer && 'the embedde
     const mounts = join(away.world.env['XDG_STATE_HOME']!, 'cellsfs', 'mounts')
     const state = join(mounts, (await readdir(mounts))[0]!)
     await first.sh('echo precious > d/hurt; echo whole > d/whole')
-    // A second after the save there are two copies of a small content: in its record, and as a file.
+    // Some seconds after the save there are two copies of a small content: in its record, and as a file.
     await until('second copies', async () => (await readdir(join(state, 'drafts'))).length === 2)
     // The log has it no longer than the database needs to follow.
     await until('the database has both', async () => {

@@ -23,12 +23,13 @@ const OPEN_RECORD_MS = 250
  */
 const RECORDED_BYTES = 8_192
 /**
- * A small content that is still to be sent after this long goes to its file as well: what is damaged of the store costs no content then. Most have been
- * sent by then, and are only waited for until the server shows them.
+ * A small content that is still to be sent after this long goes to its file as well: what is damaged of the store costs no content then. Until then it
+ * is in the store's log and soon in its database; most have been sent by then, and are only waited for until the server shows them.
  */
-const SECOND_COPY_MS = 1_000
-/** So many at a time, so that nobody has to wait for them. */
+const SECOND_COPY_MS = 5_000
+/** So many at a time, and so often, milliseconds, so that nobody has to wait for them. */
 const SECOND_COPIES = 16
+const COPIES_MS = 50
 /** While more drafts than this wait to be sent, contents go to their files only: records are kept in memory, too. */
 const RECORDED_DRAFTS = 4_000
 
@@ -135,7 +136,7 @@ export class Durability {
   /** A content that its record holds gets a file too, unless it is sent soon. */
   copySoon(inode: Inode): void {
     this.copiesDue.set(inode, performance.now() + SECOND_COPY_MS)
-    this.copyTimer ??= setInterval(() => this.copyDue(), SECOND_COPY_MS / 20).unref()
+    this.copyTimer ??= setInterval(() => this.copyDue(), COPIES_MS).unref()
   }
 
   private copyDue(): void {
