@@ -8,11 +8,11 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { migrate } from './migrate.js'
-import { nextNumber, numbersFrom, recordsOf, RecordTable, type Sum } from './records.js'
+import { nextNumber, numbersFrom, recordsIn, RecordTable, type Sum } from './records.js'
 import { salvage } from './salvage.js'
 import type { DraftRecord } from './store.js'
 import { StoreError } from './store-error.js'
-import { type Frame, missing, WriteAheadLog } from './write-ahead-log.js'
+import { type Found, type Frame, missing, WriteAheadLog } from './write-ahead-log.js'
 import { APPLIED } from './write-behind.js'
 
 /** Raised with every change of a record's shape; migrate() brings older stores up. 1: MessagePack without checksums. 2: no log beside the database. */
@@ -58,10 +58,10 @@ export function openDatabase(dir: string, file: string, logFile: string): Opened
   const damage: string[] = []
   let found: ReturnType<typeof salvage> | undefined
   if (!existsWithContent(file)) {
-    const left = salvage(rawRecords(logFile))
+    const left = salvage(bytesOf(logFile))
     if (left.length > 0) found = left
   } else if (!isClean(file) && !check(file)) {
-    found = salvage(Buffer.concat([readFileSync(file), rawRecords(logFile)]))
+    found = salvage(Buffer.concat([readFileSync(file), bytesOf(logFile)]))
     const aside = join(dir, 'damaged', `${new Date().toISOString().replaceAll(':', '.')}-${basename(file)}`)
     mkdirSync(dirname(aside), { recursive: true, mode: 0o700 })
     renameSync(file, aside)
@@ -81,8 +81,10 @@ export function openDatabase(dir: string, file: string, logFile: string): Opened
     if (schema === undefined && damage.length === 0 && (found !== undefined || readdirSync(join(dir, 'drafts')).length > 0)) damage.push('The store is gone; contents that were not sent are still there, without their names')
     // Not written again: it must open on a full disk too.
     if (schema === undefined) root.openDB<number, string>({ name: 'meta' }).putSync('schema', SCHEMA)
-    const { log, frames = [] } = WriteAheadLog.open(logFile) ?? {}
-    const applied = found === undefined ? replay(root, tables, frames) : takeOver(root, tables, frames, found.filter(({ table, key, value }) => table !== 'drafts' || !setAside(dir, key, value as DraftRecord)))
+    const { log, found: logged } = WriteAheadLog.open(logFile) ?? {}
+    if (found === undefined && logged !== undefined && replay(root, tables, logged)) damage.push('A part of the log of the store was damaged; what was saved right before the last mount ended may be missing')
+    if (found !== undefined) takeOver(root, tables, logged?.frames ?? [], found.filter(({ table, key, value }) => table !== 'drafts' || !setAside(dir, key, value as DraftRecord)))
+    const applied = root.openDB<number, string>({ name: 'meta' }).get(APPLIED) ?? 0
     for (const table of Object.values(tables)) {
       const keys = table.damaged()
       root.transactionSync(() => { for (const key of keys) void table.remove(key) })
@@ -95,36 +97,38 @@ export function openDatabase(dir: string, file: string, logFile: string): Opened
   }
 }
 
-/** What the log has and the database does not. @returns the number of the last change */
-function replay(root: RootDatabase, tables: Tables, frames: readonly Frame[]): number {
+/** Brings in what the log has and the database does not. True if something of it is damaged. */
+function replay(root: RootDatabase, tables: Tables, { frames, raw }: Found): boolean {
   const meta = root.openDB<number, string>({ name: 'meta' })
   const applied = meta.get(APPLIED) ?? 0
   const last = Math.max(applied, frames.at(-1)?.number ?? 0)
   numbersFrom(last)
-  const rest = [...missing(frames, applied)]
-  if (rest.length > 0) {
+  const rest = missing(frames, applied)
+  // (What is left of frames that the database has is not newer.)
+  const records = [...recordsIn(rest.gap ? raw : Buffer.concat(rest.frames.map((it) => it.records)))].filter(({ number }) => number > applied).sort((one, other) => one.number - other.number)
+  if (records.length > 0) {
     root.transactionSync(() => {
-      for (const { records } of rest) {
-        for (const { record: { table, key, number, value }, bytes } of recordsOf(records)) void tables[table as TableName].write(key, value === null ? undefined : { bytes, value, number })
-      }
-      for (const table of Object.values(tables)) table.keepSum()
+      for (const { table, key, value } of records) void (value === null ? tables[table as TableName].remove(key) : tables[table as TableName].put(key, value))
       void meta.put(APPLIED, last)
     })
   }
-  return last
+  return rest.gap
 }
 
-/** What was found in the bytes of a database, and of its log. @returns a number above all of them */
-function takeOver(root: RootDatabase, tables: Tables, frames: readonly Frame[], found: ReturnType<typeof salvage>): number {
+/** Takes over what was found in the bytes of a database, and of its log. */
+function takeOver(root: RootDatabase, tables: Tables, frames: readonly Frame[], found: ReturnType<typeof salvage>): void {
   numbersFrom(Math.max(frames.at(-1)?.number ?? 0, ...found.map(({ number }) => number)))
   root.transactionSync(() => { for (const { table, key, value } of found) void tables[table].put(key, value) })
-  const applied = nextNumber()
-  root.openDB<number, string>({ name: 'meta' }).putSync(APPLIED, applied)
-  return applied
+  root.openDB<number, string>({ name: 'meta' }).putSync(APPLIED, nextNumber())
 }
 
-function rawRecords(logFile: string): Buffer {
-  return Buffer.concat(WriteAheadLog.read(logFile).map(({ records }) => records))
+/** All there is of a file, if there is one. */
+function bytesOf(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch {
+    return Buffer.alloc(0)
+  }
 }
 
 /** A content that only its record has may be one that was sent long ago: it is for a person to look at. */

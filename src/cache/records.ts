@@ -53,24 +53,13 @@ export function encodeRecord(table: string, key: string, value: unknown, number 
   return Buffer.concat([head, text])
 }
 
-/** Records that stand one after the other, up to the first one that is damaged. */
-export function * recordsOf(bytes: Buffer): Generator<{ readonly record: Stored<unknown>; readonly bytes: Buffer }> {
-  for (let at = 0; at < bytes.length;) {
-    const record = decodeRecord<unknown>(bytes, at)
-    if (record === DAMAGED) return
-    const end = at + HEADER + bytes.readUInt32BE(at + MAGIC.length + 4)
-    yield { record, bytes: bytes.subarray(at, end) }
-    at = end
-  }
-}
-
 /** The record that begins at `at`. */
 export function decodeRecord<T>(bytes: Buffer, at = 0): Stored<T> | typeof DAMAGED {
   if (bytes.length < at + HEADER || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return DAMAGED
   const crc = bytes.readUInt32BE(at + MAGIC.length)
   const length = bytes.readUInt32BE(at + MAGIC.length + 4)
   const text = bytes.subarray(at + HEADER, at + HEADER + length)
-  if (length > LONGEST || text.length !== length || crc32(text) !== crc) return DAMAGED
+  if (length === 0 || length > LONGEST || text.length !== length || crc32(text) !== crc) return DAMAGED
   const [table, key, number, value] = JSON.parse(text.toString()) as [string, string, number, T]
   return { table, key, number, value, crc }
 }

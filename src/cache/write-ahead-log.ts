@@ -3,12 +3,13 @@
  * database (database.ts), which needs two and a thread to begin with, follows in its own time. After a crash what the log has and the
  * database does not is brought in.
  *
- * Two halves, each a row of frames from its beginning. A frame is written whole or not at all (checksum), and its number is higher than those before
- * it: what is left of earlier rows behind the last one has lower numbers and ends the row. A half is used again when the database has all of it.
+ * Two halves, each a row of frames from its beginning. A frame is written whole or not at all (checksum), and says the number of the one before it, so
+ * that one that is missing is noticed. A half is used again when the database has all of it: what is left of earlier rows behind the last frame
+ * is known by its lower numbers.
  * The file is filled with zeros beforehand: on a full disk there is room for what has happened, and no write changes what the file system
  * knows of the file.
  */
-import { closeSync, constants, fdatasync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fdatasync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 
 const MAGIC = Buffer.from('cfsL\x00\x01\xd9\x77', 'latin1')
@@ -25,6 +26,14 @@ export interface Frame {
   readonly previous: number
   /** One after the other, as records.ts makes them. */
   readonly records: Buffer
+}
+
+/** What an earlier process left. */
+export interface Found {
+  /** Oldest first. */
+  readonly frames: readonly Frame[]
+  /** All of the file: where a frame is damaged, records in it may be whole. */
+  readonly raw: Buffer
 }
 
 interface Half {
@@ -54,27 +63,18 @@ export class WriteAheadLog {
   }
 
   /** Opens or makes the log. Undefined where there is no room for one, or none can be written: then the database is all there is. */
-  static open(file: string): { readonly log: WriteAheadLog; readonly frames: readonly Frame[] } | undefined {
+  static open(file: string): { readonly log: WriteAheadLog; readonly found: Found } | undefined {
     let fd: number | undefined
     try {
       fd = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600)
       const { size } = fstatSync(fd)
       const bytes = readAll(fd, size)
       if (size < LOG_BYTES) writeSync(fd, Buffer.alloc(LOG_BYTES - size), 0, LOG_BYTES - size, size)
-      const frames = framesOf(bytes)
-      return { log: new WriteAheadLog(fd, frames), frames }
+      const found = { frames: framesOf(bytes), raw: bytes }
+      return { log: new WriteAheadLog(fd, found.frames), found }
     } catch {
       if (fd !== undefined) closeSync(fd)
       return undefined
-    }
-  }
-
-  /** The frames of a log that cannot, or need not, be opened; none of one that cannot be read. */
-  static read(file: string): readonly Frame[] {
-    try {
-      return framesOf(readFileSync(file))
-    } catch {
-      return []
     }
   }
 
@@ -119,7 +119,7 @@ export class WriteAheadLog {
 
   /** `empty`: the database has everything. */
   close(empty: boolean): void {
-    if (empty) for (const { start } of this.halves) writeSync(this.fd, Buffer.alloc(HEADER), 0, HEADER, start)
+    if (empty) writeSync(this.fd, Buffer.alloc(LOG_BYTES), 0, LOG_BYTES, 0)
     closeSync(this.fd)
   }
 }
@@ -152,27 +152,31 @@ function framesOf(bytes: Buffer): Frame[] {
   return [...rowOf(bytes.subarray(0, HALF)), ...rowOf(bytes.subarray(HALF))].sort((one, other) => one.number - other.number)
 }
 
-/** What of it a database does not have that has everything up to the number `applied`. After a frame that is missing nothing counts: nobody was told that it is safe. */
-export function * missing(frames: readonly Frame[], applied: number): Generator<Frame> {
-  let last = applied
-  for (const frame of frames) {
-    if (frame.number <= applied) continue
-    if (frame.previous > last) return
-    yield frame
-    last = frame.number
+/**
+ * What of it a database does not have that has everything up to the number `applied`. `gap`: a frame is missing among them. (After a power cut it
+ * may be one that was never safe; then nobody was told that those behind it are.)
+ */
+export function missing(frames: readonly Frame[], applied: number): { readonly frames: Frame[]; readonly gap: boolean } {
+  let [last, gap] = [applied, false]
+  const rest = frames.filter((it) => it.number > applied)
+  for (const { number, previous } of rest) {
+    gap ||= previous > last
+    last = number
   }
+  return { frames: rest, gap }
 }
 
+/** Frames of one half that are whole. */
 function * rowOf(bytes: Buffer): Generator<Frame> {
   let before = 0
-  for (let at = 0; at + HEADER <= bytes.length;) {
-    if (bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return
-    const length = bytes.readUInt32BE(at + MAGIC.length + 4)
+  for (let at = bytes.indexOf(MAGIC); at >= 0 && at + HEADER <= bytes.length;) {
     const number = bytes.readDoubleBE(at + MAGIC.length + 8)
-    const end = at + HEADER + length
-    if (end > bytes.length || number <= before || crc32(bytes.subarray(at + MAGIC.length + 4, end)) !== bytes.readUInt32BE(at + MAGIC.length)) return
-    yield { number, previous: bytes.readDoubleBE(at + MAGIC.length + 16), records: bytes.subarray(at + HEADER, end) }
-    before = number
-    at = end
+    const end = at + HEADER + bytes.readUInt32BE(at + MAGIC.length + 4)
+    const whole = end <= bytes.length && number > before && crc32(bytes.subarray(at + MAGIC.length + 4, end)) === bytes.readUInt32BE(at + MAGIC.length)
+    if (whole) {
+      yield { number, previous: bytes.readDoubleBE(at + MAGIC.length + 16), records: bytes.subarray(at + HEADER, end) }
+      before = number
+    }
+    at = bytes.indexOf(MAGIC, whole ? end : at + 1)
   }
 }

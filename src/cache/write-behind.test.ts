@@ -142,6 +142,25 @@ describe('records that the database does not have yet', () => {
     await store.close()
   }))
 
+  it('are there, but for the one that is damaged in the log, and the damage is told', withFolder(async (dir) => {
+    const store = Store.open(join(dir, 'store'))
+    for (const id of ['a', 'b', 'c', 'd']) {
+      store.saveDraft(draft(id))
+      if (id !== 'b') await store.flushed()
+    }
+    const copy = crashed(join(dir, 'store'), join(dir, 'copy'))
+    const bytes = readFileSync(join(copy, 'store.log'))
+    bytes[bytes.indexOf('folder/b')]! ^= 1
+    writeFileSync(join(copy, 'store.log'), bytes)
+    for (const damage of [/log of the store was damaged/, /^$/]) {
+      const found = Store.open(copy)
+      assert.match(found.damage.join(), damage)
+      assert.deepEqual(ids(found), ['a', 'c', 'd'])
+      await found.close()
+    }
+    await store.close()
+  }))
+
   it('are there whenever the process is killed', { timeout: 120_000 }, withFolder(async (dir) => {
     for (let round = 0; round < 8; round++) {
       const at = join(dir, `store${round}`)
