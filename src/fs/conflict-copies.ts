@@ -102,7 +102,7 @@ export class ConflictCopies {
     this.overwritten.add(inode)
     const work = async (): Promise<void> => {
       const aside = await this.asideOf(serverPlace)
-      if (inode.draft !== draft || inode.unlinked || !inode.unconfirmed || inode.serverPlace?.folder !== serverPlace.folder || inode.serverPlace.name !== serverPlace.name) return
+      if (inode.draft !== draft || inode.unlinked || !inode.unconfirmed || this.deps.tree.transit.isFrozen(inode) || inode.serverPlace?.folder !== serverPlace.folder || inode.serverPlace.name !== serverPlace.name) return
       this.aside(inode, aside, serverPlace, theirs, 'new node')
       draft.generation++
       await this.deps.durability.secure(inode, { delayMs: 0 })

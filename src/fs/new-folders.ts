@@ -130,7 +130,11 @@ export class NewFolders {
       const folder = places.get(path)
       if (folder?.parent === undefined || node.kind === 'folder') continue
       const place: Place = { folder: folder.parent, name: folder.name }
-      conflictCopies.aside(folder, await conflictCopies.asideOf(place), place, node, 'new node')
+      const aside = await conflictCopies.asideOf(place)
+      if (tree.transit.isFrozen(folder)) throw new Later(() => tree.transit.thawed(folder))
+      // Renamed or deleted here meanwhile: it is not made there.
+      if (folder.unlinked || folder.parent !== place.folder || folder.name !== place.name) continue
+      conflictCopies.aside(folder, aside, place, node, 'new node')
     }
     return new Set([...nodes.values()].filter(({ kind }) => kind === 'folder').map(({ path }) => path))
   }

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { describe, it } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { RequestInfo } from '../demo/index.js'
 import { CellsError } from '../cells/errors.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import { conflictName } from './conflict.js'
 import { withWorld } from './engine.testing.js'
 import { Site } from './model/site.testing.js'
@@ -41,6 +43,32 @@ describe('a content that is sent more than once', { timeout: 60_000, concurrency
       await site.close()
     }
   })
+
+  for (const how of ['deleted', 'replaced'] as const) it(`is ${how} here while a name for it is looked for beside theirs: it has none then`, withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('f', 'base')
+    await fs.writeFile('g', 'other')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual((await fs.readdir('')).sort(), ['f', 'g'])
+    world.passes = () => false
+    await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+    await world.server.waitFor(world.path('f'), (node) => node?.size === 6 && node.etag !== ETAG_TEMPORARY)
+    let change: Promise<void> | undefined
+    world.before.stat = async (path) => {
+      if (path !== world.path(OURS) || change !== undefined) return
+      change = how === 'deleted' ? fs.unlink('f') : fs.rename('g', 'f')
+      // It needs nobody's answer to get as far as this content, and then waits for it.
+      for (let turns = 0; turns < 20; turns++) await turn()
+    }
+    await fs.writeFile('f', 'ours')
+    await until('it is changed', () => change !== undefined)
+    await change
+    assert.deepEqual((await engine.sync()).failed, [])
+    const names = how === 'deleted' ? ['f', 'g'] : ['f', OURS]
+    await until('what is left', async () => (await fs.readdir('')).sort().join() === names.join()).catch(async () => assert.deepEqual((await fs.readdir('')).sort(), names))
+    assert.equal((await fs.readFile('f')).toString(), 'theirs')
+    if (how === 'replaced') assert.equal((await fs.readFile(OURS)).toString(), 'other')
+  }))
 
   it('S30: is there once if the answer is lost and what came right before it is shown for a moment', withWorld({ serverVersion: 2, indexDelayMs: 1_500 }, async (world) => {
     const { engine, fs } = await world.open('a', undefined, { pace: 0.5 })

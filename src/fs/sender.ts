@@ -189,7 +189,8 @@ export class Sender {
     const verdict = judge(sent, over, theirs, digest, snapshot.size)
     if (verdict === 'conflict') {
       const aside = await this.deps.conflictCopies.asideOf(place)
-      if (!isAt(inode, place)) return undefined
+      // (Replaced or deleted here just now, it would stay under that name.)
+      if (!isAt(inode, place) || tree.transit.isFrozen(inode)) return undefined
       this.deps.conflictCopies.aside(inode, aside, place, theirs, 'new node')
       place = aside
       path = tree.places.pathAt(aside.folder, aside.name)
