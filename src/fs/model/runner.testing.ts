@@ -2,6 +2,7 @@
  * Carries a run out: each operation on the mount engine (or, as the second client, on the server), its answer compared
  * with the model, and at each quiescence the whole of the mount with the whole of the server and of the model.
  */
+import { rm } from 'node:fs/promises'
 import type { CellsServer } from '../../cells/server.js'
 import { errnoCode } from '../errno.js'
 import { O_APPEND, O_CREAT, O_RDWR, O_WRONLY, type OpenFile, PathFs } from '../posix.testing.js'
@@ -31,6 +32,8 @@ interface Handle {
   path: string
   /** Somebody else changed the file: what it shows is one of its versions. */
   loose: boolean
+  /** Its names when somebody else changed or moved it: what is written then may be there (S33, S39). */
+  readonly before: Set<string>
 }
 
 let contents = 0
@@ -84,6 +87,8 @@ export class Runner {
       await this.second.arrived().catch(() => {})
       await this.shut().catch(() => {})
       this.trouble.stop()
+      // Megabytes each, and a long run has ten thousands of them.
+      await rm(this.state, { recursive: true, force: true })
     }
   }
 
@@ -372,7 +377,7 @@ export class Runner {
     const uncertain = this.uncertain(outcome)
     if (makes) this.model.did<unknown>('open', [path], outcome, uncertain, work)
     else if (!uncertain && !('code' in outcome && CHANGING.has(outcome.code) && contended)) this.model.observed<unknown>('open', path, outcome, work, () => true)
-    if ('value' in outcome) this.handles.set(slot, { file: outcome.value, flags, node: this.model.newest.names.get(path) ?? id, path, loose: contended })
+    if ('value' in outcome) this.handles.set(slot, { file: outcome.value, flags, node: this.model.newest.names.get(path) ?? id, path, loose: contended, before: new Set() })
   }
 
   /** Where a handle's file is now, if it has a name. */
@@ -385,7 +390,8 @@ export class Runner {
   private shared(id: number): void {
     for (const handle of this.handles.values()) {
       if (handle.node !== id) continue
-      this.nameOf(handle)
+      const name = this.nameOf(handle)
+      if (name !== undefined) handle.before.add(name)
       handle.loose = true
     }
   }
@@ -395,9 +401,11 @@ export class Runner {
     const uncertain = this.uncertain(outcome)
     if (handle.loose) {
       // Deleted there and changed here: it may come back under its name.
-      this.model.loosenWithFolders(path ?? handle.path)
-      this.model.partial.add(path ?? handle.path)
-      this.model.releasedAt(path ?? handle.path)
+      for (const name of new Set([...handle.before, path ?? handle.path])) {
+        this.model.loosenWithFolders(name)
+        this.model.partial.add(name)
+        this.model.releasedAt(name)
+      }
       return
     }
     if ('value' in outcome || uncertain) this.model.releasedNode(handle.node)
