@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { CellsError, isCellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { type CellsEvent, ETAG_TEMPORARY } from '../cells/types.js'
-import { code, World } from './engine.testing.js'
+import { code, withWorld, World } from './engine.testing.js'
 import { until } from './sides.testing.js'
 
 describe('absence', { timeout: 120_000 }, () => {
@@ -196,6 +196,24 @@ describe('absence', { timeout: 120_000 }, () => {
     assert.equal((await fs.readFile('taken')).toString(), 'theirs')
     await engine.close()
   })
+
+  it('an old node goes, too, if somebody writes to its name just when it is removed: a 2.x server takes no notice of the two then', withWorld({ serverVersion: 2, indexDelayMs: 200 }, async (own) => {
+    const { engine, fs } = await own.open('a', undefined, { pace: 0.1, resendMs: 1_000 })
+    await fs.writeFile('f', 'old')
+    await fs.writeFile('g', 'new')
+    assert.deepEqual((await engine.sync()).failed, [])
+    let written = false
+    own.before.removeObject = async () => {
+      if (written) return
+      written = true
+      await own.server.put(own.path('g'), Buffer.from('theirs'), 6)
+    }
+    await fs.rename('g', 'f')
+    assert.deepEqual((await engine.sync('', AbortSignal.timeout(40_000))).failed, [])
+    assert.equal(written, true)
+    assert.deepEqual(await fs.readdir(''), ['f'])
+    assert.equal(await own.onServer('g'), false)
+  }))
 
   it('what is not known while the server is gone is asked for now and then, not each time: a walk does not wait at every folder', async () => {
     for (const name of ['one', 'two', 'three']) {

@@ -25,6 +25,8 @@ const BATCH = 50
 interface Waiting {
   /** Of a name that was deleted: the node that was there. */
   readonly gone?: string
+  /** It is still there after all this time: somebody else sees to it from now on. */
+  readonly onStays?: () => void
   readonly since: number
   interval: number
   next: number
@@ -86,9 +88,9 @@ export class Confirmer {
   }
 
   /** The node of this Uuid was deleted; the tombstone in `folder.local` stays until the server agrees, or shows another node there. */
-  awaitAbsent(folder: Inode, name: string, uuid: string): void {
+  awaitAbsent(folder: Inode, name: string, uuid: string, onStays: () => void): void {
     const names = this.absent.get(folder) ?? new Map<string, Waiting>()
-    names.set(name, { ...this.newWait(), gone: uuid })
+    names.set(name, { ...this.newWait(), gone: uuid, onStays })
     this.absent.set(folder, names)
     this.arm()
   }
@@ -279,7 +281,17 @@ export class Confirmer {
         for (const [name, wait] of names) {
           if (wait.next > now) continue
           if (!tree.places.hasPath(folder)) this.forgetAbsent(folder, name)
-          else due.push({ path: tree.places.pathAt(folder, name), wait, settle: (node) => { if (node?.uuid !== wait.gone) this.settleAbsent(folder, name, node) } })
+          else due.push({
+            path: tree.places.pathAt(folder, name), wait,
+            settle: (node) => {
+              if (names.get(name) !== wait) return
+              if (node?.uuid !== wait.gone) this.settleAbsent(folder, name, node)
+              else if (tree.deps.metadata.now() - wait.since > this.deps.resendMs) {
+                wait.onStays?.()
+                this.forgetAbsent(folder, name)
+              }
+            },
+          })
         }
       }
       for (let i = 0; i < due.length; i += BATCH) {

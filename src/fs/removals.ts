@@ -42,6 +42,8 @@ interface Removal {
   marking: Promise<void> | undefined
   /** The delete has been sent: too late to cancel. */
   told: boolean
+  /** It was sent once, and the node stayed. */
+  readonly again: boolean
 }
 
 export interface RemovalDeps {
@@ -80,9 +82,9 @@ export class Removals {
   }
 
   /** Recorded, and not begun. */
-  private planned(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode, unshown?: string): Removal {
+  private planned(place: Place, uuid: string, etags: Iterable<string>, keeper: Inode, unshown?: string, again = false): Removal {
     const { tree } = this.deps
-    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), unshown, stop: new AbortController(), marking: undefined, told: false }
+    const removal: Removal = { key: randomUUID(), place, keeper, uuid, etags: new Set(etags), unshown, stop: new AbortController(), marking: undefined, told: false, again }
     tree.echoes.vacate(place.folder, place.name)
     if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
     for (const etag of removal.etags) tree.echoes.remember(uuid, etag)
@@ -222,6 +224,11 @@ export class Removals {
     await Promise.all([...this.pending].filter(([{ keeper, place }]) => concerns(keeper) || concerns(place.folder)).map(([, work]) => work))
   }
 
+  /** Folders in which something is removed once more. */
+  again(concerns: (inode: Inode) => boolean): Inode[] {
+    return [...this.pending.keys()].filter(({ again, keeper, place }) => again && (concerns(keeper) || concerns(place.folder))).map(({ place }) => place.folder)
+  }
+
   close(): void {
     this.closed = true
     for (const removal of this.pending.keys()) removal.stop.abort()
@@ -274,11 +281,11 @@ export class Removals {
         return
       }
       // Deleted after all: then this is the only copy, and the bin is the place for it.
-      if (keeper.unlinked) {
+      if (keeper.unlinked && !removal.again) {
         removal.told = true
         await tree.deps.server.remove([path], { signal })
       } else {
-        if (!isMarked(node) && node.etag !== '') node = await this.mark(removal, path, node)
+        if (removal.again || (!isMarked(node) && node.etag !== '')) node = await this.mark(removal, path, node)
         if (node === undefined || !isOurs(removal, node)) {
           tree.doubt(place.folder, place.name)
           return
@@ -287,7 +294,9 @@ export class Removals {
         await tree.deps.server.removeObject(path)
       }
       tree.deps.metadata.ours(place.folder.ino, place.name, undefined, tree.deps.metadata.now())
-      confirmer.awaitAbsent(place.folder, place.name, node.uuid)
+      const { uuid } = node
+      // Somebody wrote there in the same second: the server has taken no notice of either, and only what is written once more and shown can be removed.
+      confirmer.awaitAbsent(place.folder, place.name, uuid, () => this.begin(this.planned(place, uuid, removal.etags, keeper, undefined, true)))
     } finally {
       release()
     }
@@ -296,7 +305,7 @@ export class Removals {
   /** Gives the old node a content without a double. Resolves to the node when the server shows it, or what somebody else wrote. */
   private async mark(removal: Removal, path: string, node: CellsNode): Promise<CellsNode | undefined> {
     const { server } = this.deps.tree.deps
-    const content = marked(node)
+    const content = removal.again ? Buffer.concat([marked(node), Buffer.from(randomUUID())]) : marked(node)
     const md5 = createHash('md5').update(content).digest('hex')
     removal.etags.add(md5)
     // After a crash this content is known for ours, too.

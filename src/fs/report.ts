@@ -88,6 +88,7 @@ export class Report {
         await abortable(unlinks.settled((it) => isBelow(it, prefix)), deadline)
         await abortable(removals.settled(concerns), deadline)
         const again = new Set((await confirmer.drained(which, deadline)).filter(({ pending }) => pending))
+        for (const folder of removals.again(concerns)) again.add(folder)
         if (again.size === 0) break
         which = (inode) => again.has(inode)
       } catch {
