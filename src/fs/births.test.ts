@@ -1,4 +1,4 @@
-/** Events that tell of a file without content, which for a file of ours is late news, and what of them is believed. */
+/** Events about what is known already: of a file of ours without content, of a folder of ours with something in it. What of them is believed. */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { type CellsEvent, type CellsNode, ETAG_TEMPORARY } from '../cells/types.js'
@@ -9,13 +9,13 @@ const isBirth = (event: CellsEvent): boolean => event.type === 'create' && event
 
 interface Ours {
   readonly fs: PathFs
-  /** Is the kernel told to forget `name` when an event says that its node has no content? */
+  /** Is the kernel told to forget `name` when an event says that its node is there, a file's without content? */
   readonly isNews: (name: string, told?: Partial<CellsNode>) => Promise<boolean>
   /** Resolves when the last event about the name has come. */
   readonly settled: (name: string) => Promise<void>
 }
 
-/** A file `f` of ours that the server shows, whose own events of birth have not come. */
+/** A file `f` and a folder `d` of ours that the server shows, whose own events of birth have not come. */
 async function ours(world: World): Promise<Ours> {
   world.passes = (event) => !isBirth(event)
   const { engine, fs } = await world.open('one')
@@ -39,14 +39,16 @@ async function ours(world: World): Promise<Ours> {
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   await fs.writeFile('f', 'text')
+  await fs.mkdir('d')
   await engine.sync()
   await settled('f')
+  await settled('d')
   return {
     fs, settled,
     isNews: async (name, told = {}) => {
       const node = await world.server.stat(world.path(name))
       assert.ok(node !== undefined)
-      return forgot(name, () => world.tell({ type: 'create', node: { ...node, etag: ETAG_TEMPORARY, ...told } }))
+      return forgot(name, () => world.tell({ type: 'create', node: { ...node, ...(node.kind === 'file' && { etag: ETAG_TEMPORARY }), ...told } }))
     },
   }
 }
@@ -60,6 +62,14 @@ it('the first word that a file of ours has no content is old news, the next one 
 it('one of another size is news', withWorld({ indexDelayMs: 50 }, async (world) => {
   const { isNews } = await ours(world)
   assert.equal(await isNews('f', { size: 3 }), true)
+}))
+
+it('that there is more in a folder by now is no news, that it is another one or another right to it is', withWorld({ indexDelayMs: 50 }, async (world) => {
+  const { isNews } = await ours(world)
+  assert.equal(await isNews('d', { size: 530 }), false)
+  assert.equal(await isNews('d', { etag: '-1' }), false)
+  assert.equal(await isNews('d', { readOnly: true }), true)
+  assert.equal(await isNews('d', { uuid: 'a0000000-0000-4000-8000-000000000000' }), true)
 }))
 
 it('one about another node at its name is news', withWorld({ indexDelayMs: 50 }, async (world) => {
