@@ -53,6 +53,7 @@ export class Thread<Task, Answer> {
     worker.unref()
     worker.on('message', onAnswer)
     worker.on('error', (error) => this.end(error, worker))
+    worker.on('exit', () => this.end(undefined, worker))
     this.#worker = worker
     this.#wait()
     return worker

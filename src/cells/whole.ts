@@ -39,7 +39,6 @@ export class WholeBody implements AsyncIterable<Buffer> {
 export class Gathering implements Dispatcher.DispatchHandler {
   readonly answer: Promise<WholeAnswer>
   readonly #most: number
-  readonly #tooLong: () => Error
   #resolve!: (answer: WholeAnswer) => void
   #reject!: (error: Error) => void
   #controller: Dispatcher.DispatchController | undefined
@@ -49,10 +48,9 @@ export class Gathering implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = []
   #length = 0
 
-  /** @param most bytes of a body; a longer one is the error `tooLong` */
-  constructor(most: number, tooLong: () => Error) {
+  /** @param most bytes of a body; a longer one is an error, with the code that the HTTP library has for that */
+  constructor(most: number) {
     this.#most = most
-    this.#tooLong = tooLong
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -78,7 +76,7 @@ export class Gathering implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#length += chunk.length
-    if (this.#length > this.#most) this.stop(this.#tooLong())
+    if (this.#length > this.#most) this.stop(Object.assign(new Error('The answer is too long'), { code: 'UND_ERR_RES_EXCEEDED_MAX_SIZE' }))
     else this.#chunks.push(chunk)
   }
 
