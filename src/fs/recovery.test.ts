@@ -110,6 +110,19 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.equal((await fs.readFile('d/c')).toString(), 'after')
   }))
 
+  it('what is closed in the moment in which the server shows it is in its folder while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
+    const first = await world.open('closed')
+    await first.fs.readdir('')
+    await first.fs.writeFile('f', 'x'.repeat(2 ** 25))
+    const open = await first.fs.open('f', 0)
+    await until('the server has shown it', () => first.engine.status().pending.count + first.engine.status().unconfirmed === 0)
+    await first.fs.close(open)
+    await first.engine.close()
+    const { fs } = await openUnanswered(world, 'closed')
+    assert.deepEqual(await fs.readdir(''), ['f'])
+    assert.equal((await fs.stat('f')).size, 2 ** 25)
+  }))
+
   it('a folder that was made while nothing could be sent, and was never listed, is shown while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
     const first = await world.open('late')
     world.before.mkdir = gone

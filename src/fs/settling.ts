@@ -90,6 +90,12 @@ export class Settling {
         await snapshot.done()
       }
     }
+    // Let go of meanwhile, at a close: what it had to say of the name is to be said all the same.
+    if (inode.draft === undefined && !inode.unconfirmed && !inode.localOnly && inode.version?.uuid === version.uuid && inode.version.etag === version.etag) {
+      if (!ours) this.takeTheirs(inode, node)
+      this.dropOverlay(inode, node, at)
+      return
+    }
     // Written to meanwhile, or even sent and confirmed again: the draft stays, over the version it was settled with.
     if (inode.draft !== draft || draft.generation !== generation || draft.dirty || inode.writing > 0 || inode.unconfirmed || inode.localOnly) return
     inode.draft = undefined

@@ -124,6 +124,8 @@ async function main(task: ChildTask): Promise<void> {
   if (task.look !== undefined) {
     writeSync(1, `look ${JSON.stringify(await Promise.all(task.look.paths.map((path) => lookAt(fs, path))))}\n`)
     answer()
+    // Not only when the event stream has found out.
+    engine.wake()
   }
   await Promise.all(task.lanes.map(async ({ steps, firstIndex }, lane) => {
     for (const [index, step] of steps.entries()) {
