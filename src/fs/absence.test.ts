@@ -169,31 +169,36 @@ describe('absence', { timeout: 120_000 }, () => {
     }
   })
 
-  it('S34: what somebody puts in the place of a file that is being deleted is there', async () => {
-    const path = world.path('taken')
+  for (const [number, change] of [['S34', 'deleted'], ['S43', 'renamed']] as const) it(`${number}: what somebody puts in the place of a file that is being ${change} is there`, async () => {
+    const name = `taken-${change}`
+    const path = world.path(name)
     let tell: ((event: CellsEvent) => void) | undefined
+    // The server answers when somebody has the name.
+    const taken = async <T>(answer: T): Promise<T> => {
+      await world.server.put(path, Buffer.from('theirs'), 6)
+      tell?.({ type: 'create', node: (await world.server.waitFor(path, (node) => node?.size === 6 && node.etag !== ETAG_TEMPORARY))! })
+      return answer
+    }
     const server: CellsServer = {
       ...world.server,
       events: (listener) => {
         tell = (event) => listener.onEvent(event)
         return world.server.events({ ...listener, onEvent: () => {} })
       },
-      // The server answers when somebody has the name.
-      remove: async (...call) => {
-        await world.server.remove(...call)
-        await world.server.put(path, Buffer.from('theirs'), 6)
-        tell?.({ type: 'create', node: (await world.server.waitFor(path, (node) => node?.size === 6 && node.etag !== ETAG_TEMPORARY))! })
-      },
+      remove: async (...call) => taken(await world.server.remove(...call)),
+      move: async (...call) => taken(await world.server.move(...call)),
     }
-    const { engine, fs } = await world.open('taken', undefined, { server })
+    const { engine, fs } = await world.open(name, undefined, { server })
     await until('the event stream', () => engine.status().live)
-    await fs.writeFile('taken', 'ours')
+    await fs.writeFile(name, 'ours')
     assert.deepEqual((await engine.sync()).failed, [])
-    assert.ok((await fs.readdir('')).includes('taken'))
-    await fs.unlink('taken')
+    assert.ok((await fs.readdir('')).includes(name))
+    if (change === 'deleted') await fs.unlink(name)
+    else await fs.rename(name, `${name}-on`)
     assert.deepEqual((await engine.sync()).failed, [])
-    assert.ok((await fs.readdir('')).includes('taken'))
-    assert.equal((await fs.readFile('taken')).toString(), 'theirs')
+    assert.ok((await fs.readdir('')).includes(name))
+    assert.equal((await fs.readFile(name)).toString(), 'theirs')
+    if (change === 'renamed') assert.equal((await fs.readFile(`${name}-on`)).toString(), 'ours')
     await engine.close()
   })
 

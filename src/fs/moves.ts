@@ -153,11 +153,14 @@ export class Moves {
     const home = !inode.unlinked && inode.parent === place.folder && inode.name === place.name
     tree.places.hold(inode, home ? undefined : place)
     tree.places.aim(inode, undefined)
-    metadata.ours(from.folder.ino, from.name, undefined, at)
+    // Somebody can have the name by now, and the server have told of that before it answered.
+    const taken = known !== undefined && inode.uuid !== '' && known.uuid !== inode.uuid
+    if (!taken) metadata.ours(from.folder.ino, from.name, undefined, at)
     if (same) metadata.ours(place.folder.ino, place.name, known, at)
     tree.echoes.vacate(from.folder, from.name)
     if (inode.type === 'folder') tree.places.movedFrom(from, inode)
     tree.uncoverHidden(from.folder, from.name)
+    if (taken) tree.doubt(from.folder, from.name)
     journal.move(inode)
     if (inode.type === 'folder') journal.relocated(inode)
     tree.overlay(inode)
