@@ -410,6 +410,7 @@ export class Runner {
     }
     if ('value' in outcome || uncertain) this.model.releasedNode(handle.node)
     const certain = this.model.did<unknown>(what, path === undefined ? [] : [path], outcome, uncertain, work)
+    for (const world of this.model.worlds) this.model.everKnown.add(world.nodes.get(handle.node)?.content.toString('latin1') ?? '')
     if (!certain) {
       handle.loose = true
       if (path !== undefined) this.model.partial.add(path)
