@@ -123,6 +123,20 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.equal((await fs.stat('f')).size, 2 ** 25)
   }))
 
+  it('a sync right after the server is back waits for what is being looked for again by then', withWorld({ indexDelayMs: 20 }, async (world) => {
+    await left(world, 'back', (fs) => fs.rename('d/a', 'd/b'), async (fs) => {
+      await fs.mkdir('d')
+      await fs.writeFile('d/a', 'a')
+    })
+    const { engine, fs, answer } = await openUnanswered(world, 'back')
+    assert.match(engine.status().failures.map(({ reason }) => reason).join(), /a change of an earlier run waits/)
+    answer()
+    engine.wake()
+    assert.deepEqual(await engine.sync(), { failed: [] })
+    assert.deepEqual(await fs.readdir('d'), ['b'])
+    assert.ok(await world.onServer('d/b'))
+  }))
+
   it('a folder that was made while nothing could be sent, and was never listed, is shown while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
     const first = await world.open('late')
     world.before.mkdir = gone
@@ -132,6 +146,7 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     delete world.before.mkdir
     await first.engine.sync()
     await first.engine.close()
+    world.streams = false
     const { fs } = await openUnanswered(world, 'late')
     assert.deepEqual(await fs.readdir('d'), [])
   }))

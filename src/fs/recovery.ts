@@ -81,7 +81,9 @@ export class Recovery {
 
   /** What waited is tried again. Never rejects. */
   async again(): Promise<void> {
-    if (this.left.size > 0) await this.turn()
+    // What is being tried now may have been refused before the server was back.
+    await this.running
+    if (this.running !== undefined || this.left.size > 0) await this.turn()
   }
 
   private turn(): Promise<void> {
