@@ -28,8 +28,6 @@ export interface ConnectOptions {
     /** Sockets for bodies; default 8. */
     readonly dataConnections?: number
   }
-  /** See HttpOptions. */
-  readonly threaded?: boolean
   /** For requests about file content (S3); calls about the tree keep their own. */
   readonly retry?: RetryLimits
 }
@@ -39,7 +37,7 @@ export type CellsConnection = CellsServer & { readonly features: Features; reado
 
 /** Nothing is sent before the first call. */
 export function connect(settings: ConnectionSettings, options: ConnectOptions = {}): CellsConnection {
-  const http = new Http(settings, { logger: options.logger, userAgent: options.userAgent, threaded: options.threaded, ...options.limits })
+  const http = new Http(settings, { logger: options.logger, userAgent: options.userAgent, ...options.limits })
   const rest = new Rest(http, settings.tokens)
   const features = new Features(rest)
   const tree = new Tree(rest, features)

@@ -1,6 +1,9 @@
 /**
- * The wire: the exchange of one request with one server, on this thread's connections or on those of a thread of its own (network.ts). Knows
+ * The wire: bounded keep-alive connections to one server and the exchange of one request. Knows
  * nothing of Cells but its errors; rest.ts and s3.ts put their ways of signing in on top.
+ *
+ * Two pools, so that bodies that stream for minutes never make a stat wait for a socket. More than about
+ * 8-16 connections only add latency on a real server (contract, section 8).
  */
 import { setMaxListeners } from 'node:events'
 import { promisify } from 'node:util'
@@ -8,14 +11,16 @@ import { gunzip } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import type { ConnectionSettings } from '../auth/types.js'
 import { silentLogger, type Logger } from '../log.js'
-import { openConnections, type ConnectionsPlan, type Pool } from './connections.js'
+import { openConnections } from './connections.js'
 import { Deadline } from './deadline.js'
 import { CellsError } from './errors.js'
 import { sentence, transportFault } from './faults.js'
 import { Incoming } from './incoming.js'
-import { Network, type Whole } from './network.js'
+import { Receiver } from './receiver.js'
 import { TIMEOUTS } from './timeouts.js'
 import { Gathering, WholeBody } from './whole.js'
+
+export type Pool = 'rest' | 'data'
 
 export interface HttpOptions {
   readonly logger?: Logger
@@ -23,8 +28,6 @@ export interface HttpOptions {
   /** Sockets for REST calls, for object bodies. */
   readonly restConnections?: number
   readonly dataConnections?: number
-  /** Where programs wait for this very thread: when several exchanges are under way, they are left to another one. */
-  readonly threaded?: boolean
 }
 
 export interface Exchange {
@@ -64,8 +67,6 @@ export interface TextReply {
 
 /** A page of 500 nodes is about 150 kB; nothing honest comes near this. */
 const LONGEST_TEXT = 64 * 1024 * 1024
-/** So many small exchanges at a time are worth a thread. */
-const MANY = 4
 const gunzipText = promisify(gunzip)
 
 export class Http {
@@ -75,9 +76,7 @@ export class Http {
   readonly closed: AbortSignal
   readonly #closing = new AbortController()
   readonly #pools: Record<Pool, Dispatcher>
-  readonly #network: Network
-  readonly #threaded: boolean
-  #gathering = 0
+  readonly #receiver: Receiver
   readonly #common: Record<string, string>
 
   constructor(settings: ConnectionSettings, options: HttpOptions = {}) {
@@ -92,10 +91,9 @@ export class Http {
     // One listener per call under way: many calls are no leak.
     setMaxListeners(0, this.closed)
     this.#common = { 'user-agent': options.userAgent ?? 'cellsfs', ...lowerCase(settings.customHeaders) }
-    const plan: ConnectionsPlan = { url: this.url.href, skipVerify: settings.skipVerify, sockets: { rest: options.restConnections ?? 8, data: options.dataConnections ?? 8 } }
-    this.#pools = openConnections(plan)
-    this.#network = new Network(plan)
-    this.#threaded = options.threaded ?? false
+    const pool = (connections: number): Dispatcher => openConnections(this.url, connections, settings.skipVerify)
+    this.#pools = { rest: pool(options.restConnections ?? 8), data: pool(options.dataConnections ?? 8) }
+    this.#receiver = new Receiver(this.url, options.dataConnections ?? 8, settings.skipVerify)
   }
 
   /** A deadline that also ends with this connection. */
@@ -118,7 +116,11 @@ export class Http {
       bodyTimeout: TIMEOUTS.stall,
     }
     try {
-      const reply = await (exchange.whole === undefined ? this.#streamed(exchange, options) : this.#gathered(exchange, options, exchange.whole))
+      const { into } = exchange
+      const dispatcher = this.#pools[exchange.pool]
+      const reply = into !== undefined && this.#receiver.ready ? await streamed((body) => this.#receiver.dispatch(options, into, body), deadline)
+        : exchange.whole === undefined ? await streamed((body) => dispatcher.dispatch(options, body), deadline)
+          : await gathered(dispatcher, options, exchange.whole, deadline)
       this.logger.debug('http', { method: exchange.method, path: exchange.path, status: reply.status, ms: Math.round(performance.now() - started) })
       return reply
     } catch (error) {
@@ -126,36 +128,6 @@ export class Http {
       this.logger.debug('http', { method: exchange.method, path: exchange.path, error: fault, ms: Math.round(performance.now() - started) })
       throw fault
     }
-  }
-
-  async #streamed({ pool, deadline, into }: Exchange, options: Dispatcher.DispatchOptions): Promise<Reply> {
-    const body = new Incoming()
-    body.onClose(deadline.onFail((reason) => body.destroy(reason)))
-    if (into !== undefined) this.#network.warm()
-    if (into !== undefined && this.#network.ready) this.#network.dispatch(pool, options, into, body)
-    else this.#pools[pool].dispatch(options, body)
-    const { status, headers } = await body.started
-    return { status, header: (name) => headerText(headers[name]), body }
-  }
-
-  async #gathered({ pool, deadline }: Exchange, options: Dispatcher.DispatchOptions, most: number): Promise<Reply> {
-    if (++this.#gathering >= MANY && this.#threaded) this.#network.warm()
-    const gathering = this.#gather(pool, options, most)
-    const unlisten = deadline.onFail((reason) => gathering.stop(reason))
-    try {
-      const { status, headers, content } = await gathering.answer
-      return { status, header: (name) => headerText(headers[name]), body: new WholeBody(content) }
-    } finally {
-      unlisten()
-      this.#gathering--
-    }
-  }
-
-  #gather(pool: Pool, options: Dispatcher.DispatchOptions, most: number): Whole {
-    if (this.#threaded && this.#network.ready && isAtHand(options.body)) return this.#network.ask(pool, options, most)
-    const gathering = new Gathering(most)
-    this.#pools[pool].dispatch(options, gathering)
-    return gathering
   }
 
   /** Sends and reads the whole (bounded) text. */
@@ -167,8 +139,28 @@ export class Http {
   async close(): Promise<void> {
     if (this.closed.aborted) return
     this.#closing.abort()
-    this.#network.close()
+    this.#receiver.close()
     await Promise.all([this.#pools.rest.destroy(), this.#pools.data.destroy()])
+  }
+}
+
+async function streamed(dispatch: (body: Incoming) => void, deadline: Deadline): Promise<Reply> {
+  const body = new Incoming()
+  body.onClose(deadline.onFail((reason) => body.destroy(reason)))
+  dispatch(body)
+  const { status, headers } = await body.started
+  return { status, header: (name) => headerText(headers[name]), body }
+}
+
+async function gathered(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, most: number, deadline: Deadline): Promise<Reply> {
+  const gathering = new Gathering(most, () => new CellsError('protocol', `${sentence('protocol', deadline.doing)} (too long)`))
+  const unlisten = deadline.onFail((reason) => gathering.stop(reason))
+  try {
+    dispatcher.dispatch(options, gathering)
+    const { status, headers, content } = await gathering.answer
+    return { status, header: (name) => headerText(headers[name]), body: new WholeBody(content) }
+  } finally {
+    unlisten()
   }
 }
 
@@ -190,10 +182,6 @@ export async function readText(reply: Reply, deadline: Deadline): Promise<string
     if (error instanceof CellsError) throw error
     throw new CellsError('protocol', sentence('protocol', deadline.doing), { cause: error, status: reply.status })
   }
-}
-
-function isAtHand(body: Dispatcher.DispatchOptions['body']): boolean {
-  return body === null || body === undefined || typeof body === 'string' || body instanceof Uint8Array
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

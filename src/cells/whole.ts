@@ -39,6 +39,7 @@ export class WholeBody implements AsyncIterable<Buffer> {
 export class Gathering implements Dispatcher.DispatchHandler {
   readonly answer: Promise<WholeAnswer>
   readonly #most: number
+  readonly #tooLong: () => Error
   #resolve!: (answer: WholeAnswer) => void
   #reject!: (error: Error) => void
   #controller: Dispatcher.DispatchController | undefined
@@ -48,9 +49,10 @@ export class Gathering implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = []
   #length = 0
 
-  /** @param most bytes of a body; a longer one is an error, with the code that the HTTP library has for that */
-  constructor(most: number) {
+  /** @param most bytes of a body; a longer one is the error `tooLong` */
+  constructor(most: number, tooLong: () => Error) {
     this.#most = most
+    this.#tooLong = tooLong
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -76,7 +78,7 @@ export class Gathering implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#length += chunk.length
-    if (this.#length > this.#most) this.stop(Object.assign(new Error('The answer is too long'), { code: 'UND_ERR_RES_EXCEEDED_MAX_SIZE' }))
+    if (this.#length > this.#most) this.stop(this.#tooLong())
     else this.#chunks.push(chunk)
   }
 

@@ -63,7 +63,7 @@ export async function serveMount(settings: MountSettings, hooks: SessionHooks): 
 
   const connection = await mountConnection(settings, logger)
   let unlock = (): void => {}
-  const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}`, threaded: true })
+  const server = connect(connection, { logger, userAgent: `cellsfs/${VERSION}` })
   try {
     // Also the proof that the server can be reached and lets us in. A token alone does not say whose folders these are.
     const { account, proven } = await identify(server, connection, (it) => hasState(mountFolders(it, remote, mountpoint).stateDir), logger)
