@@ -240,7 +240,9 @@ export class RecoveredNames {
       }
       tree.deps.inodes.detach(there)
     }
-    journal.recovered('folder', paths.newFolder(place, record.facts), key)
+    const made = paths.newFolder(place, record.facts)
+    if (there === 'unknown') tree.questions.unproven.add(made)
+    journal.recovered('folder', made, key)
   }
 }
 

@@ -123,6 +123,13 @@ describe('after a restart', { concurrency: 4, timeout: 120_000 }, () => {
     assert.equal((await fs.stat('f')).size, 2 ** 25)
   }))
 
+  it('what somebody has in a folder that was to be made here is not said to be absent while the server does not answer', withWorld({ serverVersion: 4 }, async (world) => {
+    await left(world, 'both-made', (fs) => fs.mkdir('d/e'), (fs) => fs.mkdir('d'))
+    await world.server.put(world.path('d/e/b'), Buffer.from('theirs'), 6)
+    const { fs } = await openUnanswered(world, 'both-made')
+    await assert.rejects(fs.readFile('d/e/b'), saysNothing)
+  }))
+
   it('a sync right after the server is back waits for what is being looked for again by then', withWorld({ indexDelayMs: 20 }, async (world) => {
     await left(world, 'back', (fs) => fs.rename('d/a', 'd/b'), async (fs) => {
       await fs.mkdir('d')
