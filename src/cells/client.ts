@@ -23,9 +23,9 @@ export interface ConnectOptions {
   readonly logger?: Logger
   readonly userAgent?: string
   readonly limits?: {
-    /** Sockets for REST calls; default 8. */
+    /** Sockets for REST calls; default 16. */
     readonly restConnections?: number
-    /** Sockets for bodies; default 8. */
+    /** Sockets for bodies; default 16. */
     readonly dataConnections?: number
   }
   /** For requests about file content (S3); calls about the tree keep their own. */

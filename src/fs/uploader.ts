@@ -38,12 +38,14 @@ const MAX_RETRY_MS = 120_000
 /** What the server has refused for good is tried again this often. */
 const REFUSED_RETRY_MS = 15 * 60_000
 /** Lanes for contents on their way: a small one, which waits for answers more than it sends, takes one, ... */
-const LANES = 16
-/** ... a larger one two. */
-const LANES_LARGE = 2
-/** So many are begun while a program asks for one thing after the other, which the same thread has to answer, ... */
-const LANES_BUSY = 4
-/** ... but what has been due for this long waits no more for that, milliseconds. */
+const LANES = 32
+/** ... a larger one four. */
+const LANES_LARGE = 4
+/**
+ * When more changes than these wait while a program asks for one thing after the other, it is making many, and the same thread has to answer it: ...
+ */
+const FEW = 8
+/** ... then nothing is begun until it has been due for this long, milliseconds. */
 const PUT_OFF_MS = 2_000
 const SMALL_BYTES = 256 * 1024
 /** Somebody waits for what failed in passing: it is tried again this often, as long as the server answers to other things. */
@@ -270,7 +272,7 @@ export class Uploader {
     this.timer.unref()
   }
 
-  /** Begins what is due, oldest first; not much of it while a program is at work. While all lanes are busy nothing is looked at: whichever ends pumps again. */
+  /** Begins what is due, oldest first; but not at once while a program is at work. While all lanes are busy nothing is looked at: whichever ends pumps again. */
   private pump(): void {
     if (this.closed || this.waits) return
     const now = performance.now()
@@ -292,7 +294,7 @@ export class Uploader {
         continue
       }
       const latest = entry.due + this.deps.tree.pause(PUT_OFF_MS)
-      if (this.deps.foreground.busy && this.lanes + lanesFor(inode) > LANES_BUSY && now < latest) {
+      if (this.entries.size > FEW && now < latest && this.deps.foreground.busy) {
         next = Math.min(next, latest)
         break
       }
