@@ -176,6 +176,11 @@ export class MetadataCache {
     if (this.connectedAt !== undefined) this.connectedAt = this.now()
   }
 
+  /** Is the last listing of all of a folder young enough, but for names in doubt? */
+  current(folder: number): boolean {
+    return this.fresh(this.listing(folder)?.completeAt ?? 0)
+  }
+
   private fresh(at: number, name = ''): boolean {
     if (at <= 0) return false
     const age = this.now() - at

@@ -21,6 +21,9 @@ import type { Transit } from './transit.js'
 const LOOKUP_MS = 15_000
 /** After this many single questions in a folder that was never listed, it is listed whole. */
 const STATS_BEFORE_LISTING = 1
+/** ... and in one whose listing is too old, after this many, and more for a large one: so many names of a listing cost a real server as much as one question. */
+const STATS_BEFORE_RELISTING = 4
+const NAMES_OF_A_STAT = 8
 /** Names asked for before all of a folder is believed to be gone. */
 const PROOFS = 20
 
@@ -93,20 +96,29 @@ export class Questions {
 
   private async ask(folder: Inode, name: string, asker: Asker | undefined): Promise<KnownNode | undefined> {
     const { metadata } = this.deps
-    const listed = (metadata.listing(folder.ino)?.completeAt ?? 0) > 0
     const asked = this.asked.get(folder) ?? 0
     if (folder === this.deps.inodes.root && this.deps.remote === '') {
       await this.relist(folder)
-    } else if (!listed && asked >= STATS_BEFORE_LISTING) {
+    } else if (asked >= this.mostAsked(folder)) {
       this.asked.set(folder, 0)
       await inTime(this.load(folder))
       // The listing may have been begun before this question, and the name be another one's since.
       if (metadata.lookup(folder.ino, name) === 'unknown') return this.askByName(folder, name, asker)
     } else {
-      this.asked.set(folder, asked + 1)
+      if (!metadata.current(folder.ino)) this.asked.set(folder, asked + 1)
       return this.askByName(folder, name, asker)
     }
     return metadata.listing(folder.ino)?.nodes.get(name)
+  }
+
+  /** So many single questions are asked in a folder before it is listed. */
+  private mostAsked(folder: Inode): number {
+    const { metadata } = this.deps
+    const listing = metadata.listing(folder.ino)
+    if (listing === undefined || listing.completeAt <= 0) return STATS_BEFORE_LISTING
+    // It is one name that is in doubt.
+    if (metadata.current(folder.ino)) return Infinity
+    return STATS_BEFORE_RELISTING + listing.nodes.size / NAMES_OF_A_STAT
   }
 
   private async askByName(folder: Inode, name: string, asker: Asker | undefined): Promise<KnownNode | undefined> {
