@@ -324,8 +324,11 @@ export class Removals {
 }
 
 /** Is this the node that is to go, with a content that is ours to remove? */
-function isOurs({ uuid, etags }: Removal, node: CellsNode): boolean {
-  return node.kind === 'file' && (uuid === '' || node.uuid === uuid) && (etags.has(node.etag) || node.etag === '' || isMarked(node))
+function isOurs({ uuid, etags, keeper }: Removal, node: CellsNode): boolean {
+  if (node.kind !== 'file' || (uuid !== '' && node.uuid !== uuid)) return false
+  if (etags.has(node.etag) || node.etag === '' || isMarked(node)) return true
+  // Renamed before the server knew its content: that is under the new name now.
+  return etags.has(ETAG_TEMPORARY) && !keeper.unlinked && keeper.version?.etag === node.etag && keeper.version.size === node.size
 }
 
 /** What a file that is to go holds at last: nothing else has it. */

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
+import { ETAG_TEMPORARY } from '../cells/types.js'
 import { withWorld, type World } from './engine.testing.js'
 import { until } from './sides.testing.js'
 
@@ -109,6 +110,20 @@ describe('renames to a name that is never sent', { timeout: 60_000, concurrency:
     assert.equal((await fs.readFile('.f.swp')).toString(), 'content')
   }))
 })
+
+it('what somebody has only just put, and the server does not know the content of, leaves its old name when it is renamed over a file', withWorld({ serverVersion: 2, indexDelayMs: 1_500 }, async (world) => {
+  const { engine, fs } = await world.open('a')
+  await fs.writeFile('f', 'old')
+  await engine.sync()
+  await world.server.put(world.path('theirs'), Buffer.from('content'), 7)
+  await until('its name is shown', () => fs.stat('theirs').then(() => true, () => false))
+  assert.equal((await world.server.stat(world.path('theirs')))?.etag, ETAG_TEMPORARY)
+  await fs.rename('theirs', 'f')
+  assert.deepEqual((await engine.sync()).failed, [])
+  assert.deepEqual(await names(world), ['f'])
+  assert.deepEqual(await fs.readdir(''), ['f'])
+  assert.equal((await fs.readFile('f')).toString(), 'content')
+}))
 
 describe('renames over what is being moved', { timeout: 60_000, concurrency: true }, () => {
   it('goes on when the folder in which the old node of a file is to be removed is no more', withWorld({ serverVersion: 4 }, async (world) => {

@@ -400,8 +400,15 @@ export class Runner {
     const path = this.nameOf(handle)
     const uncertain = this.uncertain(outcome)
     if (handle.loose) {
+      const names = new Set([...handle.before, path ?? handle.path])
+      // It may be under another name than in the newest world.
+      for (const world of this.model.worlds) {
+        for (const [name, id] of world.names) if (id === handle.node) names.add(name)
+        if ('value' in outcome || uncertain) work(world)
+        this.model.everKnown.add(world.nodes.get(handle.node)?.content.toString('latin1') ?? '')
+      }
       // Deleted there and changed here: it may come back under its name.
-      for (const name of new Set([...handle.before, path ?? handle.path])) {
+      for (const name of names) {
         this.model.loosenWithFolders(name)
         this.model.partial.add(name)
         this.model.releasedAt(name)
