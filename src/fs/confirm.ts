@@ -318,7 +318,7 @@ export class Confirmer {
    * the slowest index.
    */
   private isLost(inode: Inode, { since }: Waiting, node: KnownNode | undefined): boolean {
-    if (inode.type !== 'folder' && (inode.draft === undefined || inode.dirty)) return false
+    if (inode.type !== 'folder' && inode.draft === undefined) return false
     const coming = node !== undefined && (node.kind === 'folder') === (inode.type === 'folder') && (node.etag === ETAG_TEMPORARY || node.etag === '' || this.agrees(inode, node))
     const patience = this.deps.resendMs * 2 ** inode.resent
     const age = this.deps.tree.deps.metadata.now() - since

@@ -86,14 +86,16 @@ describe('what somebody takes away before the server has shown it, and nobody te
     return world.open('a', undefined, { pace: 0.1, resendMs: 500 })
   }
   /** Ours is sent, and taken away before anybody asks for it. */
-  const taken = async (world: World, engine: Engine, name: string): Promise<void> => {
+  const taken = async (world: World, engine: Engine, name: string, meanwhile = async (): Promise<void> => {}, then = async (): Promise<void> => {}): Promise<void> => {
     let go = (): void => {}
     const gate = new Promise<void>((resolve) => { go = resolve })
     for (; engine.status().pending.count > 0; await pause(1));
     world.before.statMany = () => gate
+    await meanwhile()
     await world.server.waitFor(world.path(name), (it) => it !== undefined && it.etag !== ETAG_TEMPORARY)
     await world.server.remove([world.path(name)])
     await world.server.waitFor(world.path(name), (it) => it === undefined)
+    await then()
     delete world.before.statMany
     go()
   }
@@ -112,6 +114,17 @@ describe('what somebody takes away before the server has shown it, and nobody te
     assert.equal((await fs.readFile('f')).toString(), 'ours')
   }))
 
+  it('S33: a file that has been written to and renamed since is sent as it is then', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    await fs.writeFile('f', 'ours')
+    await taken(world, engine, 'f', async () => {
+      await Promise.all([fs.writeFile('f', 'newer'), fs.rename('f', 'g')])
+    })
+    await synced(engine)
+    await shows(fs, ['g'])
+    assert.equal((await world.server.stat(world.path('g')))?.size, 5)
+  }))
+
   it('S48: a file in whose place there is a folder goes beside it', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await open(world)
     await fs.writeFile('f', 'ours')
@@ -120,6 +133,24 @@ describe('what somebody takes away before the server has shown it, and nobody te
     await synced(engine)
     await shows(fs, ['f', conflictName('f', hostname(), new Date(), 1)])
     assert.equal((await fs.stat('f')).type, 'folder')
+  }))
+
+  it('a folder of ours in whose place somebody has made another one has what is in that one', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await open(world)
+    await fs.mkdir('d')
+    await taken(world, engine, 'd', async () => {
+      await world.server.put(world.path('d/x'), Buffer.from('theirs'), 6)
+      const node = await world.server.waitFor(world.path('d/x'), (it) => it !== undefined && it.etag !== ETAG_TEMPORARY)
+      world.tell({ type: 'create', node: node! })
+      await fs.stat('d/x')
+    }, async () => {
+      await world.server.mkdir([world.path('d')])
+      await world.server.waitFor(world.path('d'), (it) => it !== undefined)
+    })
+    await synced(engine)
+    await shows(fs, ['d'])
+    assert.deepEqual(await fs.readdir('d'), [])
+    await assert.rejects(fs.stat('d/x'), { code: 'ENOENT' })
   }))
 
   it('a folder is gone, after a new start too', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {

@@ -298,10 +298,15 @@ export class Sender {
   sendAgain(inode: Inode): void {
     const { draft } = inode
     if (draft === undefined || inode.unlinked || inode.localOnly) return
-    draft.committed = Math.min(draft.committed, draft.generation - 1)
-    draft.secured = Math.max(draft.secured, draft.generation)
-    this.deps.durability.record(inode, 'closed')
-    this.deps.durability.copySoon(inode)
+    if (draft.dirty) {
+      // Written to since: what comes next takes its place. (The record vouches for it, or for what came after it, already.)
+      draft.committed = Math.min(draft.committed, draft.secured - 1)
+    } else {
+      draft.committed = Math.min(draft.committed, draft.generation - 1)
+      draft.secured = Math.max(draft.secured, draft.generation)
+      this.deps.durability.record(inode, 'closed')
+      this.deps.durability.copySoon(inode)
+    }
     this.deps.tree.overlay(inode)
     this.deps.onDue(inode)
   }

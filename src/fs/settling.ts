@@ -32,7 +32,9 @@ export class Settling {
   /** The server shows a new folder of ours. */
   folder(inode: Inode, node: KnownNode): void {
     const { tree } = this.deps
-    tree.deps.inodes.setUuid(inode, node.uuid)
+    // Somebody has deleted it and made another one.
+    if (inode.uuid !== '' && inode.uuid !== node.uuid) tree.becomes(inode, node)
+    else tree.deps.inodes.setUuid(inode, node.uuid)
     this.deps.onIdentified(inode)
     this.takeRights(inode, node)
     tree.deps.store.updateFacts(node.uuid, inode.facts())

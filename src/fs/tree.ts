@@ -236,18 +236,24 @@ export class Tree {
   /** A folder that was deleted and made again there, in which there is something of ours: that is in the new one (S44). */
   private madeAnew(here: Inode, node: KnownNode): boolean {
     if (here.type !== 'folder' || node.kind !== 'folder' || here.heldAt !== undefined || !this.holdsOurs(here)) return false
-    const { inodes, metadata } = this.deps
+    const { inodes } = this.deps
     const moved = inodes.ofUuid(node.uuid)
     if (moved !== undefined) {
       if (moved.heldAt !== undefined || moved.parent === undefined || isWithin(here, moved) || this.holdsOurs(moved)) return false
       this.kernel.name(moved.parent, moved.name)
       inodes.detach(moved)
     }
-    for (const name of metadata.listing(here.ino)?.nodes.keys() ?? []) this.kernel.name(here, name)
-    metadata.doubtFolder(here.ino)
-    inodes.setUuid(here, node.uuid)
-    this.kernel.attributes(here)
+    this.becomes(here, node)
     return true
+  }
+
+  /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */
+  becomes(folder: Inode, node: KnownNode): void {
+    const { inodes, metadata } = this.deps
+    for (const name of metadata.listing(folder.ino)?.nodes.keys() ?? []) this.kernel.name(folder, name)
+    metadata.doubtFolder(folder.ino)
+    inodes.setUuid(folder, node.uuid)
+    this.kernel.attributes(folder)
   }
 
   /** Is there something in or below a folder, here or there, of which the server does not know all? */
