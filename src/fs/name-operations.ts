@@ -179,6 +179,7 @@ export class NameOperations {
       if (inode.readOnly) throw new FsError('EACCES', `${name} is read-only on the server`)
       await this.provenEmpty(inode, caller)
       await sender.stopSending(inode)
+      this.refuseFilled(inode)
       const place = inode.onServer ? inode.serverPlace : undefined
       if (place !== undefined) {
         unlinks.add(place, inode, unlinks.coverBelow(inode))
@@ -186,7 +187,7 @@ export class NameOperations {
         tree.places.hold(inode, place)
       }
       tree.deps.metadata.forget(inode.ino)
-      inode.local.clear()
+      tree.empty(inode)
       this.gone(folder, clean, inode)
       await journal.flushed()
       times.touch(folder)
@@ -198,9 +199,14 @@ export class NameOperations {
 
   private async provenEmpty(inode: Inode, asker: Asker): Promise<void> {
     const { tree } = this.deps
-    if ([...inode.local.values()].some((it) => it !== null)) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
+    this.refuseFilled(inode)
     // The server deletes a folder with all that is in it: what somebody adds meanwhile is looked for again before it is told (deleted.ts).
     if ((await tree.listKnown(inode, asker)).length > 0) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
+  }
+
+  /** @throws FsError ENOTEMPTY when there is something of ours in it */
+  private refuseFilled(inode: Inode): void {
+    if ([...inode.local.values()].some((it) => it !== null)) throw new FsError('ENOTEMPTY', `${inode.name} is not empty`)
   }
 
   /** After a delete: the name leads nowhere. */

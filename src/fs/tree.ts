@@ -256,6 +256,19 @@ export class Tree {
     this.kernel.attributes(folder)
   }
 
+  /**
+   * The folder is being deleted here, with nothing in it. Who still has a file of it open, which somebody has deleted, has one without a name, and what is
+   * written to it has nowhere to go.
+   */
+  empty(folder: Inode): void {
+    folder.local.clear()
+    if (!folder.hasNames) return
+    for (const child of [...folder.children.values()]) {
+      if (child.type === 'folder') this.empty(child)
+      this.deps.inodes.detach(child)
+    }
+  }
+
   /** Is there something in or below a folder, here or there, of which the server does not know all? */
   private holdsOurs(folder: Inode): boolean {
     const below = (it: Inode): boolean => it.hasNames && ([...it.local.values()].some((ours) => ours !== null) || [...it.children.values()].some(below))

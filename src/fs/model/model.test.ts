@@ -53,6 +53,22 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     operations: [['write', 'a', 58], ['open', 1, 'b', 'c'], ['sync'], ['hwrite', 1, 2, 5_000], ['rename', 'b', 'a'], ['sync']],
   }))
 
+  it('what is written to an open file that somebody has deleted, in a folder that is deleted since, holds up nothing', () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [
+      ['mkdir', 'd'], ['mkdir', 'e'], ['open', 0, 'e/c.txt', 'c'], ['hwrite', 0, 0, 20], ['sync'], ['their delete', 'e/c.txt'], ['rmdir', 'e'],
+      ['wait'], ['hwrite', 0, 7, 45], ['sync'],
+    ],
+  }))
+
+  it('... in a folder that another one is renamed over', () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [
+      ['mkdir', 'd'], ['mkdir', 'd/s'], ['mkdir', 'e'], ['open', 0, 'e/c.txt', 'c'], ['wait'], ['sync'], ['their delete', 'e/c.txt'],
+      ['rename', 'd/s', 'e'], ['wait'], ['hwrite', 0, 7, 45], ['sync'],
+    ],
+  }))
+
   it('a file that is read while it is confirmed stays in its folder', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['write', 'd/a', 38], ['read', 'e'], ['sync']],
