@@ -21,6 +21,8 @@ const FAILURE_CHECK_MS = 2000
 const VANISHED_MS = 6000
 /** A deleted name that is still there after this long may be somebody else's by now. */
 const TAKEN_AGAIN_MS = 3000
+/** What is nowhere to be seen this long after the job that has moved it, somebody has deleted or moved on. */
+const TAKEN_ON_MS = 4000
 const STATUSES: ReadonlySet<string> = new Set(['Unknown', 'Idle', 'Running', 'Finished', 'Interrupted', 'Paused', 'Error', 'Queued'])
 
 export interface JobsParts {
@@ -51,7 +53,7 @@ export class Jobs {
       await this.#parts.tree.guard.creating(to, deadline.signal, async () => {
         const job = await this.#start('move', [from], to, false, options)
         await this.#watched([job], deadline, async () => {
-          shown = await this.#until(to, (node) => node !== undefined, deadline)
+          shown = await this.#untilMoved(from, to, job, deadline)
           // Across workspaces, and for folders, the copy shows before the source has gone.
           if (shown?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
         })
@@ -195,6 +197,20 @@ export class Jobs {
     gone.catch(() => {})
     done.catch(() => {})
     await Promise.race([gone, done])
+  }
+
+  /** Shown at its new place, or moved there and taken on from there before anybody looked, and then it is never shown: undefined. */
+  async #untilMoved(from: string, to: string, job: Job, deadline: Deadline): Promise<CellsNode | undefined> {
+    const takenOn = async (): Promise<undefined> => {
+      await deadline.sleep(TAKEN_AGAIN_MS)
+      await this.#untilDone(job, deadline)
+      await this.#until(from, (node) => node === undefined, deadline)
+      await deadline.sleep(TAKEN_ON_MS)
+    }
+    const shown = this.#until(to, (node) => node !== undefined, deadline)
+    shown.catch(() => {})
+    // (Why this one has failed the other one says, too, or `watched`.)
+    return Promise.race([shown, takenOn().catch(() => shown)])
   }
 
   #until(path: string, wanted: (node: CellsNode | undefined) => boolean, deadline: Deadline): Promise<CellsNode | undefined> {
