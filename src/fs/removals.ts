@@ -98,6 +98,8 @@ export class Removals {
 
   private record(removal: Removal): void {
     const { tree, journal } = this.deps
+    // It goes with its folder: what there is of it on the disk says enough (and whoever changes something else now is not to fail for it).
+    if (!tree.places.hasPath(removal.place.folder)) return
     const record: RemovalRecord = { path: journal.serverPath(removal.place), keeper: tree.places.localPath(removal.keeper), uuid: removal.uuid, etags: [...removal.etags] }
     void tree.deps.store.removals.put(removal.key, record)
   }

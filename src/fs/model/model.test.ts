@@ -69,6 +69,14 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     ],
   }))
 
+  it('a file whose old place has gone with its folder becomes a conflict copy', () => replay({
+    setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
+    operations: [
+      ['mkdir', 'd'], ['mkdir', 'd/s'], ['write', 'd/s/.h', 58], ['wait'], ['their put', 'd/b', 59], ['pause', 25], ['rename', 'd/s/.h', 'd/b'],
+      ['their put', 'd/b', 46], ['rmdir', 'd/s'], ['sync'],
+    ],
+  }))
+
   it('a file that is read while it is confirmed stays in its folder', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['write', 'd/a', 38], ['read', 'e'], ['sync']],
