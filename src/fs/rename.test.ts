@@ -68,6 +68,21 @@ describe('renames to a name that is never sent', { timeout: 60_000, concurrency:
     assert.equal((await fs.readFile('.new.swp')).toString(), 'content')
   }))
 
+  it('a file that is deleted after a move that was not answered goes from where it is', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.writeFile('old', 'content')
+    await engine.sync()
+    loseMoveAnswer(world)
+    await fs.rename('old', 'new')
+    await until('it was moved', () => world.before.stat !== undefined)
+    await fs.unlink('new')
+    delete world.before.stat
+    delete world.before.statMany
+    engine.wake()
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await fs.readdir('')], [[], []])
+  }))
+
   it('what somebody else has put where it was to be moved to stays', withWorld({ indexDelayMs: 50 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('old', 'content')

@@ -300,11 +300,11 @@ export class Unlinks {
     const { tree } = this.deps
     const { inode } = unlink
     const place = inode?.movingTo
-    if (inode === undefined || place === undefined || inode.uuid === '') return
+    if (inode === undefined || place === undefined || unlink.uuid === '') return
     const node = await tree.deps.server.stat(tree.places.pathAt(place.folder, place.name), { signal: this.stop.signal })
     tree.places.aim(inode, undefined)
     tree.uncoverHidden(place.folder, place.name)
-    if (node?.uuid !== inode.uuid) return
+    if (node?.uuid !== unlink.uuid) return
     unlink.folder = place.folder
     unlink.name = place.name
     this.record(unlink)
