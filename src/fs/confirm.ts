@@ -319,9 +319,11 @@ export class Confirmer {
    */
   private isLost(inode: Inode, { since }: Waiting, node: KnownNode | undefined): boolean {
     if (inode.type !== 'folder' && inode.draft === undefined) return false
-    const coming = node !== undefined && (node.kind === 'folder') === (inode.type === 'folder') && (node.etag === ETAG_TEMPORARY || node.etag === '' || this.agrees(inode, node))
     const patience = this.deps.resendMs * 2 ** inode.resent
     const age = this.deps.tree.deps.metadata.now() - since
+    // (A node of that size that has no content after so long: a 2.x server has begun to index ours and never went on.)
+    const stuck = node?.etag === ETAG_TEMPORARY && node.size === inode.expected?.size && age > patience * 4
+    const coming = node !== undefined && !stuck && (node.kind === 'folder') === (inode.type === 'folder') && (node.etag === ETAG_TEMPORARY || node.etag === '' || this.agrees(inode, node))
     return !coming && age > patience && (this.confirmedSince > since || age > patience * 4)
   }
 

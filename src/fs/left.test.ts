@@ -125,6 +125,22 @@ describe('what somebody takes away before the server has shown it, and nobody te
     assert.equal((await world.server.stat(world.path('g')))?.size, 5)
   }))
 
+  it('a content that the server has taken, and whose node stays without one, is sent again', withWorld({ serverVersion: 2, indexDelayMs: 4_000 }, async (world) => {
+    world.passes = () => false
+    const { engine, fs } = await world.open('a', undefined, { pace: 0.1, resendMs: 100 })
+    let puts = 0
+    world.before.put = () => {
+      puts++
+      return Promise.resolve()
+    }
+    await fs.writeFile('f', 'ours')
+    await until('it was sent again', () => puts > 1)
+    assert.equal((await world.server.stat(world.path('f')))?.etag, ETAG_TEMPORARY)
+    await synced(engine)
+    assert.equal((await fs.readFile('f')).toString(), 'ours')
+    await shows(fs, ['f'])
+  }))
+
   it('S48: a file in whose place there is a folder goes beside it', withWorld({ serverVersion: 2, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await open(world)
     await fs.writeFile('f', 'ours')
