@@ -118,11 +118,13 @@ describe('what somebody takes away before the server has shown it, and nobody te
     const { engine, fs } = await open(world)
     await fs.writeFile('f', 'ours')
     await taken(world, engine, 'f', async () => {
-      await Promise.all([fs.writeFile('f', 'newer'), fs.rename('f', 'g')])
+      await fs.writeFile('f', 'newer')
+      await fs.rename('f', 'g')
     })
     await synced(engine)
-    await shows(fs, ['g'])
     assert.equal((await world.server.stat(world.path('g')))?.size, 5)
+    assert.equal((await fs.readFile('g')).toString(), 'newer')
+    assert.equal(await world.onServer('f'), false)
   }))
 
   it('a content that the server has taken, and whose node stays without one, is sent again', withWorld({ serverVersion: 2, indexDelayMs: 4_000 }, async (world) => {
