@@ -115,6 +115,8 @@ test('a tree goes on without --force after kill -9, in both directions', { skip 
   let puts = 0
   const demo = files.demo
   if (demo === undefined) return
+  // Killed at the 25th request, of which as many are under way as there are connections: those are made again.
+  const most = names.length - 25 + 16
   const kill = async (words: readonly string[], route: string): Promise<void> => {
     const child = home.start(words, { env: files.env })
     puts = 0
@@ -135,12 +137,12 @@ test('a tree goes on without --force after kill -9, in both directions', { skip 
   const up = await home.cec(['scp', 'dir', `cells://${ws}`], { env: files.env })
   assert.equal(up.code, 0, up.stderr)
   assert.match(up.stderr, /Going on uploading/)
-  assert.ok(puts <= 45, `${puts} files sent by the second run`)
+  assert.ok(puts <= most, `${puts} files sent by the second run`)
   assert.equal((await files.tree(`${ws}/dir`)).length, 64)
 
   await kill(['scp', `cells://${ws}/dir`, 'back/'], 'GET s3')
   const down = await home.cec(['scp', `cells://${ws}/dir`, 'back/'], { env: files.env })
   assert.equal(down.code, 0, down.stderr)
-  assert.ok(puts <= 45, `${puts} files fetched by the second run`)
+  assert.ok(puts <= most, `${puts} files fetched by the second run`)
   for (const [index, name] of names.entries()) assert.equal(await readFile(join(home.dir, 'back', name), 'utf8'), `content ${index}`)
 })
