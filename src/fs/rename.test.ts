@@ -51,14 +51,20 @@ function loseMoveAnswer(world: World): void {
   }
 }
 
+/** `old` was renamed to `new`, which the server has done, and cannot be asked about. */
+async function movedUnanswered(world: World): ReturnType<World['open']> {
+  const opened = await world.open('a')
+  await opened.fs.writeFile('old', 'content')
+  await opened.engine.sync()
+  loseMoveAnswer(world)
+  await opened.fs.rename('old', 'new')
+  await until('it was moved', () => world.before.stat !== undefined)
+  return opened
+}
+
 describe('renames to a name that is never sent', { timeout: 60_000, concurrency: true }, () => {
   it('a node whose move was not answered goes from where it is', withWorld({ indexDelayMs: 50 }, async (world) => {
-    const { engine, fs } = await world.open('a')
-    await fs.writeFile('old', 'content')
-    await engine.sync()
-    loseMoveAnswer(world)
-    await fs.rename('old', 'new')
-    await until('it was moved', () => world.before.stat !== undefined)
+    const { engine, fs } = await movedUnanswered(world)
     await fs.rename('new', '.new.swp')
     delete world.before.stat
     delete world.before.statMany
@@ -69,12 +75,7 @@ describe('renames to a name that is never sent', { timeout: 60_000, concurrency:
   }))
 
   it('a file that is deleted after a move that was not answered goes from where it is', withWorld({ indexDelayMs: 50 }, async (world) => {
-    const { engine, fs } = await world.open('a')
-    await fs.writeFile('old', 'content')
-    await engine.sync()
-    loseMoveAnswer(world)
-    await fs.rename('old', 'new')
-    await until('it was moved', () => world.before.stat !== undefined)
+    const { engine, fs } = await movedUnanswered(world)
     await fs.unlink('new')
     delete world.before.stat
     delete world.before.statMany
