@@ -297,6 +297,29 @@ describe('what somebody sent at the time of ours', { timeout: 60_000, concurrenc
     assert.deepEqual(await fs.readdir(''), ['f'])
   }))
 
+  for (const told of ['is told of', 'is long ago'] as const) it(`S30: came when the server had just been asked, which ${told} before ours is sent: ours goes beside it`, withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await until('the event stream', () => engine.status().live)
+    assert.deepEqual(await fs.readdir(''), [])
+    let heard = (): void => {}
+    world.passes = (event) => {
+      if (event.type === 'create' && event.node.path === world.path('f')) heard()
+      return told === 'is told of'
+    }
+    world.after.stat = async (path) => {
+      if (path !== world.path('f')) return
+      delete world.after.stat
+      const event = new Promise<void>((resolve) => { heard = resolve })
+      await world.server.put(world.path('f'), Buffer.from('theirs'), 6)
+      await event
+      if (told === 'is long ago') await pause(350)
+    }
+    await fs.writeFile('f', 'ours')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.equal((await world.server.stat(world.path('f')))?.etag, md5('theirs'))
+    assert.equal(engine.status().conflicts.length, 1)
+  }))
+
   for (const serverVersion of [2, 4] as const) it(`S30: came right before ours, and is shown after ours was sent, server ${serverVersion}: ours has the name, and no copy`, withWorld({ serverVersion, indexDelayMs: 20 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('f', 'base')

@@ -73,6 +73,9 @@ export class World {
   /** What the engines' requests of a kind wait for before they go out. */
   readonly before: Partial<Record<keyof CellsServer, (...call: unknown[]) => Promise<void>>> = {}
 
+  /** What the answers to them wait for before an engine gets them. */
+  readonly after: Partial<Record<keyof CellsServer, (...call: unknown[]) => Promise<void>>> = {}
+
   private listenedTo(server: CellsServer): CellsServer {
     const events: CellsServer['events'] = (listener) => {
       this.tell = (event) => listener.onEvent(event)
@@ -97,10 +100,12 @@ export class World {
     return new Proxy(server, {
       get: (target, name) => {
         const member = own[name as keyof CellsServer] ?? bound(target, name)
-        const before = this.before[name as keyof CellsServer]
-        return before === undefined ? member : async (...call: unknown[]) => {
-          await before(...call)
-          return (member as (...all: unknown[]) => unknown)(...call)
+        const [before, after] = [this.before[name as keyof CellsServer], this.after[name as keyof CellsServer]]
+        return before === undefined && after === undefined ? member : async (...call: unknown[]) => {
+          await before?.(...call)
+          const answer: unknown = await (member as (...all: unknown[]) => unknown)(...call)
+          await after?.(...call)
+          return answer
         }
       },
     })

@@ -14,7 +14,8 @@ export type { Place } from './inode-state.js'
 
 export class Inode extends InodeState {
   readonly ino: Ino
-  readonly type: FileType
+  /** Changes only from link to file, and back: both are small files on the server (NodeAttributes.apply). */
+  type: FileType
   parent: Inode | undefined
   name: string
   /** '' until the server has told it. */

@@ -204,6 +204,7 @@ export class Moves {
     }
     if (parent?.local.get(name) === inode) parent.local.delete(name)
     tree.deps.inodes.detach(inode)
+    if (inode.type === 'folder') tree.empty(inode)
     if (parent !== undefined) {
       tree.doubt(parent, name)
     }

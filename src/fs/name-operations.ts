@@ -100,13 +100,13 @@ export class NameOperations {
   }
 
   /** Runs `make` with the name held and proven free. @throws FsError EEXIST */
-  private async withNewName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
+  private async withNewName(folder: Inode, name: string, caller: Caller, make: () => Promise<Inode>): Promise<Inode> {
     const made = await this.changing([[folder, name]], () => this.withHeldName(folder, name, caller, make))
     this.deps.tree.kernel.otherSpellings(folder, name)
     return made
   }
 
-  private async withHeldName<T>(folder: Inode, name: string, caller: Caller, make: () => Promise<T>): Promise<T> {
+  private async withHeldName(folder: Inode, name: string, caller: Caller, make: () => Promise<Inode>): Promise<Inode> {
     const { tree, names, times } = this.deps
     const release = await names.acquire({ shared: foldersOf(folder), exclusive: [nameKey(folder, name)] }, caller.signal)
     try {
@@ -114,6 +114,7 @@ export class NameOperations {
       const stale = folder.children.get(name)
       if (stale !== undefined) tree.deps.inodes.detach(stale)
       const made = await make()
+      if (stale !== undefined) tree.succeed(stale, made)
       times.touch(folder)
       return made
     } finally {

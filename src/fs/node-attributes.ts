@@ -63,14 +63,17 @@ export class NodeAttributes {
   factsOf(node: KnownNode): Facts {
     const facts = this.deps.store.facts.get(node.uuid) ?? {}
     if (node.kind === 'folder' || facts.version === node.etag) return facts
-    return { mode: facts.mode, uid: facts.uid, gid: facts.gid, ino: facts.ino }
+    // (A link's mode says nothing about the file that somebody has written in its place.)
+    return { mode: facts.symlink === undefined ? facts.mode : undefined, uid: facts.uid, gid: facts.gid, ino: facts.ino }
   }
 
   /** The inode is, from now on, what the server shows. */
   apply(inode: Inode, node: KnownNode, facts = this.factsOf(node)): void {
     if (inode.uuid !== node.uuid) this.deps.inodes.setUuid(inode, node.uuid)
     inode.readOnly = node.readOnly
-    if (facts.mode !== undefined) inode.mode = facts.mode
+    const type = typeOf(node, facts)
+    if (facts.mode !== undefined || inode.type !== type) inode.mode = facts.mode ?? this.ownership(type).mode
+    inode.type = type
     inode.uid = facts.uid ?? inode.uid
     inode.gid = facts.gid ?? inode.gid
     inode.symlink = facts.symlink

@@ -27,6 +27,8 @@ import { upload, type UploadLedger } from './upload.js'
 const SMALL_BODY = 1024 * 1024
 /** ... unless the server takes longer than this. */
 const SMALL_BODY_MS = 2_000
+/** What the server said longer ago than this is asked once more before a content is sent. */
+const STALE_MS = 300
 
 /** A content on its way to the server. */
 interface Sending {
@@ -174,6 +176,7 @@ export class Sender {
     let path = tree.places.pathAt(place.folder, place.name)
     // The answer may be older than a confirmation that comes while we ask: what we had then counts, too.
     const before = { uuid: inode.uuid, base: inode.base, sent: [...inode.sent] }
+    let askedAt = tree.deps.metadata.now()
     let theirs = await server.stat(path, { signal })
     // Sent once without an answer, it may be there, and what is shown may be what was there right before: it would be there twice.
     if (theirs !== undefined && before.sent.includes(digest.md5) && judge(new Set(before.sent), before.base, theirs, digest, snapshot.size) === 'conflict') theirs = await this.lastShown(path, theirs, signal)
@@ -194,6 +197,7 @@ export class Sender {
       this.deps.conflictCopies.aside(inode, aside, place, theirs, 'new node')
       place = aside
       path = tree.places.pathAt(aside.folder, aside.name)
+      askedAt = tree.deps.metadata.now()
     } else {
       inode.base = over
     }
@@ -213,6 +217,7 @@ export class Sender {
       const again = async (): Promise<void> => {
         if (judge(inode.sent, inode.base, await server.stat(path, { signal }), digest, snapshot.size) === 'conflict') throw new Overtaken('precondition', 'Somebody has written it meanwhile')
       }
+      if (this.mayBeLate(place, askedAt)) await again()
       await upload(server, path, snapshot.handle, digest, { ...this.ledger(inode, sending), again }, signal)
     } catch (error) {
       // It may have come there all the same; whoever looks next compares contents.
@@ -222,6 +227,12 @@ export class Sender {
     }
     logger.info('uploaded', { path, bytes: snapshot.size, ms: Math.round(performance.now() - started) })
     return done()
+  }
+
+  /** Has something been heard of a place since the server was asked, or is that long ago (a slow disk)? The server itself compares nothing when it is sent a content. */
+  private mayBeLate({ folder, name }: Place, askedAt: number): boolean {
+    const { metadata } = this.deps.tree.deps
+    return metadata.now() - askedAt > STALE_MS || (metadata.peek(folder.ino)?.doubted.get(name) ?? 0) >= askedAt
   }
 
   /** Somebody has taken the node away, and nobody has told where to: what is sent has another one, and stays where that one goes on (S33, S39). */

@@ -59,7 +59,7 @@ export class Settling {
     if (ours) tree.deps.store.updateFacts(node.uuid, { ...inode.facts(), version: node.etag })
     if (inode.draft === undefined) {
       if (ours) inode.version = version
-      else this.takeTheirs(inode, node)
+      else tree.takeTheirs(inode, node)
       this.dropOverlay(inode, node, at)
       return
     }
@@ -94,7 +94,7 @@ export class Settling {
     }
     // Let go of meanwhile, at a close: what it had to say of the name is to be said all the same.
     if (inode.draft === undefined && !inode.unconfirmed && !inode.localOnly && inode.version?.uuid === version.uuid && inode.version.etag === version.etag) {
-      if (!ours) this.takeTheirs(inode, node)
+      if (!ours) tree.takeTheirs(inode, node)
       this.dropOverlay(inode, node, at)
       return
     }
@@ -104,19 +104,12 @@ export class Settling {
     inode.base = undefined
     inode.version = version
     inode.reader = undefined
-    if (!ours) this.takeTheirs(inode, node)
+    if (!ours) tree.takeTheirs(inode, node)
     if (inode.recordId !== undefined && inode.recordId !== draft.id) await tree.deps.store.drafts.remove(inode.recordId)
     inode.recordId = undefined
     await tree.deps.store.drafts.remove(draft.id)
     await draft.discard()
     this.dropOverlay(inode, node, at)
-  }
-
-  /** Somebody has written over what we sent. */
-  private takeTheirs(inode: Inode, node: KnownNode): void {
-    const { tree } = this.deps
-    tree.attributes.apply(inode, node)
-    tree.kernel.content(inode)
   }
 
   /** `at`: when the server showed it. What has been heard of the name since is newer. */

@@ -201,10 +201,18 @@ export class Tree {
       inodes.detach(here)
       this.kernel.attributes(here)
     }
+    const inode = this.theirs(folder, name, node)
+    if (here !== undefined && here !== inode && here.unlinked) this.succeed(here, inode)
+    return inode
+  }
+
+  /** What the server shows at a name where no live inode is. */
+  private theirs(folder: Inode, name: string, node: KnownNode): Inode {
+    const { inodes } = this.deps
     const moved = inodes.ofUuid(node.uuid)
     // Into a folder that we move into this one: theirs stands, ours is taken back.
     if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.takeBack(folder, moved)) return moved
-    if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && moved.type === typeOf(node, this.attributes.factsOf(node))) {
+    if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && (moved.type === 'folder') === (node.kind === 'folder')) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
       // Its unsent content goes with it. (Or by us: the event of our own rename can be here before the answer.)
@@ -242,6 +250,7 @@ export class Tree {
       if (moved.heldAt !== undefined || moved.parent === undefined || isWithin(here, moved) || this.holdsOurs(moved)) return false
       this.kernel.name(moved.parent, moved.name)
       inodes.detach(moved)
+      this.succeed(moved, here)
     }
     this.becomes(here, node)
     return true
@@ -267,6 +276,19 @@ export class Tree {
       if (child.type === 'folder') this.empty(child)
       this.deps.inodes.detach(child)
     }
+  }
+
+  /**
+   * A folder is gone by somebody's doing, and its name is another inode's now. What is open in it may still be written to: it is in the new folder from now on,
+   * as if only the file itself had been deleted. Where that cannot be, it has no name any more.
+   */
+  succeed(gone: Inode, heir: Inode): void {
+    if (gone.type !== 'folder' || !gone.hasNames) return
+    for (const child of [...gone.children.values()]) {
+      if (heir.type !== 'folder' || child.heldAt !== undefined || heir.local.has(child.name) || heir.children.has(child.name)) continue
+      if (isOpen(child)) this.deps.inodes.move(child, heir, child.name)
+    }
+    this.empty(gone)
   }
 
   /** Is there something in or below a folder, here or there, of which the server does not know all? */
@@ -310,10 +332,22 @@ export class Tree {
     const content = inode.type !== 'folder' && (version === undefined || version.etag !== node.etag || version.size !== node.size)
     if (!content && inode.type !== 'folder' && inode.readOnly === node.readOnly) return
     if (content && askedAt < inode.versionAt) return
+    if (content) {
+      this.takeTheirs(inode, node)
+      return
+    }
     const { mode, mtime } = inode.attr()
     this.attributes.apply(inode, node)
-    if (content) this.kernel.content(inode)
-    else if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
+    if (inode.attr().mode !== mode || inode.mtime !== mtime) this.kernel.attributes(inode)
+  }
+
+  /** Somebody has given it another content. */
+  takeTheirs(inode: Inode, node: KnownNode): void {
+    const { type, parent } = inode
+    this.attributes.apply(inode, node)
+    // The kernel never takes one type for another: it has to look the name up anew.
+    if (inode.type !== type && parent !== undefined) this.kernel.name(parent, inode.name)
+    this.kernel.content(inode)
   }
 
   /** Asks the server about an inode whose answer is no longer fresh. */
@@ -357,6 +391,12 @@ function holdsUnsent(folder: Inode): boolean {
   for (const inode of folder.local.values()) if (inode !== null && inode.pending) return true
   for (const inode of folder.children.values()) if (holdsUnsent(inode)) return true
   return false
+}
+
+/** Has a program a file open, at or below the inode? */
+function isOpen(inode: Inode): boolean {
+  if (inode.type !== 'folder') return inode.opens > 0
+  return inode.hasNames && [...inode.children.values()].some(isOpen)
 }
 
 /** ENOENT is the engine's word for a proven absence. */

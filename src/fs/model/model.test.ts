@@ -77,6 +77,16 @@ describe('model: cases', { concurrency: true, timeout: 120_000 }, () => {
     ],
   }))
 
+  it('a link that somebody writes over while it is renamed is a file', () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['symlink', 'x', 'b'], ['sync'], ['rename', 'b', 'a'], ['their put', 'b', 10], ['sync'], ['their put', 'a', 12], ['sync']],
+  }))
+
+  for (const again of [['mkdir', 'd'], ['their mkdir', 'd']] as const) it(`an open file whose folder somebody has deleted, and ${again[0] === 'mkdir' ? 'we have' : 'has'} made again, is in the new one when it is written to`, () => replay({
+    setting: { server: 4, events: 'plain', faults: 0, seed: 1 },
+    operations: [['mkdir', 'd'], ['open', 0, 'd/a', 'c'], ['hwrite', 0, 0, 12], ['sync'], ['their delete', 'd'], ['wait'], again, ['wait'], ['list', ''], ['list', 'd'], ['hwrite', 0, 4, 20], ['sync']],
+  }))
+
   it('a file that is read while it is confirmed stays in its folder', () => replay({
     setting: { server: 2, events: 'plain', faults: 0, seed: 1 },
     operations: [['mkdir', 'd'], ['write', 'd/a', 38], ['read', 'e'], ['sync']],

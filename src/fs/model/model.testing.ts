@@ -204,10 +204,13 @@ export class Model {
   /** What is, or was, at `from` is at `to`. Where `we` moved it, it may not have met what is contended. */
   workMoved(who: 'we' | 'they', from: string, to: string): void {
     for (const it of [...this.partial]) if (it === from || isBelow(it, from)) this.partial.add(to + it.slice(from.length))
+    const moved = (path: string): string | undefined => path === from || isBelow(path, from) ? to + path.slice(from.length) : undefined
     for (const [key, it] of this.work) {
-      if (it.path !== from && !isBelow(it.path, from)) continue
-      const also = who === 'we' && this.isContended(it.path) ? [...it.also ?? [], it.path] : it.also
-      this.work.set(key, { ...it, path: to + it.path.slice(from.length), was: [...it.was ?? [], it.path], ...(also !== undefined && { also }) })
+      // Where it may be instead is moved by whoever finds it there.
+      const also = (it.also ?? []).flatMap((path) => [path, moved(path)]).filter((path) => path !== undefined)
+      const path = moved(it.path)
+      if (path !== undefined && who === 'we' && this.isContended(it.path)) also.push(it.path)
+      this.work.set(key, { ...it, ...(path !== undefined && { path, was: [...it.was ?? [], it.path] }), ...(also.length > 0 && { also }) })
     }
   }
 

@@ -77,9 +77,14 @@ export class Trace {
 
   private async * pages(name: string, about: string, pages: AsyncIterable<unknown>): AsyncIterable<unknown> {
     this.add(`  > ${name} ${about}`)
-    for await (const page of pages) {
-      this.add(`  < ${name} ${about}: ${brief(page)}`)
-      yield page
+    try {
+      for await (const page of pages) {
+        this.add(`  < ${name} ${about}: ${brief(page)}`)
+        yield page
+      }
+    } catch (error) {
+      this.add(`  < ${name} ${about}: ${String(error)}`)
+      throw error
     }
   }
 
