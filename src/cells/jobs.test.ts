@@ -33,3 +33,13 @@ test('a move whose node is still at its old place is waited for', async () => {
   const shown = await jobs((path) => path === 'ws/a' ? node : ++looks > 12 ? node : undefined).move('ws/a', 'ws/b')
   assert.equal(shown, node)
 })
+
+test('a move of a folder ends when somebody has made another one in its old place', { timeout: 60_000 }, async () => {
+  const node = { path: 'ws/b', kind: 'folder', uuid: 'ours' } as CellsNode
+  const other = { path: 'ws/a', kind: 'folder', uuid: 'theirs' } as CellsNode
+  assert.equal(await jobs((path) => path === 'ws/b' ? node : other).move('ws/a', 'ws/b'), node)
+})
+
+test('... and another file, before ours was seen at its new place and taken on from there', { timeout: 60_000 }, async () => {
+  assert.equal(await jobs((path) => path === 'ws/b' ? undefined : { path: 'ws/a', kind: 'file' } as CellsNode).move('ws/a', 'ws/b'), undefined)
+})

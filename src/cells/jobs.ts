@@ -55,7 +55,7 @@ export class Jobs {
         await this.#watched([job], deadline, async () => {
           shown = await this.#untilMoved(from, to, job, deadline)
           // Across workspaces, and for folders, the copy shows before the source has gone.
-          if (shown?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#until(from, (node) => node === undefined, deadline)
+          if (shown?.kind === 'folder' || workspaceOf(from) !== workspaceOf(to)) await this.#untilDeleted([from], [job], deadline)
         })
       })
     })
@@ -203,8 +203,8 @@ export class Jobs {
   async #untilMoved(from: string, to: string, job: Job, deadline: Deadline): Promise<CellsNode | undefined> {
     const takenOn = async (): Promise<undefined> => {
       await deadline.sleep(TAKEN_AGAIN_MS)
+      await this.#untilDeleted([from], [job], deadline)
       await this.#untilDone(job, deadline)
-      await this.#until(from, (node) => node === undefined, deadline)
       await deadline.sleep(TAKEN_ON_MS)
     }
     const shown = this.#until(to, (node) => node !== undefined, deadline)

@@ -52,6 +52,47 @@ describe('absence', { timeout: 120_000 }, () => {
     await assert.rejects(third.fs.readFile('d/a'), code('ENOENT'))
   })
 
+  it('a folder in which somebody makes the only name again while it is listed is listed', async () => {
+    const { engine, fs } = await world.open('again')
+    await fs.mkdir('again')
+    await fs.mkdir('again/x')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await fs.readdir('again'), ['x'])
+    world.passes = () => false
+    try {
+      await world.server.remove([world.path('again/x')])
+      await world.server.waitFor(world.path('again/x'), (node) => node === undefined)
+      world.tellState({ state: 'disconnected', reason: 'test' })
+      world.answered = async () => {
+        world.answered = undefined
+        await world.server.mkdir([world.path('again/x')])
+        await world.server.waitFor(world.path('again/x'), (node) => node !== undefined)
+      }
+      for (let n = 0; world.answered !== undefined; n++) assert.equal(await fs.exists(`again/y${n}`), false)
+    } finally {
+      world.answered = undefined
+      world.passes = () => true
+    }
+  })
+
+  it('what somebody has deleted in a folder that is renamed, and of which is heard when another one has its name, is gone', withWorld({ serverVersion: 4 }, async (own) => {
+    const { engine, fs } = await own.open('a')
+    await until('the event stream', () => engine.status().live)
+    await fs.mkdir('d')
+    await fs.writeFile('d/f', 'f')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await fs.readdir('d'), ['f'])
+    const was = await own.server.stat(own.path('d/f'))
+    own.passes = () => false
+    await own.server.remove([own.path('d/f')])
+    await fs.rename('d', 'e')
+    await fs.mkdir('d')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.equal(await fs.exists('e/f'), true)
+    own.tell({ type: 'path', source: was!, target: { ...was!, path: 'personal-files/recycle_bin/f' } })
+    assert.equal(await fs.exists('e/f'), false)
+  }))
+
   it('workspaces that are not listed are asked for, too', async () => {
     const first = await world.open('roots', '')
     const names = (await first.fs.readdir('')).sort()

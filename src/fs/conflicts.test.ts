@@ -147,6 +147,9 @@ const MEETINGS: Record<string, Meeting> = {
   'S43: renamed here over a file that somebody deletes': {
     before: { f: 'new', g: 'old' }, ours: (s) => s.fs.rename('f', 'g'), theirs: (s) => s.remove('g'), after: { g: 'new' }, bin: ['old'],
   },
+  'S43: renamed here over a file, and renamed there': {
+    before: { f: 'new', g: 'old' }, ours: (s) => s.fs.rename('f', 'g'), theirs: (s) => s.move('f', 'h'), after: { g: 'new', h: 'new' },
+  },
   'S44: folder deleted there, unsent files in it here': {
     before: { d: null, 'd/a': 'a', 'd/b': 'b' }, ours: async ({ fs }) => { await fs.writeFile('d/n', 'ours'); await fs.writeFile('d/a', 'edit'); await fs.mkdir('d/e'); await fs.writeFile('d/e/m', 'deep') },
     theirs: (s) => s.remove('d'), after: { d: null, 'd/a': 'edit', 'd/e': null, 'd/e/m': 'deep', 'd/n': 'ours' }, bin: ['a', 'b'],

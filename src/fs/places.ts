@@ -157,6 +157,20 @@ export class Places {
     })
   }
 
+  /** As `locateTold`, of a path in an event that can be older than a move of ours: the folder that was there, although another one has its name by now. */
+  locateFormer(path: string): { folder: Inode; name: string } | undefined {
+    if (this.former.size === 0) return undefined
+    let met = false
+    const found = this.walk(path, (folder, name) => {
+      const former = this.former.get(placeKey({ folder, name }))
+      const now = this.atServerPlace(folder, name)
+      if (former === undefined || former === now || former.unlinked) return now
+      met = true
+      return former
+    })
+    return met ? found : undefined
+  }
+
   private walk(path: string, step: (folder: Inode, name: string) => Inode | undefined): { folder: Inode; name: string } | undefined {
     const { remote, inodes } = this
     if (remote !== '' && !path.startsWith(`${remote}/`)) return undefined

@@ -167,9 +167,14 @@ export class Questions {
 
   private async loadNow(folder: Inode): Promise<void> {
     const { metadata } = this.deps
-    const at = metadata.now()
-    const nodes = await this.deps.transit.whileStill(folder, () => this.listed(folder))
-    await this.proveAbsence(folder, nodes)
+    let at = metadata.now()
+    let nodes = await this.deps.transit.whileStill(folder, () => this.listed(folder))
+    if (!await this.isProven(folder, nodes)) {
+      // What it was asked for may have come meanwhile.
+      at = metadata.now()
+      nodes = await this.deps.transit.whileStill(folder, () => this.listed(folder))
+      await this.proveAbsence(folder, nodes)
+    }
     metadata.setAll(folder.ino, nodes, at)
     for (const [name, node] of nodes) {
       if (node.etag === ETAG_TEMPORARY) metadata.doubt(folder.ino, name)
@@ -178,29 +183,29 @@ export class Questions {
     }
   }
 
-  /**
-   * A folder that had names and has none, a workspace that is gone: before that is believed, some of them are asked for by name.
-   * @throws CellsError `unavailable` when one is there
-   */
+  /** @throws CellsError `unavailable` when a name that is not among `nodes` is there (isProven) */
   async proveAbsence(folder: Inode, nodes: ReadonlyMap<string, KnownNode>): Promise<void> {
+    if (!await this.isProven(folder, nodes)) throw new CellsError('unavailable', 'The server lists nothing where there is something')
+  }
+
+  /** A folder that had names and has none, a workspace that is gone: before that is believed, some of them are asked for by name. False if one is there. */
+  private async isProven(folder: Inode, nodes: ReadonlyMap<string, KnownNode>): Promise<boolean> {
     const { metadata, server, remote } = this.deps
     const workspaces = folder === this.deps.inodes.root && remote === ''
-    if (nodes.size > 0 && !workspaces) return
+    if (nodes.size > 0 && !workspaces) return true
     const missing: string[] = []
     for (const [name, node] of metadata.listing(folder.ino)?.nodes ?? []) {
       if (node !== undefined && !nodes.has(name)) missing.push(this.deps.places.pathAt(folder, name))
       if (missing.length === PROOFS) break
     }
-    if (missing.length === 0) return
-    let found: ReadonlyMap<string, KnownNode>
+    if (missing.length === 0) return true
     try {
-      found = await server.statMany(missing)
+      return (await server.statMany(missing)).size === 0
     } catch (error) {
       if (saysNothing(error)) throw error
       // Of a workspace that is not ours any more.
-      return
+      return true
     }
-    if (found.size > 0) throw new CellsError('unavailable', 'The server lists nothing where there is something')
   }
 
   /** By name. What is not kept of an answer goes with its page: a large folder has many. */

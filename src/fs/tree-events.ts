@@ -45,6 +45,8 @@ export class TreeEvents {
   /** Something happened at a path. `node` is what the server shows there now, as far as the event tells. */
   private changed(path: string, node: CellsNode | undefined): void {
     const { metadata } = this.tree.deps
+    const former = this.tree.places.locateFormer(path)
+    if (former !== undefined) this.tree.doubt(former.folder, former.name)
     const place = this.tree.places.locateTold(path)
     if (place === undefined) return
     const { folder, name } = place

@@ -42,6 +42,8 @@ export class Model {
   worlds: World[] = [World.empty()]
   /** Contents that must be found at the next quiescence. */
   readonly work = new Map<string, Work>()
+  /** Contents that they have written: they know what they replace, also where we wrote the same. */
+  readonly theirOwn = new Set<string>()
   /** Every content there ever was: what is read is one of them, in whole. */
   readonly everKnown = new Set<string>([''])
   /** Paths where parts of contents may have been put together in ways the model does not follow. */
@@ -151,6 +153,12 @@ export class Model {
     this.theirMoves.push({ from, to })
   }
 
+  /** Renamed over another file here and moved there, a file's content is under both names (S43). */
+  mayBeTwice(a: string, b: string): boolean {
+    return this.renames.some((ours) => this.theirMoves.some((theirs) => related(ours.from, theirs.from)
+      && [[a, b], [b, a]].some(([here, there]) => related(here!, ours.to) && related(there!, theirs.to))))
+  }
+
   /** What we find at a path has these other names there, if we have not heard of a move of theirs. */
   private namesThere(path: string): string[] {
     const found: string[] = []
@@ -179,6 +187,7 @@ export class Model {
   acknowledged(who: Work['who'], path: string, content: Buffer): void {
     const key = content.toString('latin1')
     this.everKnown.add(key)
+    if (who === 'they') this.theirOwn.add(key)
     if (content.length >= TRACKED) this.work.set(key, { who, path, at: performance.now() })
   }
 
@@ -224,6 +233,7 @@ export class Model {
   settle(world: World): void {
     this.worlds = [world]
     this.work.clear()
+    this.theirOwn.clear()
     this.partial.clear()
     this.loose = new Set()
     this.ours = new Set()

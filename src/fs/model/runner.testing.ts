@@ -532,7 +532,7 @@ export class Runner {
       if (type !== 'file' || content.length < 8 || content.every((byte) => byte === 0)) continue
       const key = content.toString('latin1')
       const twice = present.get(key)
-      if (twice !== undefined) throw new Mismatch(`the same content is found twice, under ${twice} and ${path}: ${shorten(content)}`)
+      if (twice !== undefined && !this.model.mayBeTwice(twice, path)) throw new Mismatch(`the same content is found twice, under ${twice} and ${path}: ${shorten(content)}`)
       present.set(key, path)
     }
     const missing = [...this.model.work].filter(([key]) => !present.has(key) && !/^\0*$/.test(key))
@@ -556,7 +556,9 @@ export class Runner {
     const world = World.empty()
     for (const [path, shown] of mount) {
       const known = model.isLoose(path) ? undefined : model.newest.at(path)
-      world.create(path, { ...shown, type: shown.type as 'file', id: known?.id ?? model.ids.next() })
+      // A folder that somebody has deleted and that was made again, unheard of, has lost its mode on the server (S24).
+      const mode = shown.type === 'folder' && model.isLoose(path) ? undefined : shown.mode
+      world.create(path, { ...shown, mode, type: shown.type as 'file', id: known?.id ?? model.ids.next() })
     }
     for (const { node } of this.handles.values()) {
       const kept = model.newest.nodes.get(node)

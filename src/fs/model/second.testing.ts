@@ -73,7 +73,7 @@ export class SecondClient {
       const busy = wire.busy(path)
       for (const [key, work] of model.work) {
         if (work.path !== path && !isBelow(work.path, path)) continue
-        if (!meets || work.who !== 'we' || busy || wire.sent.has(md5(Buffer.from(key, 'latin1')))) model.work.delete(key)
+        if (!meets || work.who !== 'we' || busy || model.theirOwn.has(key) || wire.sent.has(md5(Buffer.from(key, 'latin1')))) model.work.delete(key)
       }
       if (meets) model.partial.add(path)
     }
