@@ -76,6 +76,24 @@ export class ConflictCopies {
     journal.move(inode)
   }
 
+  /** Somebody has deleted a folder in which something is unsent here, and put a file in its place: it is made beside that one, with what is unsent in it (S48). */
+  folderAside(folder: Inode, theirs: KnownNode): void {
+    const { tree, journal } = this.deps
+    const { parent, name } = folder
+    if (parent === undefined) return
+    const { metadata } = tree.deps
+    const isTaken = (it: string): boolean => parent.local.get(it) != null || parent.children.has(it) || metadata.listing(parent.ino)?.nodes.get(it) !== undefined
+    // (The server is asked before it is made: new-folders.ts.)
+    for (let n = 1; ; n++) {
+      const free = conflictName(name, hostname(), new Date(), n)
+      if (isTaken(free)) continue
+      this.aside(folder, { folder: parent, name: free }, { folder: parent, name }, theirs, 'new node')
+      break
+    }
+    metadata.setAll(folder.ino, new Map(), metadata.now())
+    journal.folder(folder)
+  }
+
   private readonly overwritten = new WeakSet<Inode>()
   /** Theirs as it was first shown in the place of ours (`expected`), and when. */
   private readonly shown = new WeakMap<Inode, { readonly expected: ContentDigest | undefined; readonly etag: string; readonly at: number }>()

@@ -154,6 +154,10 @@ const MEETINGS: Record<string, Meeting> = {
     before: { d: null, 'd/a': 'a', 'd/b': 'b' }, ours: async ({ fs }) => { await fs.writeFile('d/n', 'ours'); await fs.writeFile('d/a', 'edit'); await fs.mkdir('d/e'); await fs.writeFile('d/e/m', 'deep') },
     theirs: (s) => s.remove('d'), after: { d: null, 'd/a': 'edit', 'd/e': null, 'd/e/m': 'deep', 'd/n': 'ours' }, bin: ['a', 'b'],
   },
+  'S48: folder deleted there and a file put in its place, something unsent in it here': {
+    before: { d: null, 'd/a': 'a' }, ours: (s) => s.fs.writeFile('d/n', 'ours'), theirs: async (s) => { await s.remove('d'); await s.put('d', 'theirs') },
+    after: { d: 'theirs', 'd!': null, 'd!/n': 'ours' },
+  },
   'S44: folder deleted there, a file moved into it here': {
     before: { d: null, f: 'base' }, ours: (s) => s.fs.rename('f', 'd/f'), theirs: (s) => s.remove('d'), after: { d: null, 'd/f': 'base' },
   },

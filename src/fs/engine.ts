@@ -274,6 +274,10 @@ class MountEngine implements Engine {
       partBytes: this.options.partBytes,
     })
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
+    tree.onUnseated = (folder, theirs) => {
+      conflictCopies.folderAside(folder, theirs)
+      this.uploader.add(folder)
+    }
     const foreground = new Foreground()
     const uploader = this.uploader = new Uploader({ tree, durability, sender, foreground, conflictCopies, confirmer, journal, removals, unlinks, locks, logger })
     const strays = new Strays({ tree, confirmer, durability, journal, paths: new RecordedPaths(tree, journal, uploader), logger })

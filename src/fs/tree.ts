@@ -197,6 +197,7 @@ export class Tree {
     if (here !== undefined && !here.unlinked) {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
       if (this.madeAnew(here, node)) return here
+      if (this.unseated(here, node)) return this.theirs(folder, name, node)
       // Somebody replaced it: programs that have the old one open keep it, the name leads to the new one.
       inodes.detach(here)
       this.kernel.attributes(here)
@@ -254,6 +255,25 @@ export class Tree {
     }
     this.becomes(here, node)
     return true
+  }
+
+  /** Told of a folder with something unsent in it that somebody has deleted, and put a file in its place. */
+  onUnseated: (folder: Inode, theirs: KnownNode) => void = () => {}
+
+  private unseated(here: Inode, node: KnownNode): boolean {
+    if (node.kind === 'folder' || here.heldAt !== undefined || !holdsUnsent(here)) return false
+    this.askAgainBelow(here)
+    this.onUnseated(here, node)
+    return true
+  }
+
+  /** A content was refused because something above it is a file: asks what has become of the folders there. */
+  async askAbove(inode: Inode): Promise<void> {
+    for (const { parent, name, heldAt } of this.places.serverFolders(inode)) {
+      if (parent === undefined || heldAt !== undefined) continue
+      this.deps.metadata.doubt(parent.ino, name)
+      await this.child(parent, name)
+    }
   }
 
   /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */

@@ -345,9 +345,20 @@ export class Uploader {
       entry.due = performance.now() + pause
       inode.failure = entry.failure
       this.deps.durability.keep(inode)
+      if (isCellsError(error, 'invalid')) await this.lookAbove(inode, entry)
       logger[entry.attempts === 1 || entry.refused ? 'warn' : 'debug']('cannot be sent yet', { path: tree.places.localPath(inode), refused: entry.refused, error })
       throw error
     }
+  }
+
+  /** Somebody may have put a file in the place of a folder above: if the folder is to be made elsewhere now, what is in it is tried again there. */
+  private async lookAbove(inode: Inode, entry: Entry): Promise<void> {
+    const { tree, logger } = this.deps
+    await tree.askAbove(inode).catch((error: unknown) => logger.debug('asking about the folders above failed', { error }))
+    if (inode.parent === undefined || tree.places.there(inode.parent)) return
+    entry.refused = false
+    entry.transient = true
+    entry.due = performance.now()
   }
 
   private async send(inode: Inode): Promise<void> {

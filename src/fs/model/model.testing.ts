@@ -42,7 +42,7 @@ export class Model {
   worlds: World[] = [World.empty()]
   /** Contents that must be found at the next quiescence. */
   readonly work = new Map<string, Work>()
-  /** Contents that they have written: they know what they replace, also where we wrote the same. */
+  /** Contents that they have written, or that were on both sides at the last quiescence: they know what they replace, also where we wrote the same. */
   readonly theirOwn = new Set<string>()
   /** Every content there ever was: what is read is one of them, in whole. */
   readonly everKnown = new Set<string>([''])
@@ -187,7 +187,7 @@ export class Model {
   acknowledged(who: Work['who'], path: string, content: Buffer): void {
     const key = content.toString('latin1')
     this.everKnown.add(key)
-    if (who === 'they') this.theirOwn.add(key)
+    if (who !== 'we') this.theirOwn.add(key)
     if (content.length >= TRACKED) this.work.set(key, { who, path, at: performance.now() })
   }
 
