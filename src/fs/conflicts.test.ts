@@ -161,6 +161,11 @@ const MEETINGS: Record<string, Meeting> = {
   'S44: folder deleted there, a file moved into it here': {
     before: { d: null, f: 'base' }, ours: (s) => s.fs.rename('f', 'd/f'), theirs: (s) => s.remove('d'), after: { d: null, 'd/f': 'base' },
   },
+  'S44: folder renamed here with unsent things deep in it, deleted there': {
+    before: { d: null, 'd/s': null, 'd/s/a': 'a' }, theirs: (s) => s.remove('d'),
+    ours: async ({ fs }) => { await fs.rename('d', 'e'); await fs.mkdir('e/s/n'); await fs.writeFile('e/s/n/f', 'ours'); await fs.writeFile('e/s/a', 'edit'); await fs.rename('e/s/a', 'e/s/b') },
+    after: { e: null, 'e/s': null, 'e/s/b': 'edit', 'e/s/n': null, 'e/s/n/f': 'ours' }, bin: ['a'],
+  },
   'S44: folder renamed here with an edit in it, deleted there': {
     before: { d: null, 'd/a': 'a' }, ours: async ({ fs }) => { await fs.rename('d', 'e'); await fs.writeFile('e/a', 'ours') }, theirs: (s) => s.remove('d'),
     after: { e: null, 'e/a': 'ours' }, bin: ['a'],

@@ -12,7 +12,7 @@ import type { Journal } from './journal.js'
 import { Later } from './lane.js'
 import { part } from './parting.js'
 import { placeKey } from './places.js'
-import type { Tree } from './tree.js'
+import { hasOurs, type Tree } from './tree.js'
 import { folderKey, type TreeLock } from './treelock.js'
 
 /** How long a rename waits until the server shows what it renames. */
@@ -195,8 +195,8 @@ export class Moves {
       return
     }
     const { parent, name } = inode
-    if (inode.type === 'folder' && [...inode.local.values()].some((it) => it !== null)) {
-      // Unsent things are in it: it is made anew for them.
+    if (inode.type === 'folder' && hasOurs(inode)) {
+      // Unsent things are in it, or deep in it: it is made anew for them.
       journal.folder(inode)
       tree.overlay(inode)
       this.deps.again(inode)

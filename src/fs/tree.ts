@@ -313,8 +313,7 @@ export class Tree {
 
   /** Is there something in or below a folder, here or there, of which the server does not know all? */
   private holdsOurs(folder: Inode): boolean {
-    const below = (it: Inode): boolean => it.hasNames && ([...it.local.values()].some((ours) => ours !== null) || [...it.children.values()].some(below))
-    return below(folder) || this.places.heldBelow(folder).length > 0
+    return hasOurs(folder) || this.places.heldBelow(folder).length > 0
   }
 
   /** Told of a folder whose move was taken back. */
@@ -411,6 +410,11 @@ function holdsUnsent(folder: Inode): boolean {
   for (const inode of folder.local.values()) if (inode !== null && inode.pending) return true
   for (const inode of folder.children.values()) if (holdsUnsent(inode)) return true
   return false
+}
+
+/** Is there something in or below a folder, here, that the server does not show? */
+export function hasOurs(folder: Inode): boolean {
+  return folder.hasNames && ([...folder.local.values()].some((ours) => ours !== null) || [...folder.children.values()].some(hasOurs))
 }
 
 /** Has a program a file open, at or below the inode? */
