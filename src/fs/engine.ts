@@ -249,7 +249,7 @@ class MountEngine implements Engine {
     const [names, locks] = [new TreeLock(), new TreeLock()]
     const { tree, confirmer } = this
     const journal = this.journal = new Journal(tree)
-    tree.onTakenBack = (folder) => {
+    tree.succession.onTakenBack = (folder) => {
       journal.move(folder)
       journal.relocated(folder)
     }
@@ -274,7 +274,7 @@ class MountEngine implements Engine {
       partBytes: this.options.partBytes,
     })
     confirmer.onOverwritten = (inode, theirs) => conflictCopies.keepOverwritten(inode, theirs)
-    tree.onUnseated = (folder, theirs) => {
+    tree.succession.onUnseated = (folder, theirs) => {
       conflictCopies.folderAside(folder, theirs)
       this.uploader.add(folder)
     }

@@ -12,7 +12,8 @@ import type { Journal } from './journal.js'
 import { Later } from './lane.js'
 import { part } from './parting.js'
 import { placeKey } from './places.js'
-import { hasOurs, type Tree } from './tree.js'
+import { hasOurs } from './succession.js'
+import type { Tree } from './tree.js'
 import { folderKey, type TreeLock } from './treelock.js'
 
 /** How long a rename waits until the server shows what it renames. */
@@ -204,7 +205,7 @@ export class Moves {
     }
     if (parent?.local.get(name) === inode) parent.local.delete(name)
     tree.deps.inodes.detach(inode)
-    if (inode.type === 'folder') tree.empty(inode)
+    if (inode.type === 'folder') tree.succession.empty(inode)
     if (parent !== undefined) {
       tree.doubt(parent, name)
     }

@@ -114,7 +114,7 @@ export class NameOperations {
       const stale = folder.children.get(name)
       if (stale !== undefined) tree.deps.inodes.detach(stale)
       const made = await make()
-      if (stale !== undefined) tree.succeed(stale, made)
+      if (stale !== undefined) tree.succession.succeed(stale, made)
       times.touch(folder)
       return made
     } finally {
@@ -188,7 +188,7 @@ export class NameOperations {
         tree.places.hold(inode, place)
       }
       tree.deps.metadata.forget(inode.ino)
-      tree.empty(inode)
+      tree.succession.empty(inode)
       this.gone(folder, clean, inode)
       await journal.flushed()
       times.touch(folder)

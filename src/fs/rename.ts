@@ -257,7 +257,7 @@ export class Renamer {
     }
     confirmer.drop(target)
     this.deps.specials.forget(target)
-    if (target.type === 'folder') tree.empty(target)
+    if (target.type === 'folder') tree.succession.empty(target)
     parent?.local.delete(name)
     tree.deps.metadata.forget(target.ino)
     tree.deps.inodes.detach(target)

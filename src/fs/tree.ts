@@ -1,19 +1,18 @@
 /**
  * The tree as the mount shows it: the server's last word (cache/metadata.ts) under our own unconfirmed changes
  * (Inode.local). Answers "what is at this name" and lists folders, for programs. Built of where things are (places.ts), what is on the move
- * (transit.ts), and what the server is asked (questions.ts); what its events say is taken in by tree-events.ts.
+ * (transit.ts), what the server is asked (questions.ts), and what becomes of folders that somebody replaces (succession.ts); what its events say is taken
+ * in by tree-events.ts.
  *
  * A name is absent only by proof: a complete listing, a 404, or our own delete. If the server cannot
  * be asked, the last known answer stands; where there is none, the error goes to the program.
  */
-import { hostname } from 'node:os'
 import type { KnownNode } from '../cache/known.js'
 import type { MetadataCache } from '../cache/metadata.js'
 import type { Store } from '../cache/store.js'
 import type { CellsServer } from '../cells/server.js'
 import type { CellsNode } from '../cells/types.js'
 import type { Logger } from '../log.js'
-import { conflictName } from './conflict.js'
 import type { Attr } from './drivers/driver.js'
 import { Echoes } from './echoes.js'
 import { FsError } from './errno.js'
@@ -23,6 +22,7 @@ import { type Inode, type InodeTable, isWithin } from './inodes.js'
 import { NodeAttributes, type Owner, typeOf } from './node-attributes.js'
 import { Places } from './places.js'
 import { type Asker, Questions } from './questions.js'
+import { holdsUnsent, Succession } from './succession.js'
 import { Transit } from './transit.js'
 
 export interface TreeDeps {
@@ -55,6 +55,7 @@ export class Tree {
   readonly places: Places
   readonly transit: Transit
   readonly questions: Questions
+  readonly succession: Succession
   /** Told of every node the server shows; true if that settled something unconfirmed. */
   offer: (inode: Inode, node: KnownNode) => boolean = () => false
   /** Told of what a node was when somebody took it away from an inode's place; resolves when that is taken in. */
@@ -80,6 +81,7 @@ export class Tree {
       cutOff: () => this.cutOff(), longGone: () => this.longGone(),
       onAnswer: (live, node, askedAt) => this.refresh(live, node, askedAt),
     })
+    this.succession = new Succession(this)
     deps.metadata.onChange = (ino, name) => {
       const folder = deps.inodes.get(ino)
       // Under a change of ours the server's word does not show.
@@ -196,14 +198,14 @@ export class Tree {
     const here = folder.children.get(name)
     if (here !== undefined && !here.unlinked) {
       if ((here.uuid === '' && here.onServer) || here.uuid === node.uuid) return here
-      if (this.madeAnew(here, node)) return here
-      if (this.unseated(here, node)) return this.theirs(folder, name, node)
+      if (this.succession.madeAnew(here, node)) return here
+      if (this.succession.unseated(here, node)) return this.theirs(folder, name, node)
       // Somebody replaced it: programs that have the old one open keep it, the name leads to the new one.
       inodes.detach(here)
       this.kernel.attributes(here)
     }
     const inode = this.theirs(folder, name, node)
-    if (here !== undefined && here !== inode && here.unlinked) this.succeed(here, inode)
+    if (here !== undefined && here !== inode && here.unlinked) this.succession.succeed(here, inode)
     return inode
   }
 
@@ -212,7 +214,7 @@ export class Tree {
     const { inodes } = this.deps
     const moved = inodes.ofUuid(node.uuid)
     // Into a folder that we move into this one: theirs stands, ours is taken back.
-    if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.takeBack(folder, moved)) return moved
+    if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.succession.takeBack(folder, moved)) return moved
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && (moved.type === 'folder') === (node.kind === 'folder')) {
       // Moved by somebody else.
       this.kernel.name(moved.parent, moved.name)
@@ -222,7 +224,7 @@ export class Tree {
         folder.local.set(name, moved)
       }
       inodes.move(moved, folder, name)
-      this.askAgainBelow(moved)
+      this.succession.askAgainBelow(moved)
       this.refresh(moved, node)
       return moved
     }
@@ -233,40 +235,6 @@ export class Tree {
     return inode
   }
 
-  /** Somebody has moved a folder, and what was asked since, by paths that led nowhere, says nothing about what is in it. */
-  private askAgainBelow(folder: Inode): void {
-    if (folder.type !== 'folder') return
-    const { metadata } = this.deps
-    for (const [name, node] of metadata.peek(folder.ino)?.nodes ?? []) if (node === undefined) this.kernel.name(folder, name)
-    if (metadata.has(folder.ino)) metadata.doubtFolder(folder.ino)
-    if (folder.hasNames) for (const child of folder.children.values()) this.askAgainBelow(child)
-  }
-
-  /** A folder that was deleted and made again there, in which there is something of ours: that is in the new one (S44). */
-  private madeAnew(here: Inode, node: KnownNode): boolean {
-    if (here.type !== 'folder' || node.kind !== 'folder' || here.heldAt !== undefined || !this.holdsOurs(here)) return false
-    const { inodes } = this.deps
-    const moved = inodes.ofUuid(node.uuid)
-    if (moved !== undefined) {
-      if (moved.heldAt !== undefined || moved.parent === undefined || isWithin(here, moved) || this.holdsOurs(moved)) return false
-      this.kernel.name(moved.parent, moved.name)
-      inodes.detach(moved)
-      this.succeed(moved, here)
-    }
-    this.becomes(here, node)
-    return true
-  }
-
-  /** Told of a folder with something unsent in it that somebody has deleted, and put a file in its place. */
-  onUnseated: (folder: Inode, theirs: KnownNode) => void = () => {}
-
-  private unseated(here: Inode, node: KnownNode): boolean {
-    if (node.kind === 'folder' || here.heldAt !== undefined || !holdsUnsent(here)) return false
-    this.askAgainBelow(here)
-    this.onUnseated(here, node)
-    return true
-  }
-
   /** A content was refused because something above it is a file: asks what has become of the folders there. */
   async askAbove(inode: Inode): Promise<void> {
     for (const { parent, name, heldAt } of this.places.serverFolders(inode)) {
@@ -274,73 +242,6 @@ export class Tree {
       this.deps.metadata.doubt(parent.ino, name)
       await this.child(parent, name)
     }
-  }
-
-  /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */
-  becomes(folder: Inode, node: KnownNode): void {
-    const { inodes, metadata } = this.deps
-    for (const name of metadata.listing(folder.ino)?.nodes.keys() ?? []) this.kernel.name(folder, name)
-    metadata.doubtFolder(folder.ino)
-    inodes.setUuid(folder, node.uuid)
-    this.kernel.attributes(folder)
-  }
-
-  /**
-   * The folder is being deleted here, with nothing in it. Who still has a file of it open, which somebody has deleted, has one without a name, and what is
-   * written to it has nowhere to go.
-   */
-  empty(folder: Inode): void {
-    folder.local.clear()
-    if (!folder.hasNames) return
-    for (const child of [...folder.children.values()]) {
-      if (child.type === 'folder') this.empty(child)
-      this.deps.inodes.detach(child)
-    }
-  }
-
-  /**
-   * A folder is gone by somebody's doing, and its name is another inode's now. What is open in it may still be written to: it is in the new folder from now on,
-   * as if only the file itself had been deleted. Where that cannot be, it has no name any more.
-   */
-  succeed(gone: Inode, heir: Inode): void {
-    if (gone.type !== 'folder' || !gone.hasNames) return
-    for (const child of [...gone.children.values()]) {
-      if (heir.type !== 'folder' || child.heldAt !== undefined || heir.local.has(child.name) || heir.children.has(child.name)) continue
-      if (isOpen(child)) this.deps.inodes.move(child, heir, child.name)
-    }
-    this.empty(gone)
-  }
-
-  /** Is there something in or below a folder, here or there, of which the server does not know all? */
-  private holdsOurs(folder: Inode): boolean {
-    return hasOurs(folder) || this.places.heldBelow(folder).length > 0
-  }
-
-  /** Told of a folder whose move was taken back. */
-  onTakenBack: (folder: Inode) => void = () => {}
-
-  /** Undoes the moves of ours, not sent yet, that bring `folder` below `ancestor`. False if there is none that can be undone. */
-  private takeBack(folder: Inode, ancestor: Inode): boolean {
-    for (let at = folder; at !== ancestor; at = at.parent!) {
-      const { heldAt, parent, name } = at
-      // (A move whose answer was lost has not happened: the server could not show the one in the other.)
-      if (heldAt === undefined || parent === undefined || this.transit.isMoving(at) || isWithin(heldAt.folder, ancestor)) continue
-      this.deps.logger.warn('a rename is taken back: somebody has moved its target into what was renamed', { path: this.places.localPath(at) })
-      if (parent.local.get(name) === at) parent.local.delete(name)
-      const { folder: home, name: old } = heldAt
-      let back = old
-      for (let n = 1; home.local.get(back) != null || home.children.has(back); n++) back = conflictName(old, hostname(), new Date(), n)
-      this.places.hold(at, back === old ? undefined : heldAt)
-      at.movingTo = undefined
-      home.local.delete(back)
-      this.deps.inodes.move(at, home, back)
-      this.overlay(at)
-      this.kernel.name(parent, name)
-      this.kernel.name(home, back)
-      this.onTakenBack(at)
-      return true
-    }
-    return false
   }
 
   /** The server's word about a live inode. */
@@ -402,25 +303,6 @@ export class Tree {
     const bin = this.places.atServerPlace(place.folder, place.name)
     if (bin !== undefined) this.deps.metadata.doubtFolder(bin.ino)
   }
-}
-
-/** Is something in or below a folder that the server does not have? */
-function holdsUnsent(folder: Inode): boolean {
-  if (folder.type !== 'folder' || folder.unlinked || !folder.hasNames) return false
-  for (const inode of folder.local.values()) if (inode !== null && inode.pending) return true
-  for (const inode of folder.children.values()) if (holdsUnsent(inode)) return true
-  return false
-}
-
-/** Is there something in or below a folder, here, that the server does not show? */
-export function hasOurs(folder: Inode): boolean {
-  return folder.hasNames && ([...folder.local.values()].some((ours) => ours !== null) || [...folder.children.values()].some(hasOurs))
-}
-
-/** Has a program a file open, at or below the inode? */
-function isOpen(inode: Inode): boolean {
-  if (inode.type !== 'folder') return inode.opens > 0
-  return inode.hasNames && [...inode.children.values()].some(isOpen)
 }
 
 /** ENOENT is the engine's word for a proven absence. */
