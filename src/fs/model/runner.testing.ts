@@ -556,8 +556,8 @@ export class Runner {
     const world = World.empty()
     for (const [path, shown] of mount) {
       const known = model.isLoose(path) ? undefined : model.newest.at(path)
-      // A folder that somebody has deleted and that was made again, unheard of, has lost its mode on the server (S24).
-      const mode = shown.type === 'folder' && model.isLoose(path) ? undefined : shown.mode
+      // A folder that somebody has deleted and that was made again, unheard of, has lost its mode (S24): when the mount hears of it, which can be much later.
+      const mode = shown.type === 'folder' && (model.isLoose(path) || model.newest.at(path)?.mode === undefined) ? undefined : shown.mode
       world.create(path, { ...shown, mode, type: shown.type as 'file', id: known?.id ?? model.ids.next() })
     }
     for (const { node } of this.handles.values()) {
