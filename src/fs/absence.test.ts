@@ -93,6 +93,45 @@ describe('absence', { timeout: 120_000 }, () => {
     assert.equal(await fs.exists('e/f'), false)
   }))
 
+  it('a folder that somebody moves, and what somebody makes in its old place, are two folders, also where no event has told of it', withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (own) => {
+    own.streams = false
+    own.passes = () => false
+    const { engine, fs } = await own.open('a')
+    await fs.mkdir('e')
+    await fs.mkdir('e/f')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual(await fs.readdir(''), ['e'])
+    const moved = await own.server.move(own.path('e'), own.path('g'))
+    await own.server.mkdir([own.path('e'), own.path('e/x')])
+    await own.server.waitFor(own.path('e/x'), (node) => node !== undefined)
+    own.tell({ type: 'create', node: moved! })
+    assert.deepEqual(await fs.readdir('g'), ['f'])
+    await fs.writeFile('e/n', 'ours')
+    assert.deepEqual(await fs.readdir('g'), ['f'])
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual((await fs.readdir('e')).sort(), ['n', 'x'])
+    assert.ok(await own.onServer('e/n'))
+  }))
+
+  it('what somebody makes in a folder that they have moved is there, also when its old name was given to another one', withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (own) => {
+    const { engine, fs } = await own.open('a')
+    await until('the event stream', () => engine.status().live)
+    await fs.mkdir('e')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await fs.readdir(''), await fs.readdir('e')], [['e'], []])
+    fs.forgetAll()
+    own.passes = () => false
+    const was = await own.server.stat(own.path('e'))
+    const now = await own.server.move(own.path('e'), own.path('g'))
+    await own.server.mkdir([own.path('g/t'), own.path('e')])
+    const [made, other] = await Promise.all(['g/t', 'e'].map((name) => own.server.waitFor(own.path(name), (node) => node !== undefined)))
+    own.tell({ type: 'path', source: was!, target: now! })
+    own.tell({ type: 'create', node: made! })
+    own.tell({ type: 'create', node: other! })
+    assert.deepEqual(await fs.readdir('e'), [])
+    assert.deepEqual(await fs.readdir('g'), ['t'])
+  }))
+
   it('workspaces that are not listed are asked for, too', async () => {
     const first = await world.open('roots', '')
     const names = (await first.fs.readdir('')).sort()

@@ -67,6 +67,8 @@ export class Moves {
     if (inode.heldAt !== heldAt || inode.movingTo !== movingTo) return
     if (node !== undefined && node.uuid === inode.uuid) {
       this.nowAt(inode, heldAt, movingTo, node)
+      // What was asked meanwhile, by its old path, says nothing.
+      tree.succession.askAgainBelow(inode)
       return
     }
     tree.places.aim(inode, undefined)

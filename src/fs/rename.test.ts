@@ -8,6 +8,7 @@ import { CellsError } from '../cells/errors.js'
 import type { CellsServer } from '../cells/server.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import { withWorld, type World } from './engine.testing.js'
+import type { PathFs } from './posix.testing.js'
 import { until } from './sides.testing.js'
 
 /** Holds the next request of a kind back: `reached` resolves when it is about to go out, `go` lets it. */
@@ -52,9 +53,9 @@ function loseMoveAnswer(world: World): void {
 }
 
 /** `old` was renamed to `new`, which the server has done, and cannot be asked about. */
-async function movedUnanswered(world: World): ReturnType<World['open']> {
+async function movedUnanswered(world: World, make = (fs: PathFs): Promise<unknown> => fs.writeFile('old', 'content')): ReturnType<World['open']> {
   const opened = await world.open('a')
-  await opened.fs.writeFile('old', 'content')
+  await make(opened.fs)
   await opened.engine.sync()
   loseMoveAnswer(world)
   await opened.fs.rename('old', 'new')
@@ -82,6 +83,16 @@ describe('renames to a name that is never sent', { timeout: 60_000, concurrency:
     engine.wake()
     assert.deepEqual((await engine.sync()).failed, [])
     assert.deepEqual([await names(world), await fs.readdir('')], [[], []])
+  }))
+
+  it('what is saved in a folder whose move was not answered is sent to where the folder is', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await movedUnanswered(world, (made) => made.mkdir('old'))
+    delete world.before.stat
+    delete world.before.statMany
+    await fs.writeFile('new/f', 'content')
+    await until('it to be sent', () => engine.status().pending.count === 0)
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await names(world, 'new'), await fs.readdir(''), await fs.readdir('new')], [['new'], ['f'], ['new'], ['f']])
   }))
 
   it('what somebody else has put where it was to be moved to stays', withWorld({ indexDelayMs: 50 }, async (world) => {

@@ -63,6 +63,8 @@ export class Succession {
    * written to it has nowhere to go.
    */
   empty(folder: Inode): void {
+    // (Its number may be that of the same folder at another place, where nobody has told of what has become of it since.)
+    this.tree.deps.metadata.forget(folder.ino)
     folder.local.clear()
     if (!folder.hasNames) return
     for (const child of [...folder.children.values()]) {
@@ -76,7 +78,7 @@ export class Succession {
    * as if only the file itself had been deleted. Where that cannot be, it has no name any more.
    */
   succeed(gone: Inode, heir: Inode): void {
-    if (gone.type !== 'folder' || !gone.hasNames) return
+    if (gone.type !== 'folder') return
     for (const child of [...gone.children.values()]) {
       if (heir.type !== 'folder' || child.heldAt !== undefined || heir.local.has(child.name) || heir.children.has(child.name)) continue
       if (isOpen(child)) this.tree.deps.inodes.move(child, heir, child.name)

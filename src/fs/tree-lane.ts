@@ -50,6 +50,7 @@ export class TreeLane {
 
   /** Makes a folder on the server, and those above it. */
   async makeFolder(folder: Inode): Promise<void> {
+    await this.whereAbove(folder)
     await this.lane.run(() => this.folders.make(folder, this.clearing([])))
   }
 
@@ -138,6 +139,7 @@ export class TreeLane {
    */
   async freed(folder: Inode, name: string, inode: Inode): Promise<void> {
     const { places } = this.deps.tree
+    await this.whereAbove(folder)
     if (!places.there(folder)) await this.makeFolder(folder)
     for (let holder = places.toLeave(folder, name, inode); holder !== undefined; holder = places.toLeave(folder, name, inode)) {
       const leaving = holder
@@ -147,6 +149,15 @@ export class TreeLane {
     }
     // Last: what was to leave can have been deleted meanwhile.
     await this.deleted(folder, name)
+  }
+
+  /** What is sent by the old path of a folder whose move was not answered would be in another folder. */
+  private async whereAbove(folder: Inode): Promise<void> {
+    const { places, transit } = this.deps.tree
+    for (const above of places.serverFolders(folder)) {
+      await transit.moveEnded(above)
+      if (above.movingTo !== undefined) await this.lane.run(() => this.moves.whereIs(above))
+    }
   }
 
   /** Of names that wait for each other: one goes through a third name. */

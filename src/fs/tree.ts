@@ -216,7 +216,8 @@ export class Tree {
     // Into a folder that we move into this one: theirs stands, ours is taken back.
     if (moved !== undefined && moved.heldAt === undefined && isWithin(folder, moved) && !this.succession.takeBack(folder, moved)) return moved
     if (moved !== undefined && moved.parent !== undefined && moved.heldAt === undefined && (moved.type === 'folder') === (node.kind === 'folder')) {
-      // Moved by somebody else.
+      // Moved by somebody else. What is known of its old name may be older than that.
+      this.deps.metadata.doubt(moved.parent.ino, moved.name)
       this.kernel.name(moved.parent, moved.name)
       // Its unsent content goes with it. (Or by us: the event of our own rename can be here before the answer.)
       if (moved.parent.local.get(moved.name) === moved) {

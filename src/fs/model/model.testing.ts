@@ -160,7 +160,7 @@ export class Model {
   }
 
   /** What we find at a path has these other names there, if we have not heard of a move of theirs. */
-  private namesThere(path: string): string[] {
+  namesThere(path: string): string[] {
     const found: string[] = []
     let at = path
     for (const { from, to } of this.theirMoves) {

@@ -408,7 +408,7 @@ export class Runner {
         this.model.everKnown.add(world.nodes.get(handle.node)?.content.toString('latin1') ?? '')
       }
       // Deleted there and changed here: it may come back under its name.
-      for (const name of names) {
+      for (const name of [...names].flatMap((it) => [it, ...this.model.namesThere(it)])) {
         this.model.loosenWithFolders(name)
         this.model.partial.add(name)
         this.model.releasedAt(name)
