@@ -90,7 +90,6 @@ export class ConflictCopies {
       this.aside(folder, { folder: parent, name: free }, { folder: parent, name }, theirs, 'new node')
       break
     }
-    metadata.setAll(folder.ino, new Map(), metadata.now())
     journal.folder(folder)
   }
 

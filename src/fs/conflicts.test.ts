@@ -161,6 +161,10 @@ const MEETINGS: Record<string, Meeting> = {
   'S44: folder deleted there, a file moved into it here': {
     before: { d: null, f: 'base' }, ours: (s) => s.fs.rename('f', 'd/f'), theirs: (s) => s.remove('d'), after: { d: null, 'd/f': 'base' },
   },
+  'S44: folder renamed here with something unsent in it, deleted there': {
+    before: { d: null, 'd/a': 'a', 'd/s': null, 'd/s/b': 'b' }, theirs: (s) => s.remove('d'), ours: async ({ fs }) => { await fs.rename('d', 'e'); await fs.writeFile('e/n', 'ours') },
+    after: { e: null, 'e/n': 'ours' }, bin: ['a', 'b'],
+  },
   'S44: folder renamed here with unsent things deep in it, deleted there': {
     before: { d: null, 'd/s': null, 'd/s/a': 'a' }, theirs: (s) => s.remove('d'),
     ours: async ({ fs }) => { await fs.rename('d', 'e'); await fs.mkdir('e/s/n'); await fs.writeFile('e/s/n/f', 'ours'); await fs.writeFile('e/s/a', 'edit'); await fs.rename('e/s/a', 'e/s/b') },

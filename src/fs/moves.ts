@@ -199,7 +199,8 @@ export class Moves {
     }
     const { parent, name } = inode
     if (inode.type === 'folder' && hasOurs(inode)) {
-      // Unsent things are in it, or deep in it: it is made anew for them.
+      // Unsent things are in it, or deep in it: it is made anew for them, and for nothing else.
+      tree.succession.madeAnewHere(inode)
       journal.folder(inode)
       tree.overlay(inode)
       this.deps.again(inode)

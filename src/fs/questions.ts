@@ -15,6 +15,7 @@ import type { Echoes } from './echoes.js'
 import type { Inode, InodeTable } from './inodes.js'
 import { type Patience, saysNothing } from './patience.js'
 import type { Places } from './places.js'
+import { holdsUnsent } from './succession.js'
 import type { Transit } from './transit.js'
 
 /** How long a lookup waits for a listing that answers it. */
@@ -222,8 +223,8 @@ export class Questions {
         for (const node of page) nodes.set(baseOf(node.path), new Known(node))
       }
     } catch (error) {
-      // A folder of ours that the index does not show yet (trap 12) is empty, not missing.
-      if (!isCellsError(error, 'not-found') || !folder.unconfirmed) throw error
+      // A folder of ours that the index does not show yet (trap 12) is empty, not missing; so is one that somebody has deleted, and that is made again for what is in it.
+      if (!isCellsError(error, 'not-found') || !(folder.unconfirmed || holdsUnsent(folder))) throw error
     }
     return nodes
   }

@@ -95,6 +95,25 @@ describe('renames to a name that is never sent', { timeout: 60_000, concurrency:
     assert.deepEqual([await names(world), await names(world, 'new'), await fs.readdir(''), await fs.readdir('new')], [['new'], ['f'], ['new'], ['f']])
   }))
 
+  it('... also when it waited for the move', withWorld({ indexDelayMs: 50 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await fs.mkdir('old')
+    assert.deepEqual((await engine.sync()).failed, [])
+    const held = hold(world, 'move')
+    world.after.move = async () => {
+      delete world.after.move
+      await Promise.reject(new CellsError('network', 'not reachable'))
+    }
+    await fs.rename('old', 'new')
+    await held.reached
+    await fs.writeFile('new/f', 'content')
+    await until('it to wait for the folder', () => engine.status({ verbose: true }).changes?.some(({ path, state }) => path === 'new/f' && state === 'sending') === true)
+    held.go()
+    await until('it to be sent', () => engine.status().pending.count === 0)
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await names(world), await names(world, 'new')], [['new'], ['f']])
+  }))
+
   it('what somebody else has put where it was to be moved to stays', withWorld({ indexDelayMs: 50 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('old', 'content')

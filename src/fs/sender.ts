@@ -162,8 +162,9 @@ export class Sender {
       if (!stays()) continue
       await this.deps.confirmer.nameFree(folder, name, signal)
       const release = await locks.acquire({ shared: tree.places.folderKeys(folder), exclusive: [placeKey(place)] })
-      // (Where a folder is not there yet, another one can have its path.)
-      if (isAt(inode, place) && (tree.places.there(folder) || folder.unlinked) && tree.places.toLeave(folder, name, inode) === undefined && !removals.pendingAt(folder, name)) return release
+      // (Where a folder is not there yet, another one can have its path; so it can where a move got no answer.)
+      const sure = (tree.places.there(folder) || folder.unlinked) && tree.places.serverFolders(folder).every(({ movingTo }) => movingTo === undefined)
+      if (isAt(inode, place) && sure && tree.places.toLeave(folder, name, inode) === undefined && !removals.pendingAt(folder, name)) return release
       release()
     }
   }

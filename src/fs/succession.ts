@@ -44,9 +44,17 @@ export class Succession {
 
   unseated(here: Inode, node: KnownNode): boolean {
     if (node.kind === 'folder' || here.heldAt !== undefined || !holdsUnsent(here)) return false
-    this.askAgainBelow(here)
     this.onUnseated(here, node)
+    this.madeAnewHere(here)
     return true
+  }
+
+  /** A folder that is not on the server any more is to be made anew, with what is unsent in it: nothing else that was in it is there. */
+  madeAnewHere(folder: Inode): void {
+    const { metadata } = this.tree.deps
+    for (const name of metadata.listing(folder.ino)?.nodes.keys() ?? []) this.tree.kernel.name(folder, name)
+    this.askAgainBelow(folder)
+    metadata.setAll(folder.ino, new Map(), metadata.now())
   }
 
   /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */

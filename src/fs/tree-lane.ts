@@ -50,8 +50,10 @@ export class TreeLane {
 
   /** Makes a folder on the server, and those above it. */
   async makeFolder(folder: Inode): Promise<void> {
-    await this.whereAbove(folder)
-    await this.lane.run(() => this.folders.make(folder, this.clearing([])))
+    await this.lane.run(async () => {
+      for (const above of this.deps.tree.places.serverFolders(folder)) await this.moves.whereIs(above)
+      await this.folders.make(folder, this.clearing([]))
+    })
   }
 
   /** Brings the node to the name that it has here. */

@@ -526,13 +526,17 @@ export class Runner {
     }
   }
 
+  /** Contents that are there twice, rightly, from then on. */
+  private readonly twofold = new Set<string>()
+
   private async agreed(mount: ReadonlyMap<string, Shown>): Promise<void> {
     const present = new Map<string, string>()
     for (const [path, { type, content }] of mount) {
       if (type !== 'file' || content.length < 8 || content.every((byte) => byte === 0)) continue
       const key = content.toString('latin1')
       const twice = present.get(key)
-      if (twice !== undefined && !this.model.mayBeTwice(twice, path)) throw new Mismatch(`the same content is found twice, under ${twice} and ${path}: ${shorten(content)}`)
+      if (twice !== undefined && this.model.mayBeTwice(twice, path)) this.twofold.add(key)
+      if (twice !== undefined && !this.twofold.has(key)) throw new Mismatch(`the same content is found twice, under ${twice} and ${path}: ${shorten(content)}`)
       present.set(key, path)
     }
     const missing = [...this.model.work].filter(([key]) => !present.has(key) && !/^\0*$/.test(key))
