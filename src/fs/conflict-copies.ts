@@ -10,7 +10,7 @@ import type { ContentDigest } from '../cells/digest.js'
 import { ETAG_TEMPORARY } from '../cells/types.js'
 import type { Logger } from '../log.js'
 import type { Confirmer } from './confirm.js'
-import { conflictName } from './conflict.js'
+import { conflictName, freeConflictName } from './conflict.js'
 import type { Conflicts } from './conflicts.js'
 import type { Durability } from './durability.js'
 import type { Inode, Place } from './inodes.js'
@@ -82,14 +82,9 @@ export class ConflictCopies {
     const { parent, name } = folder
     if (parent === undefined) return
     const { metadata } = tree.deps
-    const isTaken = (it: string): boolean => parent.local.get(it) != null || parent.children.has(it) || metadata.listing(parent.ino)?.nodes.get(it) !== undefined
     // (The server is asked before it is made: new-folders.ts.)
-    for (let n = 1; ; n++) {
-      const free = conflictName(name, hostname(), new Date(), n)
-      if (isTaken(free)) continue
-      this.aside(folder, { folder: parent, name: free }, { folder: parent, name }, theirs, 'new node')
-      break
-    }
+    const free = freeConflictName(name, (it) => parent.local.get(it) != null || parent.children.has(it) || metadata.listing(parent.ino)?.nodes.get(it) !== undefined)
+    this.aside(folder, { folder: parent, name: free }, { folder: parent, name }, theirs, 'new node')
     journal.folder(folder)
   }
 

@@ -1,4 +1,5 @@
 /** The name under which our version is kept beside a version of somebody else. */
+import { hostname } from 'node:os'
 
 /** `report.odt` -> `report (conflict 2026-11-22 laptop).odt`; `n` tells several of a day apart. NFC, at most 255 bytes. */
 export function conflictName(name: string, host: string, when: Date, n: number): string {
@@ -10,4 +11,12 @@ export function conflictName(name: string, host: string, when: Date, n: number):
   let head = stem
   while (Buffer.byteLength(head + tail) > 255 && head !== '') head = [...head].slice(0, -1).join('')
   return head + tail
+}
+
+/** The first such name, of today and this computer, that is not taken. */
+export function freeConflictName(name: string, isTaken: (name: string) => boolean): string {
+  for (let n = 1; ; n++) {
+    const free = conflictName(name, hostname(), new Date(), n)
+    if (!isTaken(free)) return free
+  }
 }

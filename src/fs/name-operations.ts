@@ -187,7 +187,6 @@ export class NameOperations {
         // What is still to be moved out of it finds its path.
         tree.places.hold(inode, place)
       }
-      tree.deps.metadata.forget(inode.ino)
       tree.succession.empty(inode)
       this.gone(folder, clean, inode)
       await journal.flushed()

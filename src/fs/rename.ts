@@ -259,7 +259,6 @@ export class Renamer {
     this.deps.specials.forget(target)
     if (target.type === 'folder') tree.succession.empty(target)
     parent?.local.delete(name)
-    tree.deps.metadata.forget(target.ino)
     tree.deps.inodes.detach(target)
     journal.move(target)
     journal.folder(target)

@@ -2,9 +2,8 @@
  * What becomes of a folder, and of what is in it here, when somebody has deleted it, replaced it, or moved it: whatever is unsent in it goes on in the one that
  * has its place, or beside what has, and is never let go of.
  */
-import { hostname } from 'node:os'
 import type { KnownNode } from '../cache/known.js'
-import { conflictName } from './conflict.js'
+import { freeConflictName } from './conflict.js'
 import { type Inode, isWithin } from './inodes.js'
 import type { Tree } from './tree.js'
 
@@ -42,6 +41,7 @@ export class Succession {
   /** Told of a folder with something unsent in it that somebody has deleted, and put a file in its place. */
   onUnseated: (folder: Inode, theirs: KnownNode) => void = () => {}
 
+  /** A folder in whose place somebody has put a file, and in which something is unsent: that is beside it from now on (S48). */
   unseated(here: Inode, node: KnownNode): boolean {
     if (node.kind === 'folder' || here.heldAt !== undefined || !holdsUnsent(here)) return false
     this.onUnseated(here, node)
@@ -49,10 +49,15 @@ export class Succession {
     return true
   }
 
+  /** What the kernel was told of the names in a folder is not to be believed. */
+  private tellNames(folder: Inode): void {
+    for (const name of this.tree.deps.metadata.listing(folder.ino)?.nodes.keys() ?? []) this.tree.kernel.name(folder, name)
+  }
+
   /** A folder that is not on the server any more is to be made anew, with what is unsent in it: nothing else that was in it is there. */
   madeAnewHere(folder: Inode): void {
     const { metadata } = this.tree.deps
-    for (const name of metadata.listing(folder.ino)?.nodes.keys() ?? []) this.tree.kernel.name(folder, name)
+    this.tellNames(folder)
     this.askAgainBelow(folder)
     metadata.setAll(folder.ino, new Map(), metadata.now())
   }
@@ -60,7 +65,7 @@ export class Succession {
   /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */
   becomes(folder: Inode, node: KnownNode): void {
     const { inodes, metadata } = this.tree.deps
-    for (const name of metadata.listing(folder.ino)?.nodes.keys() ?? []) this.tree.kernel.name(folder, name)
+    this.tellNames(folder)
     metadata.doubtFolder(folder.ino)
     inodes.setUuid(folder, node.uuid)
     this.tree.kernel.attributes(folder)
@@ -111,8 +116,8 @@ export class Succession {
       this.tree.deps.logger.warn('a rename is taken back: somebody has moved its target into what was renamed', { path: this.tree.places.localPath(at) })
       if (parent.local.get(name) === at) parent.local.delete(name)
       const { folder: home, name: old } = heldAt
-      let back = old
-      for (let n = 1; home.local.get(back) != null || home.children.has(back); n++) back = conflictName(old, hostname(), new Date(), n)
+      const isTaken = (it: string): boolean => home.local.get(it) != null || home.children.has(it)
+      const back = isTaken(old) ? freeConflictName(old, isTaken) : old
       this.tree.places.hold(at, back === old ? undefined : heldAt)
       at.movingTo = undefined
       home.local.delete(back)
