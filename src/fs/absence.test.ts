@@ -132,6 +132,43 @@ describe('absence', { timeout: 120_000 }, () => {
     assert.deepEqual(await fs.readdir('g'), ['t'])
   }))
 
+  it('what somebody has put in a folder that is being made here, and deleted with that, is gone', withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (own) => {
+    const { engine, fs } = await own.open('a', undefined, { pace: 0.1, resendMs: 300 })
+    await until('the event stream', () => engine.status().live)
+    own.before.mkdir = async () => {
+      delete own.before.mkdir
+      await own.server.put(own.path('d/a'), Buffer.from('theirs'), 6)
+      await fs.writeFile('d/a', 'ours')
+      await until('their file to be here', async () => (await fs.readdir('d')).length === 2)
+      own.passes = () => false
+      await own.server.remove([own.path('d')])
+    }
+    await fs.mkdir('d')
+    await until('all to be there', async () => (await engine.sync()).failed.length === 0)
+    assert.equal(await own.server.stat(own.path('d/a')), undefined)
+    assert.equal(await fs.exists('d/a'), false)
+    assert.match((await fs.readdir('d')).join(), /^a \(conflict [^,]*$/)
+  }))
+
+  it('what somebody has deleted unheard, and is renamed here, is at neither place', withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (own) => {
+    own.passes = () => false
+    for (const name of ['a', 'b']) {
+      await own.server.put(own.path(name), Buffer.from(name), name.length)
+      await own.server.waitFor(own.path(name), (node) => node !== undefined && node.etag !== ETAG_TEMPORARY)
+    }
+    const { engine, fs } = await own.open('a')
+    await until('the event stream', () => engine.status().live)
+    assert.deepEqual((await fs.readdir('')).sort(), ['a', 'b'])
+    await own.server.remove([own.path('a'), own.path('b')])
+    for (const name of ['a', 'b']) await own.server.waitFor(own.path(name), (node) => node === undefined)
+    await fs.rename('a', 'a2')
+    await fs.rename('b', 'b2')
+    await fs.writeFile('b2', 'changed')
+    assert.deepEqual((await engine.sync()).failed, [])
+    assert.deepEqual([await fs.exists('a'), await fs.exists('b')], [false, false])
+    assert.deepEqual(await fs.readdir(''), ['b2'])
+  }))
+
   it('workspaces that are not listed are asked for, too', async () => {
     const first = await world.open('roots', '')
     const names = (await first.fs.readdir('')).sort()

@@ -44,6 +44,8 @@ describe('engine', { timeout: 300_000 }, () => {
     await engine.sync()
     const before = (await onServer('part.txt'))!
     const file = await fs.open('part.txt', O_RDWR)
+    assert.equal(await fs.write(file, 20, ''), 0)
+    assert.equal(engine.status().pending.count, 0, 'a write of nothing changes nothing')
     await fs.write(file, 3, 'XYZ')
     await fs.close(file)
     const append = await fs.open('part.txt', O_WRONLY | O_APPEND)

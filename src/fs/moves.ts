@@ -189,6 +189,8 @@ export class Moves {
     const { folder, name: old } = inode.heldAt!
     part(inode, this.deps)
     tree.uncoverHidden(folder, old)
+    // What is known of its old name may be the node itself: nobody has told that it has gone.
+    tree.doubt(folder, old)
     if (inode.draft !== undefined) {
       const { draft } = inode
       const safe = draft.secured === draft.generation

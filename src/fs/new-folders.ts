@@ -42,6 +42,9 @@ export class NewFolders {
     this.deps = deps
   }
 
+  /** Where the server may have a folder that was renamed here while it was told to make it there, and did not answer. */
+  private readonly unanswered = new WeakMap<Inode, Place>()
+
   /** Makes the folders above an inode that the server does not have. */
   async above(inode: Inode, clear: ClearPlace): Promise<void> {
     if (inode.parent !== undefined && !this.deps.tree.places.there(inode.parent)) await this.make(inode.parent, clear)
@@ -49,7 +52,7 @@ export class NewFolders {
 
   /** Makes a folder on the server, those above it, and others that wait, in one call. @throws Later */
   async make(folder: Inode, clear: ClearPlace): Promise<void> {
-    const { tree, locks, confirmer, journal, logger } = this.deps
+    const { tree, locks, logger } = this.deps
     if (folder.unlinked || folder.parent === undefined || this.deps.tree.places.there(folder)) return
     const all: Inode[] = []
     const wanted = new Set<Inode>()
@@ -64,9 +67,11 @@ export class NewFolders {
       if (all.length >= FOLDERS_AT_ONCE) break
       if (other.type === 'folder' && this.isReady(other)) want(other)
     }
+    for (const it of all) await this.wasMade(it)
+    if (tree.places.there(folder)) return
     const freed = new Map<Inode, Place>()
     for (const it of all) {
-      if (it.parent === undefined) continue
+      if (it.parent === undefined || it.onServer) continue
       const place: Place = { folder: it.parent, name: it.name }
       await clear(place, it)
       freed.set(it, place)
@@ -90,7 +95,7 @@ export class NewFolders {
       try {
         nodes = await tree.deps.server.mkdir(paths, { signal: this.deps.stop })
       } catch (error) {
-        for (const it of going) tree.places.hold(it, undefined)
+        for (const [i, it] of going.entries()) this.notAnswered(it, places[i]!)
         throw error
       }
       const byPath = new Map(nodes.map((it) => [it.path, it]))
@@ -101,21 +106,56 @@ export class NewFolders {
           if (this.deps.unlinks.folderAt(places[i]!.folder, places[i]!.name) !== it) tree.places.hold(it, undefined)
           continue
         }
-        tree.deps.inodes.setUuid(it, node?.uuid ?? '')
-        // It was there: what is in it nobody has told us.
-        if (present.has(paths[i]!)) tree.deps.metadata.doubtFolder(it.ino)
-        if (!hasMoved(it)) tree.places.hold(it, undefined)
-        if (it.uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
-        confirmer.awaitPresent(it)
-        journal.folder(it)
-        journal.move(it)
-        tree.deps.store.updateFacts(it.uuid, it.facts())
-        tree.overlay(it)
+        if (node === undefined) logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
+        this.made(it, node?.uuid ?? '', present.has(paths[i]!))
       }
       logger.info('folders made', { paths: paths.length === 1 ? paths[0] : paths.length })
     } finally {
       release()
     }
+  }
+
+  /** The server has the folder at the place where it is held. `wasThere`: before it was told to make it. */
+  private made(folder: Inode, uuid: string, wasThere: boolean): void {
+    const { tree, confirmer, journal } = this.deps
+    const { inodes, metadata, store } = tree.deps
+    // It was there: what is in it nobody has told us. Or somebody has put something in it, and has perhaps deleted it since.
+    if (wasThere || (metadata.peek(folder.ino)?.nodes.size ?? 0) > 0) tree.succession.becomes(folder, uuid)
+    else inodes.setUuid(folder, uuid)
+    if (!hasMoved(folder)) tree.places.hold(folder, undefined)
+    confirmer.awaitPresent(folder)
+    journal.folder(folder)
+    journal.move(folder)
+    store.updateFacts(folder.uuid, folder.facts())
+    tree.overlay(folder)
+  }
+
+  /** It may have been made all the same: what is there is shown, and is that folder if it is asked for before somebody here has looked at it (`wasMade`). */
+  private notAnswered(folder: Inode, place: Place): void {
+    const { tree } = this.deps
+    if (folder.uuid !== '' && !folder.unlinked) {
+      // An event has told of it.
+      this.made(folder, folder.uuid, true)
+      return
+    }
+    if (hasMoved(folder) && !folder.unlinked) this.unanswered.set(folder, place)
+    tree.places.hold(folder, undefined)
+    tree.uncoverHidden(place.folder, place.name)
+    tree.doubt(place.folder, place.name)
+  }
+
+  /** Has the server made the folder when it did not answer? Then it has it at the name of then. */
+  private async wasMade(folder: Inode): Promise<boolean> {
+    const { tree: { deps: { server, inodes }, places, transit }, stop } = this.deps
+    const place = this.unanswered.get(folder)
+    if (place === undefined) return false
+    const node = places.hasPath(place.folder) ? await server.stat(places.pathAt(place.folder, place.name), { signal: stop }) : undefined
+    if (transit.isFrozen(folder)) throw new Later(() => transit.thawed(folder))
+    this.unanswered.delete(folder)
+    if (node?.kind !== 'folder' || folder.unlinked || place.folder.local.has(place.name) || inodes.ofUuid(node.uuid) !== undefined) return false
+    places.hold(folder, place)
+    this.made(folder, node.uuid, true)
+    return true
   }
 
   /**

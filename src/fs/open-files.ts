@@ -117,6 +117,8 @@ export class OpenFiles {
     const handle = this.handles.get(fh)
     if (!handle.write) throw new FsError('EBADF', 'Not open for writing')
     checkSize(offset + data.length)
+    // As in POSIX: nothing happens, and nothing is to be sent.
+    if (data.length === 0) return 0
     await this.deps.contents.change(handle.inode, handle, (draft) => draft.write(handle.append ? 'end' : offset, data))
     return data.length
   }

@@ -385,6 +385,22 @@ describe('renames over what is being moved', { timeout: 60_000, concurrency: tru
     assert.equal((await fs.readFile('d/s/a')).toString(), 'content')
   }))
 
+  for (const change of ['renamed', 'deleted'] as const) for (const told of [true, false]) it(`a new folder that is ${change} while it is being made, and the answer is lost, is not at its old name, ${told ? '' : 'not '}told of by an event`, withWorld({ serverVersion: 4, indexDelayMs: 20 }, async (world) => {
+    const { engine, fs } = await world.open('a')
+    await until('the event stream', () => engine.status().live)
+    world.passes = () => false
+    world.after.mkdir = async () => {
+      delete world.after.mkdir
+      await (change === 'renamed' ? fs.rename('old', 'new') : fs.rmdir('old'))
+      if (told) world.tell({ type: 'create', node: (await world.server.waitFor(world.path('old'), (node) => node !== undefined))! })
+      await Promise.reject(new CellsError('network', 'not reachable'))
+    }
+    await fs.mkdir('old')
+    await until('all to be there', async () => world.after.mkdir === undefined && (await engine.sync()).failed.length === 0)
+    const expected = change === 'renamed' ? ['new'] : []
+    assert.deepEqual([await names(world), await fs.readdir('')], [expected, expected])
+  }))
+
   for (const kind of ['statMany', 'move'] as const) it(`leaves nothing beside it while its ${kind} is under way`, withWorld({ serverVersion: 4 }, async (world) => {
     const { engine, fs } = await world.open('a')
     await fs.writeFile('text.tmp', 'first')

@@ -33,7 +33,7 @@ export class Settling {
   folder(inode: Inode, node: KnownNode): void {
     const { tree } = this.deps
     // Somebody has deleted it and made another one.
-    if (inode.uuid !== '' && inode.uuid !== node.uuid) tree.succession.becomes(inode, node)
+    if (inode.uuid !== '' && inode.uuid !== node.uuid) tree.succession.becomes(inode, node.uuid)
     else tree.deps.inodes.setUuid(inode, node.uuid)
     this.deps.onIdentified(inode)
     this.takeRights(inode, node)

@@ -34,7 +34,7 @@ export class Succession {
       inodes.detach(moved)
       this.succeed(moved, here)
     }
-    this.becomes(here, node)
+    this.becomes(here, node.uuid)
     return true
   }
 
@@ -62,12 +62,12 @@ export class Succession {
     metadata.setAll(folder.ino, new Map(), metadata.now())
   }
 
-  /** A folder is the server's `node` from now on, which is another one than it was: what was known of that one's names says nothing. */
-  becomes(folder: Inode, node: KnownNode): void {
+  /** A folder is the server's `uuid` from now on, which is another one than it was: what was known of that one's names says nothing. */
+  becomes(folder: Inode, uuid: string): void {
     const { inodes, metadata } = this.tree.deps
     this.tellNames(folder)
     metadata.doubtFolder(folder.ino)
-    inodes.setUuid(folder, node.uuid)
+    inodes.setUuid(folder, uuid)
     this.tree.kernel.attributes(folder)
   }
 

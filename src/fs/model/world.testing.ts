@@ -113,6 +113,7 @@ export class World {
   }
 
   writeAt(id: number, offset: number, data: Buffer): void {
+    if (data.length === 0) return
     const { content } = this.nodes.get(id)!
     const grown = Buffer.alloc(Math.max(content.length, offset + data.length))
     content.copy(grown)
@@ -151,8 +152,10 @@ export class World {
   }
 
   rename(from: string, to: string): void {
-    const source = this.lookup(from)
+    // As the kernel does: it walks to both folders before it looks for either name.
+    this.folderOf(from)
     this.folderOf(to)
+    const source = this.lookup(from)
     if (from === to) return
     if (isBelow(to, from)) throw new Errno('EINVAL')
     const target = this.at(to)
