@@ -9,7 +9,7 @@ import type { RunKind } from './operations.testing.js'
 import { replay, search } from './search.testing.js'
 
 const seed = Number(process.env['MODEL_SEED'] ?? 1_000)
-const operations = Number(process.env['MODEL_OPS'] ?? 1_500)
+const operations = Number(process.env['MODEL_OPS'] ?? 1_000)
 
 describe('model', { concurrency: true, timeout: 24 * 3_600_000 }, () => {
   const kinds: readonly { readonly kind: RunKind; readonly share: number; readonly what: string }[] = [
