@@ -67,7 +67,7 @@ export class NewFolders {
       if (all.length >= FOLDERS_AT_ONCE) break
       if (other.type === 'folder' && this.isReady(other)) want(other)
     }
-    for (const it of all) await this.wasMade(it)
+    for (const it of all) await this.lookWhereMade(it)
     if (tree.places.there(folder)) return
     const freed = new Map<Inode, Place>()
     for (const it of all) {
@@ -76,7 +76,7 @@ export class NewFolders {
       await clear(place, it)
       freed.set(it, place)
     }
-    const present = await this.besideFiles(all)
+    const present = await this.besideFiles([...freed.keys()])
     const frozen = all.find((it) => tree.transit.isFrozen(it))
     if (frozen !== undefined) throw new Later(() => tree.transit.thawed(frozen))
     // Renamed meanwhile, it may be where a folder is still to be deleted: the server would take that one for it, and then delete it.
@@ -130,7 +130,7 @@ export class NewFolders {
     tree.overlay(folder)
   }
 
-  /** It may have been made all the same: what is there is shown, and is that folder if it is asked for before somebody here has looked at it (`wasMade`). */
+  /** It may have been made all the same: what is there is shown, and is that folder if it is asked for before somebody here has looked at it. */
   private notAnswered(folder: Inode, place: Place): void {
     const { tree } = this.deps
     if (folder.uuid !== '' && !folder.unlinked) {
@@ -145,17 +145,16 @@ export class NewFolders {
   }
 
   /** Has the server made the folder when it did not answer? Then it has it at the name of then. */
-  private async wasMade(folder: Inode): Promise<boolean> {
+  private async lookWhereMade(folder: Inode): Promise<void> {
     const { tree: { deps: { server, inodes }, places, transit }, stop } = this.deps
     const place = this.unanswered.get(folder)
-    if (place === undefined) return false
+    if (place === undefined) return
     const node = places.hasPath(place.folder) ? await server.stat(places.pathAt(place.folder, place.name), { signal: stop }) : undefined
     if (transit.isFrozen(folder)) throw new Later(() => transit.thawed(folder))
     this.unanswered.delete(folder)
-    if (node?.kind !== 'folder' || folder.unlinked || place.folder.local.has(place.name) || inodes.ofUuid(node.uuid) !== undefined) return false
+    if (node?.kind !== 'folder' || folder.unlinked || place.folder.local.has(place.name) || inodes.ofUuid(node.uuid) !== undefined) return
     places.hold(folder, place)
     this.made(folder, node.uuid, true)
-    return true
   }
 
   /**
