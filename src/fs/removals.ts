@@ -109,6 +109,34 @@ export class Removals {
     for (const removal of this.pending.keys()) if (removal.keeper === keeper) this.record(removal)
   }
 
+  /** Places of the server with an old node of an earlier process, of which the server could not be asked yet. */
+  private readonly awaited = new Map<string, { readonly over: Promise<void>; readonly end: () => void }>()
+
+  /** There is an old node at a place, of an earlier process: nothing is sent there until `brought` says what has become of it. */
+  expect(place: Place): void {
+    const key = placeKey(place)
+    if (this.awaited.has(key)) return
+    let end = (): void => {}
+    const over = new Promise<void>((resolve) => { end = resolve })
+    this.awaited.set(key, { over, end })
+  }
+
+  /** The old node at a place is brought back (`add`), or there is none. */
+  brought(place: Place): void {
+    const key = placeKey(place)
+    this.awaited.get(key)?.end()
+    this.awaited.delete(key)
+  }
+
+  isAwaited(folder: Inode, name: string): boolean {
+    return this.awaited.has(placeKey({ folder, name }))
+  }
+
+  /** Resolves when no old node at a place is still to be brought back. */
+  async allBrought(folder: Inode, name: string): Promise<void> {
+    await this.awaited.get(placeKey({ folder, name }))?.over
+  }
+
   pendingAt(folder: Inode, name: string): boolean {
     for (const { place } of this.pending.keys()) if (place.folder === folder && place.name === name) return true
     return false

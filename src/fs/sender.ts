@@ -157,6 +157,7 @@ export class Sender {
       const stays = (): boolean => isAt(inode, place) && !tree.transit.isFrozen(inode)
       // A delete on its way to this very place needs the place, too: it goes first, or stays away.
       await abortable(this.deps.freeName(folder, name, inode), signal)
+      await abortable(removals.allBrought(folder, name), signal)
       // What was to leave can have become another one's content meanwhile.
       await abortable(removals.cancel(folder, name, stays, (etags) => this.mayShow(inode, etags)), signal)
       if (!stays()) continue

@@ -112,6 +112,7 @@ export class TreeLane {
     }
     // Deleted, or another one's content, meanwhile.
     if (unlinks.pendingAt(folder, name)) throw new Later(() => this.deleted(folder, name))
+    if (removals.isAwaited(folder, name)) throw new Later(() => abortable(removals.allBrought(folder, name), this.deps.stop))
     if (removals.pendingAt(folder, name)) throw new Later(() => removals.setAside(folder, name, this.deps.stop))
     await confirmer.nameFree(folder, name, this.deps.stop)
   }
