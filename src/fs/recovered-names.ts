@@ -75,7 +75,7 @@ export class RecoveredNames {
   private hidden(place: Place, record: RemovalRecord, table: Left['table'], key: string): Left {
     place.folder.pins++
     if (!place.folder.local.has(place.name)) place.folder.local.set(place.name, null)
-    this.deps.removals.expect(place)
+    this.deps.removals.expect(key, place)
     return { place, record, table, key }
   }
 
@@ -93,7 +93,6 @@ export class RecoveredNames {
       unlinks.add(place, undefined, { unshown: there === undefined ? [tree.places.pathAt(place.folder, place.name)] : [], deleted: [{ etags: new Set(record.etags), expected: undefined }] })
     }
     if (place.folder.local.get(place.name) === null) tree.leave(place.folder, place.name)
-    removals.brought(place)
   }
 
   /** Renames, new folders and deletes. `drafts`: names that have a content of ours. Returns what is sent again under another name. */

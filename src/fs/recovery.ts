@@ -122,6 +122,7 @@ export class Recovery {
       it.place.folder.pins--
       this.deps.tree.deps.inodes.release(it.place.folder)
     }
+    this.deps.removals.brought((key) => this.left.has(key))
     if (this.specials) await this.deps.specials.recover((path) => this.paths.place(path))
     this.specials = false
     const kept = <T>(all: readonly Kept<T>[]): Kept<T>[] => all.filter(({ key }) => this.left.has(key))

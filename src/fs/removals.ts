@@ -109,32 +109,38 @@ export class Removals {
     for (const removal of this.pending.keys()) if (removal.keeper === keeper) this.record(removal)
   }
 
-  /** Places of the server with an old node of an earlier process, of which the server could not be asked yet. */
-  private readonly awaited = new Map<string, { readonly over: Promise<void>; readonly end: () => void }>()
+  /** Old nodes of an earlier process, by their records, about which the server could not be asked yet. */
+  private readonly awaited = new Map<string, { readonly place: Place; readonly over: Promise<void>; readonly end: () => void }>()
 
-  /** There is an old node at a place, of an earlier process: nothing is sent there until `brought` says what has become of it. */
-  expect(place: Place): void {
-    const key = placeKey(place)
-    if (this.awaited.has(key)) return
+  /** There is an old node at a place, as a record of an earlier process says: nothing is sent there until it is known what becomes of it. */
+  expect(record: string, place: Place): void {
+    if (this.awaited.has(record)) return
     let end = (): void => {}
     const over = new Promise<void>((resolve) => { end = resolve })
-    this.awaited.set(key, { over, end })
+    this.awaited.set(record, { place, over, end })
   }
 
-  /** The old node at a place is brought back (`add`), or there is none. */
-  brought(place: Place): void {
-    const key = placeKey(place)
-    this.awaited.get(key)?.end()
-    this.awaited.delete(key)
+  /** All records are brought back, in one way or another, but those for which `waits` says that they are not. */
+  brought(waits: (record: string) => boolean): void {
+    for (const [record, { end }] of this.awaited) {
+      if (waits(record)) continue
+      this.awaited.delete(record)
+      end()
+    }
+  }
+
+  private awaitedAt(folder: Inode, name: string): Promise<void> | undefined {
+    for (const { place, over } of this.awaited.values()) if (place.folder === folder && place.name === name) return over
+    return undefined
   }
 
   isAwaited(folder: Inode, name: string): boolean {
-    return this.awaited.has(placeKey({ folder, name }))
+    return this.awaitedAt(folder, name) !== undefined
   }
 
   /** Resolves when no old node at a place is still to be brought back. */
   async allBrought(folder: Inode, name: string): Promise<void> {
-    await this.awaited.get(placeKey({ folder, name }))?.over
+    for (let over = this.awaitedAt(folder, name); over !== undefined; over = this.awaitedAt(folder, name)) await over
   }
 
   pendingAt(folder: Inode, name: string): boolean {
