@@ -106,8 +106,9 @@ export class NewFolders {
           if (this.deps.unlinks.folderAt(places[i]!.folder, places[i]!.name) !== it) tree.places.hold(it, undefined)
           continue
         }
-        if (node === undefined) logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
-        this.made(it, node?.uuid ?? '', present.has(paths[i]!))
+        const uuid = node?.uuid ?? ''
+        if (uuid === '') logger.warn('the server made a folder and named no Uuid', { path: paths[i] })
+        this.made(it, uuid, present.has(paths[i]!))
       }
       logger.info('folders made', { paths: paths.length === 1 ? paths[0] : paths.length })
     } finally {
